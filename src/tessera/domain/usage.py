@@ -31,8 +31,8 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The settlement of one hold and everything its receipt needs; written once, in the settle's commit.
 
     `charge_nanos` ≤ the hold; what measured usage would have cost beyond it is `waived_nanos` and is never charged.
-    `charge` is the charge with its lines as JSON. `cost_nanos` is what the provider bills the operator, `loss_nanos` the
-    provider's cost that no customer pays. `reply` is kept only when the caller sent an idempotency key.
+    `charge` is the charge with its lines as JSON. `cost_nanos` is what the provider bills the operator, `loss_nanos`
+    the provider's cost that no customer pays. `reply` is kept only when the caller sent an idempotency key.
     """
 
     hold_id: str
