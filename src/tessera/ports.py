@@ -4,6 +4,7 @@ Every port names the errors it raises; adapters raise nothing else. `TesseraErro
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from tessera.domain.auth import Caller
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.money import Mode
+from tessera.domain.quantities import Quantities
 from tessera.domain.request import ImagePart, InferenceRequest, Surface
 from tessera.domain.tokens import TokenCount
 from tessera.domain.usage import UsageEvent
@@ -231,4 +233,93 @@ class Storage(Protocol):
 
     async def ready(self) -> bool:
         """Whether a hold could be placed now."""
+        ...
+
+
+# ---- administration ------------------------------------------------------------------------------------------
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    """Who owns money, projects and keys. `created_at` is seconds since 1970."""
+
+    id: str
+    name: str
+    created_at: int
+    suspended: bool = False
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key as it can be shown again: never the secret, only `display` (`sk-tess-live-Ab3d…wxyz`)."""
+
+    id: str
+    name: str
+    mode: Mode
+    organization_id: str
+    project_id: str
+    project: str
+    display: str
+    created_at: int
+    revoked_at: int | None = None
+
+
+class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one organization used of one model in one mode."""
+
+    mode: Mode
+    model: str
+    calls: int
+    usage: Quantities
+    charge_nanos: int
+    cost_nanos: int
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One audited invariant of the ledger. `detail` says what was counted, or which row is wrong."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Administration(Protocol):
+    """What an operator does to accounts. Works beside a running server. Raises [invalid_request, not_found,
+    storage_unavailable]."""
+
+    async def create_organization(self, name: str) -> Organization:
+        """With its default project, both wallets and $100 of test credit. A name that is taken is refused."""
+        ...
+
+    async def list_organizations(self) -> tuple[Organization, ...]: ...
+
+    async def find_organization(self, name_or_id: str) -> Organization: ...
+
+    async def create_key(
+        self, organization_id: str, *, project: str, mode: Mode, name: str, digest: bytes, display: str
+    ) -> ApiKey:
+        """Stores a key by its digest; the project is created when it does not exist."""
+        ...
+
+    async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]: ...
+
+    async def revoke_key(self, key_id: str) -> ApiKey: ...
+
+    async def add_credit(
+        self,
+        organization_id: str,
+        mode: Mode,
+        amount_nanos: int,
+        *,
+        kind: str,
+        note: str,
+        expires_at: int | None = None,
+    ) -> Lot: ...
+
+    async def usage(self, organization_id: str) -> tuple[UsageRow, ...]: ...
+
+    async def verify(self) -> tuple[Check, ...]:
+        """Audits every invariant over the whole ledger."""
+        ...
+
+    async def backup(self, target: Path) -> None:
+        """A consistent copy of everything, taken beside a running server, into a new file."""
         ...
