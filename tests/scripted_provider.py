@@ -1,0 +1,420 @@
+"""A provider on a real socket that does exactly what a test tells it to, down to the byte it breaks at.
+
+It speaks HTTP/1.1 by hand, in a thread of its own, so that synchronous and asynchronous tests use it alike:
+
+    with ScriptedProvider() as provider:
+        provider.script(chat_reply("A cat.", prompt_tokens=10, completion_tokens=3))
+        ...                                   # call provider.base_url (it ends in /v1)
+        assert provider.received[0].json()["model"] == "gpt-4o"
+
+A script is a `Reply`: bytes, `Pause`s, and how the connection ends. Scripts are used up in order; when none is left,
+`always` answers, and without it a small chat reply. `expect_credential` makes any other credential a failure when the
+`with` block ends. Every request is recorded before its script runs.
+"""
+
+import asyncio
+import gzip
+import json
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import pytest
+
+HEAD_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Sends nothing for a while."""
+
+    seconds: float
+
+
+class End(Enum):
+    """What happens to the connection after the last byte of a script."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    RESET = "reset"
+    HANG = "hang"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What to send for one request: raw bytes of the whole HTTP reply, head included, and pauses; then `end`.
+
+    `endless` repeats `pieces[-1]` until the client goes away.
+    """
+
+    pieces: tuple[bytes | Pause, ...]
+    end: End = End.KEEP
+    endless: bool = False
+
+
+@dataclass
+class Received:
+    """A request as it arrived. `left_early` is set when the client went away before its script was through."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    connection: int
+    left_early: threading.Event = field(default_factory=threading.Event)
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+    @property
+    def credential(self) -> str | None:
+        """What arrived as `Authorization: Bearer …`, or None."""
+        value = self.headers.get("authorization")
+        return value.removeprefix("Bearer ") if value else None
+
+
+Script = Reply | Callable[[Received], Reply]
+
+
+# ---- replies ---------------------------------------------------------------------------------------------------
+
+
+def raw_reply(*pieces: bytes | Pause, end: End = End.KEEP) -> Reply:
+    """Exactly these bytes."""
+    return Reply(pieces, end)
+
+
+def head(status: int, headers: Mapping[str, str]) -> bytes:
+    """A status line and headers."""
+    lines = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def bytes_reply(
+    body: bytes,
+    *,
+    status: int = 200,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+    content_length: int | None = None,
+    cut_at: int | None = None,
+    delay_s: float = 0,
+    end: End = End.KEEP,
+) -> Reply:
+    """A reply with a length. `content_length` lies about it; `cut_at` sends only that many bytes and closes."""
+    length = len(body) if content_length is None else content_length
+    named = {"content-type": content_type, "content-length": str(length), **(headers or {})}
+    start: tuple[bytes | Pause, ...] = (Pause(delay_s),) if delay_s else ()
+    if cut_at is not None:
+        return Reply((*start, head(status, named) + body[:cut_at]), End.CLOSE)
+    return Reply((*start, head(status, named) + body), end)
+
+
+def json_reply(body: object, **options: Any) -> Reply:
+    """A JSON reply; options as in `bytes_reply`."""
+    return bytes_reply(json.dumps(body).encode(), **options)
+
+
+def error_reply(status: int, *, code: str = "scripted", message: str = "scripted error", **options: Any) -> Reply:
+    """An error as OpenAI writes it."""
+    body = {"error": {"message": message, "type": "scripted_error", "param": None, "code": code}}
+    return json_reply(body, status=status, **options)
+
+
+def html_reply(status: int = 200) -> Reply:
+    """What a misconfigured proxy in front of a provider says."""
+    return bytes_reply(b"<html><body>Welcome</body></html>", status=status, content_type="text/html; charset=utf-8")
+
+
+def sse_reply(
+    events: Sequence[object],
+    *,
+    delay_s: float = 0,
+    cut_at: int | None = None,
+    end: End = End.KEEP,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """An event stream in chunked encoding: each event bytes (sent as they are), text or JSON (sent as `data:`).
+
+    `delay_s` lies between events; `cut_at` closes the connection after that many bytes of the stream.
+    """
+    frames = [
+        e if isinstance(e, bytes) else f"data: {e if isinstance(e, str) else json.dumps(e)}\n\n".encode()
+        for e in events
+    ]
+    if cut_at is not None:
+        kept, room = [], cut_at
+        for frame in frames:
+            kept.append(frame[:room])
+            room -= len(kept[-1])
+        frames = [frame for frame in kept if frame]
+    pieces: list[bytes | Pause] = [
+        head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked", **(headers or {})})
+    ]
+    for index, frame in enumerate(frames):
+        if delay_s and index:
+            pieces.append(Pause(delay_s))
+        pieces.append(b"%x\r\n%b\r\n" % (len(frame), frame))
+    if cut_at is not None:
+        return Reply(tuple(pieces), End.CLOSE)
+    return Reply((*pieces, b"0\r\n\r\n") if end is not End.HANG else tuple(pieces), end)
+
+
+def endless_sse(event: object, *, delay_s: float = 0.001) -> Reply:
+    """One event, again and again, until the client leaves."""
+    frame = f"data: {json.dumps(event)}\n\n".encode()
+    start = head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
+    return Reply((start, Pause(delay_s), b"%x\r\n%b\r\n" % (len(frame), frame)), endless=True)
+
+
+def drip(reply: Reply, *, every_s: float) -> Reply:
+    """The same reply, one byte at a time."""
+    whole = b"".join(piece for piece in reply.pieces if isinstance(piece, bytes))
+    pieces: list[bytes | Pause] = []
+    for byte in whole:
+        pieces += [bytes([byte]), Pause(every_s)]
+    return Reply(tuple(pieces), reply.end)
+
+
+def gzip_bomb(size: int = 100_000_000) -> Reply:
+    """A short gzip body that grows to `size` bytes when unpacked."""
+    return bytes_reply(gzip.compress(b" " * size), headers={"content-encoding": "gzip"})
+
+
+def hang() -> Reply:
+    """Takes the request and never answers."""
+    return Reply((), End.HANG)
+
+
+def reset() -> Reply:
+    """Takes the request and resets the connection."""
+    return Reply((), End.RESET)
+
+
+def close_silently() -> Reply:
+    """Takes the request and closes the connection without a byte."""
+    return Reply((), End.CLOSE)
+
+
+def chat_completion(
+    text: str = "ok", *, prompt_tokens: int = 10, completion_tokens: int = 2, model: str = "scripted", **more: object
+) -> dict[str, object]:
+    """A chat completion object with its usage."""
+    return {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text, "refusal": None},
+                "finish_reason": "stop",
+                "logprobs": None,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
+        **more,
+    }
+
+
+def chat_reply(text: str = "ok", **more: Any) -> Reply:
+    """An ordinary answer to a chat call; arguments as in `chat_completion`."""
+    return json_reply(chat_completion(text, **more))
+
+
+def chat_events(
+    words: Sequence[str], *, prompt_tokens: int = 10, completion_tokens: int | None = None, usage: bool = True
+) -> list[object]:
+    """The events of a streamed chat answer, usage chunk and `[DONE]` included."""
+    start = {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": "scripted",
+    }
+
+    def chunk(delta: object, finish: str | None = None) -> object:
+        return {**start, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": None}
+
+    events = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": word}) for word in words)]
+    events.append(chunk({}, "stop"))
+    if usage:
+        output = len(words) if completion_tokens is None else completion_tokens
+        counted = {"prompt_tokens": prompt_tokens, "completion_tokens": output, "total_tokens": prompt_tokens + output}
+        events.append({**start, "choices": [], "usage": counted})
+    return [*events, "[DONE]"]
+
+
+def refused_address() -> str:
+    """A base URL nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+
+
+# ---- the server ------------------------------------------------------------------------------------------------
+
+
+class ScriptedProvider:
+    """The server. `received` grows with each request; `connections` counts those accepted."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.connections = 0
+        self.complaints: list[str] = []
+        self.always: Script | None = None
+        self._scripts: deque[Script] = deque()
+        self._credential: str | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="scripted-provider", daemon=True)
+        self._started = threading.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    def script(self, *replies: Script) -> None:
+        """Answers the next requests with these, one each."""
+        self._scripts.extend(replies)
+
+    def expect_credential(self, credential: str) -> None:
+        """From now on, any request with another credential, or none, fails the test."""
+        self._credential = credential
+
+    @property
+    def base_url(self) -> str:
+        """Where to call it; ends in /v1."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def __enter__(self) -> "ScriptedProvider":
+        self._thread.start()
+        self._started.wait(10)
+        return self
+
+    def __exit__(self, failure: object, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        if failure is None:
+            assert not self.complaints, self.complaints
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=HEAD_BYTES_MAX)
+        self.port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        await self._stop.wait()
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            await self._connection(reader, writer, self.connections)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        while True:
+            request = await self._read_request(reader, number)
+            self._check_credential(request)
+            chosen = self._scripts.popleft() if self._scripts else self.always or chat_reply()
+            self.received.append(request)
+            reply = chosen if isinstance(chosen, Reply) else chosen(request)
+            left = asyncio.ensure_future(_client_left(reader))
+            sent = asyncio.ensure_future(_play(reply, writer))
+            await asyncio.wait({left, sent}, return_when=asyncio.FIRST_COMPLETED)
+            if not sent.done() or sent.exception() is not None:
+                request.left_early.set()
+            for task in (left, sent):
+                task.cancel()
+            await asyncio.gather(left, sent, return_exceptions=True)
+            request.finished.set()
+            if reply.end is not End.KEEP or request.left_early.is_set():
+                await _end(reply, writer)
+                return
+
+    def _check_credential(self, request: Received) -> None:
+        if self._credential is not None and request.credential != self._credential:
+            self.complaints.append(f"{request.path} arrived with credential {request.credential!r}")
+
+    async def _read_request(self, reader: asyncio.StreamReader, number: int) -> Received:
+        start = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = start[0].split(" ", 2)
+        headers = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in start[1:] if line)}
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            body = b""
+            while size := int((await reader.readline()).strip(), 16):
+                body += await reader.readexactly(size)
+                await reader.readexactly(2)
+            await reader.readline()
+        else:
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+        return Received(method, path, headers, body, number)
+
+
+async def _play(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    for piece in reply.pieces:
+        await _send(piece, writer)
+    while reply.endless:
+        for piece in reply.pieces[1:]:
+            await _send(piece, writer)
+    if reply.end is End.HANG:
+        await asyncio.Event().wait()
+
+
+async def _send(piece: bytes | Pause, writer: asyncio.StreamWriter) -> None:
+    if isinstance(piece, Pause):
+        await asyncio.sleep(piece.seconds)
+        return
+    writer.write(piece)
+    await writer.drain()
+
+
+async def _client_left(reader: asyncio.StreamReader) -> None:
+    """Returns when the client closes; bytes of a next request stay where they are."""
+    while not reader.at_eof():
+        if reader.exception() is not None:
+            return
+        await asyncio.sleep(0.002)
+
+
+async def _end(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    if reply.end is End.RESET:
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+    else:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+def scripted_provider() -> Iterator[ScriptedProvider]:
+    """A running scripted provider; import this name in a test file to use it as a fixture."""
+    with ScriptedProvider() as provider:
+        yield provider
