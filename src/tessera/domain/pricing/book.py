@@ -1,0 +1,230 @@
+"""The price book: which row is in force for a model, a tier, a provider, an organization and a day."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from itertools import chain, pairwise
+
+import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.pricing.rows import PriceRow, Rates, discounted, row_version
+from tessera.domain.request import Tier
+
+
+class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row the operator wrote: `[[price]]` (what customers pay) or `[[cost]]` (what the operator pays).
+
+    Any of `model`, `provider`, `organization` narrows it; None applies to all. Either `rates` (absolute, undiscounted)
+    or `discount_basis_points` off the list (negative: markup). The narrowest row wins: organization before model
+    before provider; among equals the one that became valid last, then the one written last.
+    """
+
+    model: str | None = None
+    provider: str | None = None
+    organization: str | None = None
+    tier: Tier = Tier.DEFAULT
+    rates: Rates | None = None
+    above_tokens: int | None = None
+    above_rates: Rates | None = None
+    discount_basis_points: int | None = None
+    valid_from: date = date.min
+    valid_until: date | None = None
+
+    def __post_init__(self) -> None:
+        if (self.rates is None) == (self.discount_basis_points is None):
+            raise ValueError("a price row needs either its rates (input, output) or a discount, and not both")
+        if (self.above_tokens is None) != (self.above_rates is None):
+            raise ValueError("above needs both tokens and rates")
+        if self.rates is not None and self.model is None:
+            raise ValueError("a price row with rates needs the model they are for")
+
+    def applies(self, query: "_Query", tier: Tier) -> bool:
+        """Whether the row speaks about this question; a discount also needs a list row, which the book checks."""
+        return (
+            self.tier == tier
+            and self.model in (None, query.model, query.canonical)
+            and self.provider in (None, query.provider)
+            and self.organization in (None, query.organization)
+            and self.valid_from <= query.as_of
+            and (self.valid_until is None or query.as_of < self.valid_until)
+        )
+
+
+class _Query(msgspec.Struct, frozen=True):
+    """Whose price is asked: a model under both its names, the narrowing facts and the day."""
+
+    model: str
+    canonical: str
+    provider: str | None
+    organization: str | None
+    as_of: date
+
+
+class PriceBook:
+    """List prices, the operator's rows over them, and the discount off the list.
+
+    `canonical` maps dated ids and aliases to the model whose rows they share. Nothing is ever guessed: a model, tier
+    or day without a row is refused. `version` names the whole content: equal books have equal versions.
+    """
+
+    def __init__(
+        self,
+        list_rows: Iterable[PriceRow],
+        price_rows: Sequence[OperatorRow] = (),
+        cost_rows: Sequence[OperatorRow] = (),
+        *,
+        discount_basis_points: int = 0,
+        canonical: Mapping[str, str] | None = None,
+    ) -> None:
+        """Raises ValueError when two list rows of one model and tier overlap."""
+        self._canonical = dict(canonical or {})
+        self._list: dict[tuple[str, Tier], list[PriceRow]] = {}
+        for row in list_rows:
+            self._list.setdefault((row.model, row.tier), []).append(_stamped(row))
+        for rows in self._list.values():
+            rows.sort(key=lambda row: row.valid_from)
+            _refuse_overlap(rows)
+        self._list_view = _View((), 0)
+        self._price_view = _View(tuple(price_rows), discount_basis_points)
+        self._cost_view = _View(tuple(cost_rows), 0)
+        self.version = self._digest()
+
+    def price(
+        self, model_id: str, tier: Tier, *, provider: str | None = None, organization: str | None = None, as_of: date
+    ) -> PriceRow:
+        """The customer's row: the operator's `[[price]]` row if one applies, else the list row less the discount.
+
+        Raises [unsupported_service_tier] naming the tiers that have a price, [model_not_found] when the model has none.
+        """
+        return self._resolve(self._price_view, self._query(model_id, provider, organization, as_of), tier)
+
+    def cost(self, model_id: str, tier: Tier, *, provider: str | None = None, as_of: date) -> PriceRow:
+        """What the provider charges the operator: a `[[cost]]` row if one applies, else the list row.
+
+        Raises as `price`.
+        """
+        return self._resolve(self._cost_view, self._query(model_id, provider, None, as_of), tier)
+
+    def list_price(self, model_id: str, tier: Tier, *, as_of: date) -> PriceRow:
+        """The vendor's list row, whatever the operator wrote. Raises as `price`."""
+        return self._resolve(self._list_view, self._query(model_id, None, None, as_of), tier)
+
+    def tiers(
+        self, model_id: str, as_of: date, *, provider: str | None = None, organization: str | None = None
+    ) -> tuple[Tier, ...]:
+        """The tiers a customer has a price for on that day, `default` first."""
+        return self._tiers(self._price_view, self._query(model_id, provider, organization, as_of))
+
+    def list_tiers(self, model_id: str, as_of: date) -> tuple[Tier, ...]:
+        """The tiers the vendor's list prices on that day."""
+        return self._tiers(self._list_view, self._query(model_id, None, None, as_of))
+
+    def _query(self, model_id: str, provider: str | None, organization: str | None, as_of: date) -> _Query:
+        return _Query(model_id, self._canonical.get(model_id, model_id), provider, organization, as_of)
+
+    def _tiers(self, view: "_View", query: _Query) -> tuple[Tier, ...]:
+        return tuple(tier for tier in Tier if self._find(view, query, tier) is not None)
+
+    def _resolve(self, view: "_View", query: _Query, tier: Tier) -> PriceRow:
+        row = self._find(view, query, tier)
+        if row is not None:
+            return row
+        priced = self._tiers(view, query)
+        if priced:
+            raise TesseraError(
+                ErrorCode.UNSUPPORTED_SERVICE_TIER,
+                f"{query.model} has no price for the {tier} tier on {query.as_of}. "
+                f"Tiers with a price: {', '.join(priced)}.",
+                param="service_tier",
+            )
+        raise TesseraError(
+            ErrorCode.MODEL_NOT_FOUND,
+            f"{query.model} has no price on {query.as_of} and is disabled until the operator enters one "
+            "(a [[price]] row in tessera.toml).",
+            param="model",
+        )
+
+    def _find(self, view: "_View", query: _Query, tier: Tier) -> PriceRow | None:
+        listed = self._list_row(query, tier)
+        best = view.narrowest(query, tier, listed=listed is not None) if view.rows else None
+        if best is None:
+            return None if listed is None else view.discounted(listed, view.discount_basis_points)
+        if view.rows[best].rates is not None:
+            return view.row(best, query)
+        assert listed is not None
+        return view.discounted(listed, view.rows[best].discount_basis_points or 0)
+
+    def _list_row(self, query: _Query, tier: Tier) -> PriceRow | None:
+        rows = self._list.get((query.canonical, tier), ())
+        return next((row for row in rows if row.valid_on(query.as_of)), None)
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for row in chain.from_iterable(self._list[key] for key in sorted(self._list)):
+            digest.update(row.version.encode())
+        for view in (self._price_view, self._cost_view):
+            digest.update(msgspec.json.encode((view.rows, view.discount_basis_points)))
+        return f"book-{digest.hexdigest()[:12]}"
+
+
+class _View:
+    """One reading of the list: an operator's rows over it and a discount off the rest, with resolved rows kept."""
+
+    def __init__(self, rows: tuple[OperatorRow, ...], discount_basis_points: int) -> None:
+        self.rows = rows
+        self.discount_basis_points = discount_basis_points
+        self._discounted: dict[tuple[str, int], PriceRow] = {}
+        self._operator: dict[tuple[int, str], PriceRow] = {}
+
+    def narrowest(self, query: _Query, tier: Tier, *, listed: bool) -> int | None:
+        """The index of the narrowest row that applies, or None; a discount applies only where there is a list row."""
+        best: tuple[bool, int, bool, date, int] | None = None
+        for index, row in enumerate(self.rows):
+            if not row.applies(query, tier) or (row.rates is None and not listed):
+                continue
+            exactness = 0 if row.model is None else 2 if row.model == query.model else 1
+            rank = (row.organization is not None, exactness, row.provider is not None, row.valid_from, index)
+            if best is None or rank > best:
+                best = rank
+        return None if best is None else best[-1]
+
+    def row(self, index: int, query: _Query) -> PriceRow:
+        """An operator's row with rates as a price row of the asked model."""
+        found = self._operator.get((index, query.model))
+        if found is None:
+            source = self.rows[index]
+            assert source.rates is not None
+            found = self._operator[index, query.model] = _stamped(
+                PriceRow(
+                    id=f"operator.{index}.{source.model}.{source.tier}.{source.valid_from.isoformat()}",
+                    model=query.model,
+                    tier=source.tier,
+                    rates=source.rates,
+                    above_tokens=source.above_tokens,
+                    above_rates=source.above_rates,
+                    valid_from=source.valid_from,
+                    valid_until=source.valid_until,
+                    source="operator's configuration",
+                )
+            )
+        return found
+
+    def discounted(self, row: PriceRow, basis_points: int) -> PriceRow:
+        """The list row less a discount."""
+        if basis_points == 0:
+            return row
+        found = self._discounted.get((row.version, basis_points))
+        if found is None:
+            found = self._discounted[row.version, basis_points] = _stamped(discounted(row, basis_points))
+        return found
+
+
+def _stamped(row: PriceRow) -> PriceRow:
+    return row if row.version else msgspec.structs.replace(row, version=row_version(row))
+
+
+def _refuse_overlap(rows: list[PriceRow]) -> None:
+    for earlier, later in pairwise(rows):
+        if earlier.valid_until is None or earlier.valid_until > later.valid_from:
+            raise ValueError(f"price rows {earlier.id} and {later.id} overlap")
