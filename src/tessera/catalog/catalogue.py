@@ -1,0 +1,104 @@
+"""The catalogue in memory: models by id, their image rules, framing and list prices."""
+
+from collections.abc import Iterable
+from datetime import date
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tessera.catalog.models import ConfiguredModel, Model, configured, load_models, refuse_double_ids
+from tessera.catalog.prices import load_list_prices
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.pricing.book import OperatorRow, PriceBook
+from tessera.domain.pricing.rows import PriceRow
+
+if TYPE_CHECKING:
+    from tessera.catalog.framing import Framing
+    from tessera.catalog.image_rules import ImageRules
+
+
+class Catalogue:
+    """Every model a caller may name and what is known of it. Immutable; configured models stand beside listed ones."""
+
+    def __init__(self, models: Iterable[Model], price_rows: Iterable[PriceRow]) -> None:
+        """Raises ValueError when two models share a name."""
+        self._models = tuple(models)
+        refuse_double_ids(self._models)
+        self._by_name = {alias: model for model in self._models for alias in model.aliases}
+        self._by_name.update({model.id: model for model in self._models})
+        self.price_rows = tuple(price_rows)
+
+    def models(self) -> tuple[Model, ...]:
+        """All models: dated ids and shut-down ones included, in catalogue order."""
+        return self._models
+
+    def model(self, model_id: str) -> Model:
+        """The model of an id or alias. Raises [model_not_found] naming the nearest ids."""
+        found = self._by_name.get(model_id)
+        if found is None:
+            near = get_close_matches(model_id[:100], self._by_name, n=3, cutoff=0.6)
+            hint = f" Did you mean {' or '.join(near)}?" if near else " `tessera models list` lists all."
+            raise TesseraError(
+                ErrorCode.MODEL_NOT_FOUND, f"The model {model_id[:100]!r} does not exist.{hint}", param="model"
+            )
+        return found
+
+    def canonical(self, model_id: str) -> str:
+        """The undated id whose data an id or alias shares. Raises [model_not_found]."""
+        return self.model(model_id).canonical
+
+    def canonical_names(self) -> dict[str, str]:
+        """Every id and alias with the model whose price rows it shares."""
+        return {name: model.canonical for name, model in self._by_name.items()}
+
+    def image_rules(self, model_id: str, as_of: date) -> "ImageRules":
+        """How the model counts images on a day. Raises as `find_image_rules`; [unsupported_parameter] for text models."""
+        from tessera.catalog.image_rules import find_image_rules
+
+        model = self.model(model_id)
+        return find_image_rules(model.like or model.id, as_of)
+
+    def framing(self, model_id: str) -> "Framing":
+        """How the model's text is counted. Raises as `find_framing`."""
+        from tessera.catalog.framing import find_framing
+
+        model = self.model(model_id)
+        return find_framing(model.like or model.id)
+
+    def price_book(
+        self,
+        price_rows: Iterable[OperatorRow] = (),
+        cost_rows: Iterable[OperatorRow] = (),
+        *,
+        discount_basis_points: int = 0,
+    ) -> PriceBook:
+        """The list prices with an operator's rows over them."""
+        return PriceBook(
+            self.price_rows,
+            tuple(price_rows),
+            tuple(cost_rows),
+            discount_basis_points=discount_basis_points,
+            canonical=self.canonical_names(),
+        )
+
+
+def load_catalogue(
+    extra_models: Iterable[ConfiguredModel] = (), extra_prices: Iterable[PriceRow] = ()
+) -> Catalogue:
+    """The catalogue of the package, with the configuration's models and list rows added.
+
+    Read once per process. Raises ValueError when a configured model has the id of a listed one.
+    """
+    extra_models, extra_prices = tuple(extra_models), tuple(extra_prices)
+    packaged = _packaged()
+    if not extra_models and not extra_prices:
+        return packaged
+    return Catalogue(
+        (*packaged.models(), *(configured(model) for model in extra_models)),
+        (*packaged.price_rows, *extra_prices),
+    )
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> Catalogue:
+    return Catalogue(load_models(), load_list_prices())
