@@ -62,7 +62,6 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output_default: int | None = None
     released_on: date
     shutdown_date: date | None = None
-    shutdown: dict[str, date] = {}
     reasoning: bool = False
 
 
@@ -169,7 +168,7 @@ def _spread(row: ModelRow, head: _Head) -> list[Model]:
             output_max=row.output_max,
             output_default=row.output_default or default,
             released_on=row.released_on,
-            shutdown_date=row.shutdown.get(name, row.shutdown_date),
+            shutdown_date=row.shutdown_date,
             reasoning=row.reasoning,
         )
         for name in names
