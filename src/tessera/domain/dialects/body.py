@@ -1,31 +1,198 @@
-"""A request body, opened once: small JSON to work on, big image data left where it is."""
+"""A request body, opened once: small JSON to work on, big image data left where it is.
 
-from typing import Any
+Decoding a 15 MB string only to pass it on unchanged would cost more than everything else a call does. So the payload
+of each long `data:` URL is found by searching for its ends and leaves only a short mark in the *skeleton*, which is
+what gets parsed. A mark carries a digest of everything else in the body: no caller can write a string that contains
+the digest of the text it stands in, however it is escaped.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any, NoReturn
 
 import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
+
+PAYLOAD_MIN = 4096
+"""Bytes of base64 from which a payload is worth leaving out; shorter ones are ordinary text."""
+
+_HEADER_MAX = 128
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_KEY_END = re.compile(rb'"[ \t\r\n]*:')
+_DATA_URL = re.compile(r"data:([^,;]{0,100})((?:;[^,;]{0,100}){0,4}),", re.IGNORECASE)
+_decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
     """A valid JSON object as it came (`raw`) and decoded (`value`).
 
-    Long base64 payloads of `data:` URLs are not in `value`; a short mark stands in their place. `text` gives the
-    caller's own string back, `data_url` the payload as a view into `raw`.
+    `skeleton` is `raw` with marks in the place of long payloads, and `value` is decoded from it. `text` gives the
+    caller's own string back, `data_url` a payload as a view into `raw`, `offset` a place of the skeleton in `raw`.
     """
 
     raw: bytes
     skeleton: bytes
     value: dict[str, Any]
+    payloads: tuple[tuple[int, int], ...] = ()
+    mark: str = ""
+    marks_at: tuple[int, ...] = ()
+    saved: tuple[int, ...] = ()
 
     def text(self, string: str) -> str:
         """The caller's own string for a string out of `value`."""
-        raise NotImplementedError
+        if not self.payloads or self.mark not in string:
+            return string
+        return re.sub(re.escape(self.mark) + r"([0-9a-f]{8})", self._written, string)
+
+    def _written(self, match: re.Match[str]) -> str:
+        start, end = self.payloads[int(match[1], 16)]
+        return self.raw[start:end].replace(b"\\/", b"/").decode("ascii")
+
+    def bytes_of(self, piece: bytes) -> bytes:
+        """The caller's own bytes for a piece of the skeleton."""
+        mark = self.mark.encode()
+        if not self.payloads or mark not in piece:
+            return piece
+        head, *rest = piece.split(mark)
+        return head + b"".join(self.raw[slice(*self.payloads[int(part[:8], 16)])] + part[8:] for part in rest)
 
     def data_url(self, string: str) -> tuple[str, memoryview] | None:
-        """Media type and base64 text of a `data:` URL out of `value`; None for any other string."""
-        raise NotImplementedError
+        """Media type and base64 text of a base64 `data:` URL out of `value`; None for any other string.
+
+        The text is a view into `raw`; a copy only where the caller escaped its slashes or it is very short.
+        """
+        match = _DATA_URL.match(string)
+        if match is None or not match[2].lower().endswith(";base64"):
+            return None
+        payload = string[match.end() :]
+        if self.payloads and payload.startswith(self.mark) and len(payload) == len(self.mark) + 8:
+            start, end = self.payloads[int(payload[-8:], 16)]
+            if self.raw.find(b"\\", start, end) < 0:
+                return match[1], memoryview(self.raw)[start:end]
+            return match[1], memoryview(self.raw[start:end].replace(b"\\/", b"/"))
+        return match[1], memoryview(self.text(payload).encode())
+
+    def offset(self, place: int) -> int:
+        """Where in `raw` the byte at `place` of the skeleton stands; never asked for a place inside a mark."""
+        before = bisect_right(self.marks_at, place - 1)
+        return place + self.saved[before - 1] if before else place
 
 
 def open_body(raw: bytes, *, depth_max: int = 64) -> Body:
     """Decodes a request body. Raises [invalid_request] naming the place for anything that is not one plain object:
     other JSON, bad UTF-8, lone surrogates, NaN, a duplicate key anywhere, nesting beyond `depth_max`."""
-    raise NotImplementedError
+    payloads = _find_payloads(raw) if b'"data:' in raw else ()
+    if not payloads:
+        return Body(raw=raw, skeleton=raw, value=_checked(raw, depth_max))
+    texts, at = [], 0
+    for start, end in payloads:
+        texts.append(raw[at:start])
+        at = end
+    texts.append(raw[at:])
+    digest = blake2b(digest_size=16)
+    for text in texts:
+        digest.update(text)
+        digest.update(b"\0")
+    mark = digest.hexdigest()
+    pieces = [texts[0]]
+    for index, text in enumerate(texts[1:]):
+        pieces.append(f"{mark}{index:08x}".encode())
+        pieces.append(text)
+    skeleton = b"".join(pieces)
+    width = len(mark) + 8
+    ends = list(accumulate(len(text) + (width if index else 0) for index, text in enumerate(texts)))
+    for end in ends[:-1]:
+        if _KEY_END.match(skeleton, end + width):
+            raise _invalid("A key is longer than a key may be.")
+    return Body(
+        raw=raw,
+        skeleton=skeleton,
+        value=_checked(skeleton, depth_max),
+        payloads=payloads,
+        mark=mark,
+        marks_at=tuple(ends[:-1]),
+        saved=tuple(accumulate(end - start - width for start, end in payloads)),
+    )
+
+
+def _find_payloads(raw: bytes) -> tuple[tuple[int, int], ...]:
+    """Start and end of each long payload: the bytes between a data URL's comma and the quote that ends its string."""
+    found = []
+    at = raw.find(b'"data:')
+    while at >= 0:
+        at += 6
+        comma = raw.find(b",", at, at + _HEADER_MAX)
+        if comma >= 0:
+            end = raw.find(b'"', comma)
+            if end - comma > PAYLOAD_MIN and raw.find(b'"', at, comma) < 0 and _is_plain(raw, comma + 1, end):
+                found.append((comma + 1, end))
+            at = end if end >= 0 else comma
+        at = raw.find(b'"data:', at)
+    return tuple(found)
+
+
+def _is_plain(raw: bytes, start: int, end: int) -> bool:
+    """Whether a payload is what any JSON parser would read as itself: printable ASCII, escaped slashes at most."""
+    import numpy  # only bodies with images pay for the import
+
+    view = numpy.frombuffer(raw, dtype=numpy.uint8, count=end - start, offset=start)
+    if view.min() < 0x20 or view.max() > 0x7E:
+        return False
+    if raw.find(b"\\", start, end) < 0:
+        return True
+    return raw.count(b"\\", start, end) == raw.count(b"\\/", start, end)
+
+
+def _checked(skeleton: bytes, depth_max: int) -> dict[str, Any]:
+    try:
+        value = _decode(skeleton)
+    except UnicodeDecodeError:
+        raise _invalid("The body is not valid UTF-8.") from None
+    except RecursionError:
+        raise _invalid(f"The body is nested deeper than {depth_max} levels.") from None
+    except msgspec.MsgspecError as error:
+        raise _invalid(f"The body is not valid JSON: {error}.") from None
+    if type(value) is not dict:
+        raise _invalid("The body must be a JSON object.")
+    # In valid JSON each colon outside strings ends one key, so a key that a dict swallowed shows as a colon too many.
+    if _STRING.sub(b"", skeleton).count(b":") != _pairs(value, depth_max, depth_max):
+        _refuse_duplicate(skeleton)
+    return value
+
+
+def _pairs(value: Any, depth: int, depth_max: int) -> int:
+    """How many keys a value has, in itself and below."""
+    if depth == 0:
+        raise _invalid(f"The body is nested deeper than {depth_max} levels.")
+    if type(value) is dict:
+        count = len(value)
+        value = value.values()
+    else:
+        count = 0
+    for inner in value:
+        if type(inner) is dict or type(inner) is list:
+            count += _pairs(inner, depth - 1, depth_max)
+    return count
+
+
+def _refuse_duplicate(skeleton: bytes) -> NoReturn:
+    """Names the key that stands twice. Slow, and only for bodies that are refused."""
+    import json  # only for bodies that are refused
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _invalid(f"The key {key[:100]!r} stands twice in one object.", param=key[:100])
+            seen.add(key)
+
+    json.loads(skeleton, object_pairs_hook=check)
+    raise _invalid("A key stands twice in one object.")
+
+
+def _invalid(message: str, param: str | None = None) -> TesseraError:
+    return TesseraError(ErrorCode.INVALID_REQUEST, message, param=param)

@@ -1,10 +1,349 @@
 """POST /v1/chat/completions: from the wire to the counting view."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tessera.domain.dialects import checks
 from tessera.domain.dialects.body import Body
-from tessera.domain.request import InferenceRequest
+from tessera.domain.dialects.checks import Check, invalid, unsupported
+from tessera.domain.request import ImagePart, InferenceRequest, Message, OutputFormat, Surface, Tool
+
+_AUDIO = "audio is not priced."
+_NO_PRICE = "what it costs is not priced."
+
+FIELDS: Mapping[str, Check] = {
+    "model": checks.named,
+    "messages": checks.array,
+    "stream": checks.boolean,
+    "stream_options": checks.obj,
+    "max_tokens": checks.output_cap,
+    "max_completion_tokens": checks.output_cap,
+    "n": checks.whole(1, checks.CHOICES_MAX),
+    "service_tier": checks.service_tier,
+    "tools": checks.array,
+    "tool_choice": checks.anything,
+    "parallel_tool_calls": checks.boolean,
+    "functions": checks.array,
+    "function_call": checks.anything,
+    "response_format": checks.obj,
+    "temperature": checks.number,
+    "top_p": checks.number,
+    "frequency_penalty": checks.number,
+    "presence_penalty": checks.number,
+    "logit_bias": checks.obj,
+    "logprobs": checks.boolean,
+    "top_logprobs": checks.whole(0, 20),
+    "seed": checks.whole(-(2**63), 2**63 - 1),
+    "stop": checks.stop,
+    "reasoning_effort": checks.string,
+    "verbosity": checks.string,
+    "metadata": checks.string_map,
+    "user": checks.string,
+    "safety_identifier": checks.string,
+    "store": checks.boolean,
+    "prompt_cache_key": checks.string,
+    "prompt_cache_retention": checks.only("in_memory", "in-memory", reason="longer retention is not priced."),
+    "prompt_cache_options": checks.cache_options,
+    "modalities": checks.anything,
+    "audio": checks.refused(_AUDIO),
+    "prediction": checks.refused("rejected prediction tokens are billed and cannot be capped."),
+    "web_search_options": checks.refused("hosted tools are not priced."),
+    "moderation": checks.refused(_NO_PRICE),
+    "best_of": checks.refused("use n."),
+    "background": checks.only(False, reason="a call in the background cannot be held for."),
+    "previous_response_id": checks.refused("stored conversations have no known size."),
+    "conversation": checks.refused("stored conversations have no known size."),
+    "prompt": checks.refused("stored prompts have no known size."),
+}
+"""Every top-level field that may be sent (SDK 3.54), and those refused with a reason; any other is refused by name."""
+
+_STREAM_OPTIONS: Mapping[str, Check] = {"include_usage": checks.boolean, "include_obfuscation": checks.boolean}
+_MESSAGE: Mapping[str, Check] = {
+    "role": checks.string,
+    "content": checks.anything,
+    "name": checks.string,
+    "tool_calls": checks.array,
+    "tool_call_id": checks.string,
+    "function_call": checks.obj,
+    "refusal": checks.string,
+    "annotations": checks.array,
+    "audio": checks.refused(_AUDIO),
+}
+_TEXT: Mapping[str, Check] = {
+    "type": checks.string,
+    "text": checks.string,
+    "prompt_cache_breakpoint": checks.breakpoint_of_cache,
+}
+_REFUSAL: Mapping[str, Check] = {"type": checks.string, "refusal": checks.string}
+_IMAGE: Mapping[str, Check] = {
+    "type": checks.string,
+    "image_url": checks.obj,
+    "prompt_cache_breakpoint": checks.breakpoint_of_cache,
+}
+_IMAGE_URL: Mapping[str, Check] = {"url": checks.string, "detail": checks.anything}
+_TOOL: Mapping[str, Check] = {"type": checks.string, "function": checks.obj}
+_CUSTOM_TOOL: Mapping[str, Check] = {"type": checks.string, "custom": checks.obj}
+_FUNCTION: Mapping[str, Check] = {
+    "name": checks.named,
+    "description": checks.string,
+    "parameters": checks.obj,
+    "strict": checks.boolean,
+}
+_CUSTOM: Mapping[str, Check] = {"name": checks.named, "description": checks.string, "format": checks.obj}
+_FORMAT: Mapping[str, Check] = {"type": checks.string, "json_schema": checks.obj}
+_SCHEMA: Mapping[str, Check] = {
+    "name": checks.named,
+    "description": checks.string,
+    "schema": checks.obj,
+    "strict": checks.boolean,
+}
+_ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
+
+
+class _RawFunction(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: msgspec.Raw | None = None
+    format: msgspec.Raw | None = None
+
+
+class _RawTool(msgspec.Struct):
+    function: _RawFunction | None = None
+    custom: _RawFunction | None = None
+
+
+class _RawSchema(msgspec.Struct):
+    schema: msgspec.Raw | None = None
+
+
+class _RawFormat(msgspec.Struct):
+    json_schema: _RawSchema | None = None
+
+
+class _RawParts(msgspec.Struct):
+    """The parts of a body that are counted as they were written, not as they were meant."""
+
+    tools: list[_RawTool] | None = None
+    functions: list[_RawFunction] | None = None
+    response_format: _RawFormat | None = None
 
 
 def parse_chat(body: Body) -> InferenceRequest:
     """The counting view of a chat completion. Raises [invalid_request, unsupported_parameter,
     unsupported_service_tier, unsupported_detail, invalid_image_url, invalid_base64_image] with `param` set."""
-    raise NotImplementedError
+    value = body.value
+    checks.fields(value, FIELDS)
+    if value.get("model") is None:
+        invalid("model is missing: name one from /v1/models.", "model")
+    modalities = value.get("modalities")
+    if modalities is not None and modalities != ["text"]:
+        unsupported("modalities other than text are not supported: " + _AUDIO, "modalities")
+    options = value.get("stream_options") or {}
+    checks.fields(options, _STREAM_OPTIONS, "stream_options.")
+    images: list[ImagePart] = []
+    messages = _messages(body, images)
+    tools, output_format = _tools_and_format(body)
+    caps = [cap for cap in (value.get("max_completion_tokens"), value.get("max_tokens")) if cap is not None]
+    tier = value.get("service_tier")
+    return InferenceRequest(
+        surface=Surface.CHAT,
+        model=body.text(value["model"]),
+        messages=messages,
+        images=tuple(images),
+        tools=tools,
+        tool_choice=_tool_choice(value),
+        output_format=output_format,
+        output_cap=max(caps) if caps else None,
+        choices=value.get("n") or 1,
+        tier=checks.service_tier(tier, "service_tier") if tier is not None else None,
+        stream=bool(value.get("stream")),
+        include_usage=bool(options.get("include_usage")),
+        text_bytes=len(body.raw) - sum(len(image.data) for image in images if image.data is not None),
+    )
+
+
+def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
+    messages = body.value.get("messages")
+    if not messages:
+        invalid("messages must be a list of at least one message.", "messages")
+    found = []
+    for index, message in enumerate(messages):
+        where = f"messages[{index}]"
+        checks.fields(checks.obj(message, where), _MESSAGE, where + ".")
+        role = message.get("role")
+        if role not in _ROLES:
+            invalid(f"{where}.role must be developer, system, user, assistant or tool.", f"{where}.role")
+        texts = _content(body, message, role, where, images)
+        if role == "assistant":
+            texts += _calls(message, where)
+            if message.get("refusal") is not None:
+                texts.append(message["refusal"])
+        elif message.get("tool_calls") or message.get("function_call"):
+            invalid(f"Only an assistant message calls tools, not {where}.", where)
+        name = message.get("name")
+        if body.payloads:
+            texts = [body.text(text) for text in texts]
+        found.append(Message(role=role, texts=tuple(texts), name=name))
+    return tuple(found)
+
+
+def _content(body: Body, message: dict[str, Any], role: str, where: str, images: list[ImagePart]) -> list[str]:
+    content = message.get("content")
+    if type(content) is str:
+        return [content]
+    if content is None:
+        if role in ("assistant", "function"):
+            return []
+        invalid(f"{where}.content is missing.", f"{where}.content")
+    texts = []
+    for index, part in enumerate(checks.array(content, f"{where}.content")):
+        at = f"{where}.content[{index}]"
+        kind = checks.obj(part, at).get("type")
+        if kind == "text":
+            checks.fields(part, _TEXT, at + ".")
+            texts.append(checks.string(part.get("text"), f"{at}.text"))
+        elif kind == "image_url":
+            if role != "user":
+                invalid(f"Only a user message may carry an image, not {where}.", at)
+            checks.fields(part, _IMAGE, at + ".")
+            at += ".image_url"
+            source = checks.obj(part.get("image_url"), at)
+            checks.fields(source, _IMAGE_URL, at + ".")
+            images.append(checks.image(body, len(images), source.get("url"), source.get("detail"), at, f"{at}.url"))
+        elif kind == "refusal" and role == "assistant":
+            checks.fields(part, _REFUSAL, at + ".")
+            texts.append(checks.string(part.get("refusal"), f"{at}.refusal"))
+        elif type(kind) is str:
+            unsupported(f"A part of type {kind[:64]} is not supported: send text and images.", f"{at}.type")
+        else:
+            invalid(f"{at}.type is missing: it must be text or image_url.", f"{at}.type")
+    return texts
+
+
+def _calls(message: dict[str, Any], where: str) -> list[str]:
+    texts = []
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        at = f"{where}.tool_calls[{index}]"
+        kind = checks.obj(call, at).get("type", "function")
+        if kind == "function":
+            texts += _call(call.get("function"), f"{at}.function", "arguments")
+        elif kind == "custom":
+            texts += _call(call.get("custom"), f"{at}.custom", "input")
+        else:
+            unsupported("A tool call must be of type function or custom.", f"{at}.type")
+    if message.get("function_call") is not None:
+        texts += _call(message["function_call"], f"{where}.function_call", "arguments")
+    return texts
+
+
+def _call(call: Any, where: str, given: str) -> list[str]:
+    called = checks.obj(call, where)
+    return [
+        checks.named(called.get("name"), f"{where}.name"),
+        checks.string(called.get(given), f"{where}.{given}"),
+    ]
+
+
+def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
+    value = body.value
+    tools, functions, asked = value.get("tools"), value.get("functions"), value.get("response_format")
+    if not tools and not functions and asked is None:
+        return (), OutputFormat()
+    for index, tool in enumerate(tools or ()):
+        _check_tool(tool, f"tools[{index}]")
+    for index, function in enumerate(functions or ()):
+        _check_function(function, _FUNCTION, f"functions[{index}]")
+    if asked is not None:
+        _check_format(asked)
+    raw = msgspec.json.decode(body.skeleton, type=_RawParts)
+    found = [_tool(body, tool.function or tool.custom) for tool in raw.tools or ()]
+    found += [_tool(body, function) for function in raw.functions or ()]
+    if asked is None:
+        return tuple(found), OutputFormat()
+    kind = asked["type"]
+    if kind != "json_schema":
+        return tuple(found), OutputFormat(kind=kind)
+    schema = raw.response_format.json_schema.schema if raw.response_format and raw.response_format.json_schema else None
+    return tuple(found), OutputFormat(
+        kind=kind,
+        name=asked["json_schema"]["name"],
+        schema=_written(body, schema),
+        strict=bool(asked["json_schema"].get("strict")),
+    )
+
+
+def _tool(body: Body, function: _RawFunction | None) -> Tool:
+    assert function is not None  # checked before
+    written = function.parameters if function.parameters is not None else function.format
+    return Tool(
+        name=body.text(function.name),
+        description=body.text(function.description or ""),
+        parameters=_written(body, written),
+    )
+
+
+def _written(body: Body, raw: msgspec.Raw | None) -> bytes:
+    written = b"" if raw is None else body.bytes_of(bytes(raw))
+    return b"" if written == b"null" else written
+
+
+def _check_tool(tool: Any, where: str) -> None:
+    kind = checks.obj(tool, where).get("type")
+    if kind == "function":
+        checks.fields(tool, _TOOL, where + ".")
+        _check_function(tool.get("function"), _FUNCTION, f"{where}.function")
+    elif kind == "custom":
+        checks.fields(tool, _CUSTOM_TOOL, where + ".")
+        _check_function(tool.get("custom"), _CUSTOM, f"{where}.custom")
+    elif type(kind) is str:
+        unsupported(
+            f"A tool of type {kind[:64]} is not supported: only function and custom tools are.", f"{where}.type"
+        )
+    else:
+        invalid(f"{where}.type is missing: it must be function.", f"{where}.type")
+
+
+def _check_function(function: Any, fields: Mapping[str, Check], where: str) -> None:
+    checks.fields(checks.obj(function, where), fields, where + ".")
+    checks.named(function.get("name"), f"{where}.name")
+
+
+def _check_format(asked: dict[str, Any]) -> None:
+    checks.fields(asked, _FORMAT, "response_format.")
+    kind = asked.get("type")
+    if kind == "json_schema":
+        schema = checks.obj(asked.get("json_schema"), "response_format.json_schema")
+        checks.fields(schema, _SCHEMA, "response_format.json_schema.")
+        checks.named(schema.get("name"), "response_format.json_schema.name")
+    elif kind not in ("text", "json_object"):
+        unsupported("response_format.type must be text, json_object or json_schema.", "response_format.type")
+
+
+def _tool_choice(value: dict[str, Any]) -> str:
+    choice = value.get("tool_choice")
+    if choice is None:
+        return "auto" if value.get("function_call") is None else _function_choice(value["function_call"])
+    if type(choice) is str:
+        if choice not in ("none", "auto", "required"):
+            invalid("tool_choice must be none, auto, required or an object.", "tool_choice")
+        return choice
+    kind = checks.obj(choice, "tool_choice").get("type")
+    if kind in ("function", "custom"):
+        where = f"tool_choice.{kind}"
+        return checks.named(checks.obj(choice.get(kind), where).get("name"), f"{where}.name")
+    if kind == "allowed_tools":
+        allowed = checks.obj(choice.get("allowed_tools"), "tool_choice.allowed_tools")
+        mode = allowed.get("mode")
+        if mode not in ("auto", "required"):
+            invalid("tool_choice.allowed_tools.mode must be auto or required.", "tool_choice.allowed_tools.mode")
+        checks.array(allowed.get("tools"), "tool_choice.allowed_tools.tools")
+        return str(mode)
+    unsupported("tool_choice.type must be function, custom or allowed_tools.", "tool_choice.type")
+
+
+def _function_choice(choice: Any) -> str:
+    if choice in ("none", "auto"):
+        return str(choice)
+    return checks.named(checks.obj(choice, "function_call").get("name"), "function_call.name")

@@ -1,9 +1,387 @@
 """POST /v1/responses: from the wire to the counting view."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from tessera.domain.dialects import checks
 from tessera.domain.dialects.body import Body
-from tessera.domain.request import InferenceRequest
+from tessera.domain.dialects.checks import Check, invalid, unsupported
+from tessera.domain.request import ImagePart, InferenceRequest, Message, OutputFormat, Surface, Tool
+
+_STORED = "stored conversations have no known size."
+_HOSTED = "hosted tools are not priced."
+
+FIELDS: Mapping[str, Check] = {
+    "model": checks.named,
+    "input": checks.anything,
+    "instructions": checks.string,
+    "stream": checks.boolean,
+    "stream_options": checks.obj,
+    "max_output_tokens": checks.output_cap,
+    "service_tier": checks.service_tier,
+    "tools": checks.array,
+    "tool_choice": checks.anything,
+    "parallel_tool_calls": checks.boolean,
+    "max_tool_calls": checks.whole(0, 2**31 - 1),
+    "text": checks.obj,
+    "reasoning": checks.obj,
+    "temperature": checks.number,
+    "top_p": checks.number,
+    "top_logprobs": checks.whole(0, 20),
+    "truncation": checks.string,
+    "include": checks.strings,
+    "metadata": checks.string_map,
+    "user": checks.string,
+    "safety_identifier": checks.string,
+    "store": checks.boolean,
+    "prompt_cache_key": checks.string,
+    "prompt_cache_retention": checks.only("in_memory", "in-memory", reason="longer retention is not priced."),
+    "prompt_cache_options": checks.cache_options,
+    "previous_response_id": checks.refused(_STORED),
+    "conversation": checks.refused(_STORED),
+    "prompt": checks.refused("stored prompts have no known size."),
+    "background": checks.only(False, reason="a call in the background cannot be held for."),
+    "background_options": checks.refused("a call in the background cannot be held for."),
+    "context_management": checks.refused("compaction at the provider is not priced."),
+    "image": checks.refused("its effect on image tokens is not known."),
+    "moderation": checks.refused("what it costs is not priced."),
+    "access_programs": checks.refused("what it costs is not priced."),
+}
+"""Every top-level field that may be sent (SDK 3.54), and those refused with a reason; any other is refused by name."""
+
+_STREAM_OPTIONS: Mapping[str, Check] = {"include_obfuscation": checks.boolean, "include_usage": checks.boolean}
+_REASONING: Mapping[str, Check] = {
+    "effort": checks.string,
+    "summary": checks.string,
+    "generate_summary": checks.string,
+    "context": checks.string,
+    "mode": checks.only("standard", reason="only mode standard is priced."),
+}
+_TEXT: Mapping[str, Check] = {"format": checks.obj, "verbosity": checks.string}
+_FORMAT: Mapping[str, Check] = {
+    "type": checks.string,
+    "name": checks.named,
+    "description": checks.string,
+    "schema": checks.obj,
+    "strict": checks.boolean,
+}
+_NO_NAMESPACE = checks.refused("tool search is not priced.")
+_CALLERS = checks.refused("programmatic tool calling is not priced.")
+_TOOLS: Mapping[str, Mapping[str, Check]] = {
+    "function": {
+        "type": checks.string,
+        "name": checks.named,
+        "description": checks.string,
+        "parameters": checks.obj,
+        "strict": checks.boolean,
+        "output_schema": checks.obj,
+        "defer_loading": checks.only(False, reason="tool search is not priced."),
+        "allowed_callers": _CALLERS,
+    },
+    "custom": {
+        "type": checks.string,
+        "name": checks.named,
+        "description": checks.string,
+        "format": checks.obj,
+        "defer_loading": checks.only(False, reason="tool search is not priced."),
+        "allowed_callers": _CALLERS,
+    },
+}
+_MESSAGE: Mapping[str, Check] = {
+    "type": checks.string,
+    "role": checks.string,
+    "content": checks.anything,
+    "id": checks.string,
+    "status": checks.string,
+    "phase": checks.string,
+}
+_PARTS: Mapping[str, Mapping[str, Check]] = {
+    "input_text": {
+        "type": checks.string,
+        "text": checks.string,
+        "prompt_cache_breakpoint": checks.breakpoint_of_cache,
+    },
+    "output_text": {
+        "type": checks.string,
+        "text": checks.string,
+        "annotations": checks.array,
+        "logprobs": checks.array,
+    },
+    "refusal": {"type": checks.string, "refusal": checks.string},
+    "input_image": {
+        "type": checks.string,
+        "image_url": checks.string,
+        "file_id": checks.string,
+        "detail": checks.anything,
+        "prompt_cache_breakpoint": checks.breakpoint_of_cache,
+    },
+}
+_CALL: Mapping[str, Check] = {
+    "type": checks.string,
+    "id": checks.string,
+    "call_id": checks.named,
+    "name": checks.named,
+    "arguments": checks.string,
+    "input": checks.string,
+    "status": checks.string,
+    "async": checks.only(False, reason="only calls that are waited for are priced."),
+    "namespace": _NO_NAMESPACE,
+    "caller": _CALLERS,
+}
+_RESULT: Mapping[str, Check] = {
+    "type": checks.string,
+    "id": checks.string,
+    "call_id": checks.named,
+    "name": checks.string,
+    "output": checks.anything,
+    "status": checks.string,
+    "namespace": _NO_NAMESPACE,
+    "caller": _CALLERS,
+}
+_REASONING_ITEM: Mapping[str, Check] = {
+    "type": checks.string,
+    "id": checks.string,
+    "summary": checks.array,
+    "content": checks.array,
+    "encrypted_content": checks.string,
+    "status": checks.string,
+}
+_ROLES = frozenset({"developer", "system", "user", "assistant"})
+
+
+class _RawTool(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: msgspec.Raw | None = None
+    format: msgspec.Raw | None = None
+
+
+class _RawFormat(msgspec.Struct):
+    schema: msgspec.Raw | None = None
+
+
+class _RawText(msgspec.Struct):
+    format: _RawFormat | None = None
+
+
+class _RawParts(msgspec.Struct):
+    """The parts of a body that are counted as they were written, not as they were meant."""
+
+    tools: list[_RawTool] | None = None
+    text: _RawText | None = None
 
 
 def parse_responses(body: Body) -> InferenceRequest:
     """The counting view of a response. Raises the same errors as `parse_chat`."""
-    raise NotImplementedError
+    value = body.value
+    checks.fields(value, FIELDS)
+    if value.get("model") is None:
+        invalid("model is missing: name one from /v1/models.", "model")
+    options = value.get("stream_options") or {}
+    checks.fields(options, _STREAM_OPTIONS, "stream_options.")
+    checks.fields(value.get("reasoning") or {}, _REASONING, "reasoning.")
+    images: list[ImagePart] = []
+    messages = _messages(body, images)
+    tools, output_format = _tools_and_format(body)
+    tier = value.get("service_tier")
+    return InferenceRequest(
+        surface=Surface.RESPONSES,
+        model=body.text(value["model"]),
+        messages=messages,
+        images=tuple(images),
+        tools=tools,
+        tool_choice=_tool_choice(value),
+        output_format=output_format,
+        output_cap=value.get("max_output_tokens"),
+        tier=checks.service_tier(tier, "service_tier") if tier is not None else None,
+        stream=bool(value.get("stream")),
+        include_usage=True,
+        text_bytes=len(body.raw) - sum(len(image.data) for image in images if image.data is not None),
+    )
+
+
+def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
+    value = body.value
+    found = []
+    if value.get("instructions") is not None:
+        found.append(Message(role="developer", texts=(body.text(value["instructions"]),)))
+    given = value.get("input")
+    if type(given) is str:
+        found.append(Message(role="user", texts=(body.text(given),)))
+    elif type(given) is list and given:
+        for index, item in enumerate(given):
+            where = f"input[{index}]"
+            kind = checks.obj(item, where).get("type")
+            read = _ITEMS.get("message" if kind is None and "role" in item else kind) if _is_name(kind) else None
+            if read is None:
+                unsupported(
+                    "An input item must be a message, a function or custom tool call, its output, or reasoning.",
+                    f"{where}.type",
+                )
+            role, texts = read(body, item, where, images)
+            found.append(Message(role=role, texts=tuple(map(body.text, texts)) if body.payloads else tuple(texts)))
+    else:
+        invalid("input must be a string or a list of at least one item.", "input")
+    return tuple(found)
+
+
+def _is_name(kind: Any) -> bool:
+    return kind is None or type(kind) is str
+
+
+def _message(body: Body, item: dict[str, Any], where: str, images: list[ImagePart]) -> tuple[str, list[str]]:
+    checks.fields(item, _MESSAGE, where + ".")
+    role = item.get("role")
+    if role not in _ROLES:
+        invalid(f"{where}.role must be developer, system, user or assistant.", f"{where}.role")
+    return role, _content(body, item.get("content"), f"{where}.content", images, from_model=role == "assistant")
+
+
+def _content(body: Body, content: Any, where: str, images: list[ImagePart], *, from_model: bool) -> list[str]:
+    if type(content) is str:
+        return [content]
+    texts = []
+    for index, part in enumerate(checks.array(content, where)):
+        at = f"{where}[{index}]"
+        kind = checks.obj(part, at).get("type")
+        known = _PARTS.get(kind) if type(kind) is str else None
+        if known is None:
+            unsupported(
+                "A part must be input_text or input_image, or output_text and refusal in answers.", f"{at}.type"
+            )
+        checks.fields(part, known, at + ".")
+        if kind == "input_image":
+            if from_model:
+                invalid(f"An assistant message may not carry an image: {at}.", at)
+            images.append(_image(body, part, at, len(images)))
+        else:
+            text = "refusal" if kind == "refusal" else "text"
+            texts.append(checks.string(part.get(text), f"{at}.{text}"))
+    return texts
+
+
+def _image(body: Body, part: dict[str, Any], where: str, index: int) -> ImagePart:
+    url, file_id, detail = part.get("image_url"), part.get("file_id"), part.get("detail")
+    if (url is None) == (file_id is None):
+        invalid(f"{where} must have either image_url or file_id.", where)
+    if file_id is not None:
+        return checks.file_image(index, file_id, detail, where)
+    return checks.image(body, index, url, detail, where, f"{where}.image_url")
+
+
+def _call(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -> tuple[str, list[str]]:
+    checks.fields(item, _CALL, where + ".")
+    checks.named(item.get("call_id"), f"{where}.call_id")
+    given = "arguments" if item["type"] == "function_call" else "input"
+    name = checks.named(item.get("name"), f"{where}.name")
+    return "assistant", [name, checks.string(item.get(given), f"{where}.{given}")]
+
+
+def _result(body: Body, item: dict[str, Any], where: str, images: list[ImagePart]) -> tuple[str, list[str]]:
+    checks.fields(item, _RESULT, where + ".")
+    checks.named(item.get("call_id"), f"{where}.call_id")
+    return "tool", _content(body, item.get("output"), f"{where}.output", images, from_model=False)
+
+
+def _reasoning(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -> tuple[str, list[str]]:
+    """An earlier turn's reasoning, sent back. Its encrypted form decrypts to no more bytes than it has."""
+    checks.fields(item, _REASONING_ITEM, where + ".")
+    texts = []
+    for field in ("summary", "content"):
+        for index, part in enumerate(item.get(field) or ()):
+            at = f"{where}.{field}[{index}]"
+            texts.append(checks.string(checks.obj(part, at).get("text"), f"{at}.text"))
+    if item.get("encrypted_content") is not None:
+        texts.append(item["encrypted_content"])
+    return "assistant", texts
+
+
+_Reader = Callable[[Body, dict[str, Any], str, list[ImagePart]], tuple[str, list[str]]]
+_ITEMS: Mapping[str | None, _Reader] = {
+    "message": _message,
+    "function_call": _call,
+    "custom_tool_call": _call,
+    "function_call_output": _result,
+    "custom_tool_call_output": _result,
+    "reasoning": _reasoning,
+}
+
+
+def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
+    value = body.value
+    tools, text = value.get("tools"), value.get("text")
+    if not tools and text is None:
+        return (), OutputFormat()
+    for index, tool in enumerate(tools or ()):
+        _check_tool(tool, f"tools[{index}]")
+    asked = _check_text(text) if text is not None else None
+    raw = msgspec.json.decode(body.skeleton, type=_RawParts)
+    found = tuple(
+        Tool(
+            name=body.text(tool.name),
+            description=body.text(tool.description or ""),
+            parameters=_written(body, tool.parameters if tool.parameters is not None else tool.format),
+        )
+        for tool in raw.tools or ()
+    )
+    if asked is None:
+        return found, OutputFormat()
+    schema = raw.text.format.schema if raw.text and raw.text.format else None
+    return found, OutputFormat(
+        kind=asked["type"],
+        name=asked.get("name") or "",
+        schema=_written(body, schema),
+        strict=bool(asked.get("strict")),
+    )
+
+
+def _written(body: Body, raw: msgspec.Raw | None) -> bytes:
+    written = b"" if raw is None else body.bytes_of(bytes(raw))
+    return b"" if written == b"null" else written
+
+
+def _check_tool(tool: Any, where: str) -> None:
+    kind = checks.obj(tool, where).get("type")
+    if type(kind) is not str:
+        invalid(f"{where}.type is missing: it must be function.", f"{where}.type")
+    known = _TOOLS.get(kind)
+    if known is None:
+        unsupported(f"A tool of type {kind[:64]} is not supported: {_HOSTED}", f"{where}.type")
+    checks.fields(tool, known, where + ".")
+    checks.named(tool.get("name"), f"{where}.name")
+
+
+def _check_text(text: dict[str, Any]) -> dict[str, Any] | None:
+    checks.fields(text, _TEXT, "text.")
+    asked: dict[str, Any] | None = text.get("format")
+    if asked is None:
+        return None
+    checks.fields(asked, _FORMAT, "text.format.")
+    if asked.get("type") == "json_schema":
+        checks.named(asked.get("name"), "text.format.name")
+        checks.obj(asked.get("schema"), "text.format.schema")
+    elif asked.get("type") not in ("text", "json_object"):
+        unsupported("text.format.type must be text, json_object or json_schema.", "text.format.type")
+    return asked
+
+
+def _tool_choice(value: dict[str, Any]) -> str:
+    choice = value.get("tool_choice")
+    if choice is None:
+        return "auto"
+    if type(choice) is str:
+        if choice not in ("none", "auto", "required"):
+            invalid("tool_choice must be none, auto, required or an object.", "tool_choice")
+        return choice
+    kind = checks.obj(choice, "tool_choice").get("type")
+    if kind in ("function", "custom"):
+        return checks.named(choice.get("name"), "tool_choice.name")
+    if kind == "allowed_tools":
+        mode = choice.get("mode")
+        if mode not in ("auto", "required"):
+            invalid("tool_choice.mode must be auto or required.", "tool_choice.mode")
+        checks.array(choice.get("tools"), "tool_choice.tools")
+        return str(mode)
+    unsupported("tool_choice.type must be function, custom or allowed_tools.", "tool_choice.type")
