@@ -1,0 +1,50 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything is installed into .venv.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Only progress and complaints of the installation: standard output belongs to the commands.
+SELF := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+.PHONY: demo test install lock format clean
+
+demo: $(VENV)/installed-runtime  ## a real vision call, quoted, held, served and settled
+	@$(VENV)/bin/tessera demo $(ARGS)
+
+install: $(VENV)/installed-runtime  ## the `tessera` command in .venv/bin
+
+test: $(VENV)/installed-test tests/node/node_modules/.package-lock.json  ## every check and every test
+	@$(VENV)/bin/python -m pytest -n 2 $(ARGS)
+
+format: $(VENV)/installed-test
+	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+$(VENV)/bin/python:
+	@echo "Making the virtual environment in $(VENV)…" >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tessera needs Python 3.11 or later.")' >&2
+	@tools/make_venv "$(PYTHON)" "$(VENV)" >&2
+
+$(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Tessera into $(VENV)…" >&2
+	@$(PIP) -r requirements/runtime.txt >&2
+	@$(SELF) >&2
+	@touch $@
+
+$(VENV)/installed-test: requirements/test.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Tessera and what its tests need into $(VENV)…" >&2
+	@tools/install_test_programs >&2
+	@$(PIP) -r requirements/test.txt >&2
+	@$(SELF) >&2
+	@touch $@ $(VENV)/installed-runtime
+
+# Without npm the tests of the Node client are skipped, and say so.
+tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/package-lock.json | $(VENV)/installed-test
+	@if command -v npm >/dev/null; then cd tests/node && npm ci --silent --no-audit --no-fund >&2; \
+	else echo "npm is not here: the tests of the OpenAI Node client will be skipped." >&2; fi
+
+lock:  ## the hashed requirement files, from pyproject.toml
+	@tools/lock
+
+clean:
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/node/node_modules

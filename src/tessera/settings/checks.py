@@ -1,0 +1,78 @@
+"""What no type says about settings, and what an operator should hear at start."""
+
+import ipaddress
+import re
+
+import msgspec
+
+from tessera.domain.request import Surface
+from tessera.settings.shapes import Settings, SettingsError, split_listen
+
+_RESERVED_PROVIDERS = ("sight", "sandbox")
+
+
+def notices(settings: Settings) -> tuple[str, ...]:
+    """What an operator should hear at start: settings that are understood and do not act in this version."""
+    if settings.sign_up is None:
+        return ()
+    return (
+        "sign_up does not act in this version, which has no console: organizations and keys are made with "
+        "`tessera orgs create` and `tessera keys create`.",
+    )
+
+
+def check(settings: Settings) -> None:
+    """What no type says. Raises SettingsError naming the setting."""
+    split_listen(settings.listen)
+    if settings.database is not None and not settings.database.startswith("sqlite:"):
+        raise SettingsError(
+            "database: only the embedded SQLite database is available in this version; leave `database` (and "
+            "TESSERA_DATABASE_URL) unset and choose its folder with `data_dir`."
+        )
+    if settings.database is not None:
+        raise SettingsError("database: the embedded database lives in `data_dir`; leave `database` unset.")
+    for address in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(address)
+        except ValueError:
+            raise SettingsError(
+                f"trusted_proxies: {address!r} is not an address or network such as 10.0.0.0/8"
+            ) from None
+    for name, value in msgspec.structs.asdict(settings.limits).items():
+        if value < (0 if name == "redirects_max" else 1):
+            raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
+    for port in settings.media.ports:
+        if not 1 <= port <= 65_535:
+            raise SettingsError(f"media.ports: {port} is not a port.")
+    _check_providers(settings)
+
+
+def _check_providers(settings: Settings) -> None:
+    names: set[str] = set()
+    for index, provider in enumerate(settings.provider):
+        place = f"provider[{index}]"
+        if provider.name in _RESERVED_PROVIDERS or provider.name in names:
+            raise SettingsError(f"{place}.name: {provider.name!r} is taken; choose another name.")
+        names.add(provider.name)
+        if provider.dialect != "openai":
+            raise SettingsError(f"{place}.dialect: {provider.dialect!r} is not available in this version; `openai` is.")
+        for surface in provider.surfaces:
+            if surface not in (Surface.CHAT, Surface.RESPONSES):
+                raise SettingsError(
+                    f"{place}.surfaces: `{surface}` is not available in this version; `chat` and `responses` are."
+                )
+        if not re.fullmatch(r"https?://[^\s@?#]+", provider.base_url):
+            raise SettingsError(
+                f"{place}.base_url: write an address such as http://127.0.0.1:9000/v1, without credentials."
+            )
+        if provider.credential is not None and not re.fullmatch(r"(env|file):.+", provider.credential):
+            raise SettingsError(
+                f"{place}.credential: write env:NAME or file:PATH; a credential itself never stands here."
+            )
+    for index, deployment in enumerate(settings.deployment):
+        if deployment.provider not in names and deployment.provider != "openai":
+            known = ", ".join(sorted(names)) or "none is configured"
+            raise SettingsError(
+                f"deployment[{index}].provider: there is no provider {deployment.provider!r} here ({known}); "
+                "add a [[provider]] with that name."
+            )

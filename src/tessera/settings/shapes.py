@@ -1,0 +1,150 @@
+"""The tables of the configuration file, their defaults and their units."""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tessera.domain.request import Surface, Tier
+
+
+class SettingsError(Exception):
+    """A setting that cannot be followed; the message names it and says what to do."""
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+class RateTable(Shape, frozen=True, kw_only=True):
+    """US dollars per million tokens, as decimal strings."""
+
+    input: str | None = None
+    output: str | None = None
+    cached_input: str | None = None
+    cache_write: str | None = None
+    input_image: str | None = None
+    cached_input_image: str | None = None
+    output_image: str | None = None
+
+
+class AboveRates(RateTable, frozen=True, kw_only=True):
+    """The rates of a whole request that has more than `tokens` input tokens."""
+
+    tokens: int
+
+
+class PriceSetting(RateTable, frozen=True, kw_only=True):
+    """A `[[price]]` or `[[cost]]` row: rates, or a discount off the list, for whom and from when."""
+
+    model: str | None = None
+    provider: str | None = None
+    organization: str | None = None
+    tier: Tier = Tier.DEFAULT
+    discount_percent: str | None = None
+    above: AboveRates | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+
+class PricesSettings(Shape, frozen=True, kw_only=True):
+    """`[prices]`: what holds for every model."""
+
+    discount_percent: str = "0"
+
+
+class ModelSetting(Shape, frozen=True, kw_only=True):
+    """A `[[model]]` row: a model that is not in the catalogue."""
+
+    id: str
+    like: str | None = None
+    image_tokens_max: int | None = None
+    context_max: int | None = None
+    output_max: int | None = None
+    output_default: int | None = None
+
+
+class MediaSettings(Shape, frozen=True, kw_only=True):
+    """`[media]`: how images are fetched and sent on."""
+
+    forward: Literal["inline", "url"] = "inline"
+    allow_private_networks: bool = False
+    ports: tuple[int, ...] = (80, 443)
+
+
+class LimitSettings(Shape, frozen=True, kw_only=True):
+    """`[limits]`: bounds on what one request, one image and one connection may make the server do."""
+
+    body_bytes_max: int = 64 * 1024 * 1024
+    reply_bytes_max: int = 64 * 1024 * 1024
+    images_max: int = 100
+    image_bytes_max: int = 50_000_000
+    image_pixels_max: int = 50_000_000
+    redirects_max: int = 5
+    fetch_seconds_max: int = 10
+    headers_seconds_max: int = 10
+    body_seconds_max: int = 30
+    first_byte_seconds_max: int = 900
+    gap_seconds_max: int = 120
+    idle_seconds_max: int = 75
+    drain_seconds_max: int = 30
+    attempts_max: int = 3
+    quote_seconds: int = 900
+
+
+class ProviderSetting(Shape, frozen=True, kw_only=True):
+    """A `[[provider]]` row: a company or server, how to reach it and what it speaks."""
+
+    name: str
+    base_url: str
+    dialect: Literal["openai", "anthropic", "gemini"] = "openai"
+    surfaces: tuple[Surface, ...] = ()
+    credential: str | None = None
+
+
+class DeploymentSetting(Shape, frozen=True, kw_only=True):
+    """A `[[deployment]]` row: a provider that serves a model, under its own name for it if that differs."""
+
+    model: str
+    provider: str
+    upstream_model: str | None = None
+
+
+class Settings(Shape, frozen=True, kw_only=True):
+    """Everything an operator can choose. `price`, `cost`, `model`, `provider`, `deployment` are the `[[…]]` rows."""
+
+    database: str | None = None
+    data_dir: Path = Path("tessera-data")
+    listen: str = "127.0.0.1:8080"
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    sign_up: Literal["open", "invite", "closed"] | None = None
+    cors_origins: tuple[str, ...] = ()
+    prices: PricesSettings = PricesSettings()
+    media: MediaSettings = MediaSettings()
+    limits: LimitSettings = LimitSettings()
+    price: tuple[PriceSetting, ...] = ()
+    cost: tuple[PriceSetting, ...] = ()
+    model: tuple[ModelSetting, ...] = ()
+    provider: tuple[ProviderSetting, ...] = ()
+    deployment: tuple[DeploymentSetting, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return split_listen(self.listen)[0]
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; 0 takes a free one."""
+        return split_listen(self.listen)[1]
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Host and port of `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`. Raises SettingsError."""
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise SettingsError(f"listen: {listen!r} is not an address and a port; write it as in 127.0.0.1:8080")
+    return host, int(port)

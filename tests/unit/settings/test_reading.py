@@ -1,0 +1,168 @@
+"""Settings are followed or refused by name; nothing is ignored."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tessera.domain.request import Tier
+from tessera.settings import Settings, SettingsError, load_settings, notices, split_listen
+
+
+def from_file(tmp_path: Path, text: str, **environment: str) -> Settings:
+    path = tmp_path / "tessera.toml"
+    path.write_text(text)
+    return load_settings(environment, config=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "nearest"),
+    [
+        ('listn = "127.0.0.1:1"', "listn", "listen"),
+        ("[limits]\nimage_max = 3", "limits.image_max", "images_max"),
+        ('[[provider]]\nname = "a"\nbase_url = "http://h/v1"\nbase_uri = "x"', "provider[0].base_uri", "base_url"),
+        ('[[price]]\nmodel = "m"\n[price.above]\ntoken = 3', "price[0].above.token", "tokens"),
+        ("[price_book]\nx = 1", "price_book", "price"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(
+    tmp_path: Path, text: str, named: str, nearest: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_file(tmp_path, text)
+    assert f"`{named}`" in str(caught.value)
+    assert f"nearest known key is `{nearest}`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[limits]\nimages_max = "many"', "limits.images_max"),
+        ("provider = 5", "provider"),
+        ("limits = 5", "limits"),
+        ("data_dir = 7", "data_dir"),
+        ("[limits]\nimages_max = 0", "limits.images_max"),
+        ('[media]\nforward = "sometimes"', "media.forward"),
+        ("[media]\nports = [0]", "media.ports"),
+        ("[media]\nports = [80.5]", "media.ports"),
+        ('[[deployment]]\nmodel = "m"', "provider"),
+        ('[[price]]\nmodel = "m"\nvalid_from = "soon"', "price[0].valid_from"),
+        ('trusted_proxies = ["proxy"]', "trusted_proxies"),
+        ('[[provider]]\nname = "sight"\nbase_url = "http://h/v1"', "provider[0].name"),
+        ('[[provider]]\nname = "a"\nbase_url = "h:9000"', "provider[0].base_url"),
+        ('[[deployment]]\nmodel = "m"\nprovider = "nobody"', "deployment[0].provider"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_path(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=r".") as caught:
+        from_file(tmp_path, text)
+    assert named.split("[")[0] in str(caught.value)
+
+
+def test_an_amount_written_as_a_number_is_refused_because_it_may_not_be_exact(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match='in quotes, as in "0.20"'):
+        from_file(tmp_path, '[[price]]\nmodel = "m"\ninput = 0.20\noutput = "1"')
+
+
+@pytest.mark.parametrize("value", ["sk-proj-secret123", "secret123"])
+def test_a_credential_in_the_file_is_refused_and_not_repeated(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SettingsError, match="env:NAME or file:PATH") as caught:
+        from_file(tmp_path, f'[[provider]]\nname = "a"\nbase_url = "http://h/v1"\ncredential = "{value}"')
+    assert "secret123" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('database = "postgresql://db/tessera"', "only the embedded SQLite database is available"),
+        ('[[provider]]\nname = "a"\nbase_url = "http://h"\ndialect = "anthropic"', "`openai` is"),
+        ('[[provider]]\nname = "a"\nbase_url = "http://h"\nsurfaces = ["messages"]', "`chat` and `responses` are"),
+    ],
+)
+def test_what_this_version_does_not_do_is_refused_plainly(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        from_file(tmp_path, text)
+
+
+def test_a_database_url_in_the_environment_is_not_ignored() -> None:
+    with pytest.raises(SettingsError, match="TESSERA_DATABASE_URL"):
+        load_settings({"TESSERA_DATABASE_URL": "postgresql://db/tessera"})
+
+
+def test_an_unknown_variable_is_named_with_the_nearest_known_one() -> None:
+    with pytest.raises(SettingsError, match="`TESSERA_DATADIR`; the nearest known key is `TESSERA_DATA_DIR`"):
+        load_settings({"TESSERA_DATADIR": "/data"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("TESSERA_LIMITS_IMAGES_MAX", "few"), ("TESSERA_MEDIA_ALLOW_PRIVATE_NETWORKS", "yes")]
+)
+def test_a_variable_of_the_wrong_type_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings({name: value})
+
+
+def test_variables_that_kubernetes_sets_for_a_service_called_tessera_are_no_settings() -> None:
+    found = load_settings({"TESSERA_PORT": "tcp://10.0.0.1:80", "TESSERA_SERVICE_HOST": "10.0.0.1"})
+    assert found.listen == "127.0.0.1:8080"
+
+
+def test_a_missing_or_broken_file_is_an_error_when_it_was_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings({}, config=tmp_path / "absent.toml")
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        from_file(tmp_path, "a = = 1")
+
+
+def test_flags_stand_over_the_environment_and_the_environment_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "tessera.toml"
+    path.write_text('listen = "127.0.0.1:1"\n[limits]\nimages_max = 1\nredirects_max = 1\n')
+    environment = {"TESSERA_LISTEN": "127.0.0.1:2", "TESSERA_LIMITS_IMAGES_MAX": "2", "TESSERA_MEDIA_PORTS": "80, 8080"}
+    found = load_settings(environment, config=path, listen="127.0.0.1:3")
+    assert (found.port, found.limits.images_max, found.limits.redirects_max) == (3, 2, 1)
+    assert found.media.ports == (80, 8080)
+
+
+def test_paths_in_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
+    found = from_file(
+        tmp_path, 'data_dir = "state"\n[[provider]]\nname = "a"\nbase_url = "http://h/v1"\ncredential = "file:key"'
+    )
+    assert found.data_dir == tmp_path / "state"
+    assert found.provider[0].credential == f"file:{tmp_path / 'key'}"
+
+
+def test_rows_are_read_with_their_types(tmp_path: Path) -> None:
+    found = from_file(
+        tmp_path,
+        """
+        [prices]
+        discount_percent = "30"
+        [[price]]
+        model = "my-vlm"
+        tier = "batch"
+        input = "0.20"
+        output = "0.60"
+        valid_from = "2026-12-01"
+        above = { tokens = 1000, input = "0.40", output = "1.20" }
+        """,
+    )
+    row = found.price[0]
+    assert (row.tier, row.input, row.valid_from) == (Tier.BATCH, "0.20", date(2026, 12, 1))
+    assert row.above is not None
+    assert (row.above.tokens, row.above.output) == (1000, "1.20")
+    assert found.prices.discount_percent == "30"
+
+
+def test_a_setting_that_does_not_act_yet_is_announced(tmp_path: Path) -> None:
+    assert notices(from_file(tmp_path, 'sign_up = "open"'))[0].startswith("sign_up does not act")
+    assert notices(load_settings({})) == ()
+
+
+@pytest.mark.parametrize("listen", ["8080", "localhost", "localhost:", ":80", "h:99999", "h:-1"])
+def test_an_address_to_listen_on_needs_host_and_port(listen: str) -> None:
+    with pytest.raises(SettingsError, match="address and a port"):
+        split_listen(listen)
+
+
+def test_an_address_of_version_six_stands_in_brackets() -> None:
+    assert split_listen("[::1]:8080") == ("::1", 8080)
