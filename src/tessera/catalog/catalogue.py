@@ -52,7 +52,7 @@ class Catalogue:
         return {name: model.canonical for name, model in self._by_name.items()}
 
     def image_rules(self, model_id: str, as_of: date) -> "ImageRules":
-        """How the model counts images on a day. Raises as `find_image_rules`; [unsupported_parameter] for text models."""
+        """How the model counts images on a day. Raises as `find_image_rules`."""
         from tessera.catalog.image_rules import find_image_rules
 
         model = self.model(model_id)

@@ -60,11 +60,19 @@ def load_list_prices() -> tuple[PriceRow, ...]:
 
 def parse_rates(strings: RateStrings) -> Rates:
     """Decimal strings in USD per million as integer nano-dollars. Raises ValueError for anything inexact."""
+
+
+    def parse(text: str | None) -> int | None:
+        return None if text is None else parse_usd(text)
+
     return Rates(
-        **{
-            name: None if (text := getattr(strings, name)) is None else parse_usd(text)
-            for name in Rates.__struct_fields__
-        }
+        input=parse_usd(strings.input),
+        output=parse_usd(strings.output),
+        cached_input=parse(strings.cached_input),
+        cache_write=parse(strings.cache_write),
+        input_image=parse(strings.input_image),
+        cached_input_image=parse(strings.cached_input_image),
+        output_image=parse(strings.output_image),
     )
 
 
