@@ -57,3 +57,55 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int
     first_byte_ms: int | None
     reply: StoredReply | None = None
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known when a call ends: what the provider reported, and what we counted ourselves.
+
+    `reported` is the provider's usage, None when it sent none or an absurd one. `input` is our own prediction of the
+    input, `output_tokens` our own count of the output that was produced. `accepted` says that a provider took the call,
+    `has_output` that anything was produced, `finished` that the provider said how it ended.
+    """
+
+    reported: Quantities | None
+    input: Quantities
+    output_tokens: int
+    accepted: bool
+    has_output: bool
+    finished: bool
+
+
+class Owed(msgspec.Struct, frozen=True, kw_only=True):
+    """Which quantities the customer pays for, who counted them, and which the operator carries alone."""
+
+    usage: Quantities
+    source: UsageSource
+    lost: Quantities
+
+
+NOTHING = Quantities()
+
+
+def owed(outcome: Outcome, delivered: Delivered) -> Owed:
+    """The published policy of who pays, by how a call ended (docs/reference/who-pays.md).
+
+    A finished answer is paid by the provider's usage, or by our own count when that is missing, or zero although
+    something was delivered. A client that leaves pays for the input and what was produced; if nothing was, nothing. A
+    provider's failure costs the customer nothing. What the provider may still bill for is the operator's loss.
+    """
+    own = msgspec.structs.replace(delivered.input, output_tokens=delivered.output_tokens)
+    reported = delivered.reported
+    if reported is not None and reported == NOTHING and delivered.has_output:
+        reported = None
+    if outcome is Outcome.COMPLETED:
+        if reported is not None:
+            return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING)
+        if delivered.has_output or delivered.finished:
+            return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING)
+        return Owed(usage=NOTHING, source=UsageSource.NONE, lost=NOTHING)
+    if outcome is Outcome.CLIENT_DISCONNECTED and delivered.has_output:
+        if reported is not None and reported.output_tokens:
+            return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING)
+        return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING)
+    lost = (reported or own) if delivered.accepted else NOTHING
+    return Owed(usage=NOTHING, source=UsageSource.NONE, lost=lost)

@@ -1,0 +1,86 @@
+"""A provider's error answer in our words: which code the caller sees, and whether another deployment may do better."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
+
+_MESSAGE_LENGTH_MAX = 300
+_SECRETS = re.compile(
+    r"https?://\S+|\b(?:sk|org|proj|key|user|acct)[-_][\w*.-]{4,}|\b[\w.-]+@[\w.-]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
+)
+_KEPT_CODES = {
+    "context_length_exceeded": ErrorCode.CONTEXT_LENGTH_EXCEEDED,
+    "unsupported_parameter": ErrorCode.UNSUPPORTED_PARAMETER,
+    "invalid_image_url": ErrorCode.INVALID_IMAGE_URL,
+    "invalid_base64_image": ErrorCode.INVALID_BASE64_IMAGE,
+    "image_parse_error": ErrorCode.IMAGE_PARSE_ERROR,
+    "image_too_large": ErrorCode.IMAGE_TOO_LARGE,
+}
+_NO_MONEY_CODES = {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded"}
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    code: str | int | None = None
+    type: str | None = None
+    param: str | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error | str | None = None
+
+
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes, *, flex: bool) -> tuple[TesseraError, bool]:
+    """The caller's error for a provider's error status, and whether to fall back to another deployment.
+
+    `headers` are lower-case. A provider's refusal of our own credential is never shown as the caller's (faults F5); its
+    message is passed on only where the request itself is at fault, without addresses, keys or account names.
+    """
+    error = _read(body)
+    code = str(error.code or error.type or "")
+    retry_after_s = _retry_after_s(headers)
+    if status in (401, 402, 403) or code in _NO_MONEY_CODES:
+        return TesseraError(
+            ErrorCode.PROVIDER_CREDENTIAL_REJECTED,
+            "The provider does not accept this server's own credential for it. Your key is fine; tell the operator.",
+        ), True
+    if status == 429 and (code == "resource_unavailable" or flex):
+        return TesseraError(
+            ErrorCode.RESOURCE_UNAVAILABLE,
+            "The provider has no flex capacity right now; nothing was charged. Try later or use the default tier.",
+            retry_after_s=retry_after_s,
+        ), True
+    if status == 429:
+        return TesseraError(
+            ErrorCode.RATE_LIMIT_EXCEEDED,
+            "The provider is limiting this server's rate; nothing was charged.",
+            retry_after_s=retry_after_s or 1,
+        ), True
+    if status in (503, 529):
+        return TesseraError(
+            ErrorCode.OVERLOADED, "The provider is overloaded; nothing was charged.", retry_after_s=retry_after_s or 1
+        ), True
+    if status in (400, 409, 413, 415, 422):
+        message = _SECRETS.sub("…", error.message)[:_MESSAGE_LENGTH_MAX]
+        return TesseraError(
+            _KEPT_CODES.get(code, ErrorCode.INVALID_REQUEST),
+            f"The provider refused the request: {message}" if message else "The provider refused the request.",
+            param=error.param,
+        ), False
+    return TesseraError(ErrorCode.PROVIDER_ERROR, f"The provider failed (status {status}); nothing was charged."), True
+
+
+def _read(body: bytes) -> _Error:
+    try:
+        error = msgspec.json.decode(body, type=_ErrorBody).error
+    except (msgspec.DecodeError, ValueError):
+        return _Error()
+    return error if isinstance(error, _Error) else _Error(message=error or "")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> int | None:
+    value = headers.get("retry-after", "").strip()
+    return min(int(value), 3600) if value.isdecimal() and len(value) < 9 else None

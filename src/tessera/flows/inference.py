@@ -1,0 +1,103 @@
+"""The whole path of one paid call, top to bottom."""
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from tessera.domain.auth import Caller
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.orders import HoldOrder, StoredReply
+from tessera.domain.money import format_usd
+from tessera.domain.pricing.quote import quote_object
+from tessera.domain.request import Surface
+from tessera.flows.quoting import Estimate, estimate, output_affordable, with_output_cap
+from tessera.flows.serving import LiveStream, WholeReply, serve
+from tessera.flows.terms import Terms, agree, find_quote
+from tessera.flows.world import World, date_of
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as the transport received it: which surface, the body's bytes, the terms in its headers.
+
+    `headers` are the few caller headers a provider may see.
+    """
+
+    surface: Surface
+    endpoint: str
+    body: bytes
+    terms: Terms
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the transport sends back: one of a whole reply, a live stream, or the stored reply of an earlier try."""
+
+    request_id: str
+    price_max_nanos: int
+    reply: WholeReply | LiveStream | StoredReply
+
+
+async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Served:
+    """Serves one call: parse, probe, count, plan, price, hold, serve, settle.
+
+    Raises every code a caller can meet; whatever it raises, nothing stays held and nothing was charged.
+    """
+    started_ms = world.clock.monotonic_ms()
+    quote = await find_quote(world, caller, call.terms)
+    as_of = date_of(quote.created_at_us) if quote else world.clock.today()
+    found = agree(call.terms, quote, await estimate(world, caller, call.surface, call.body, as_of))
+    order = _order(world, caller, call, found, request_id)
+    try:
+        grant = await world.storage.hold(order)
+    except TesseraError as error:
+        raise _with_affordable(error, found) from None
+    if grant.replay is not None:
+        return Served(grant.replay.request_id, grant.granted_nanos, grant.replay)
+    if grant.granted_nanos < order.amount_nanos:
+        found = with_output_cap(found, output_affordable(found, grant.granted_nanos))
+    reply = await serve(world, caller, call.headers, found, order, grant.granted_nanos, started_ms)
+    return Served(request_id, grant.granted_nanos, reply)
+
+
+def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id: str) -> HoldOrder:
+    maximum = found.quote.max_nanos
+    minimum = with_output_cap(found, found.output_cap_min).quote.max_nanos if call.terms.fit == "balance" else maximum
+    digest = hashlib.sha256(call.endpoint.encode())
+    digest.update(b"\0")
+    digest.update(call.body)
+    return HoldOrder(
+        id=request_id,
+        organization_id=caller.organization_id,
+        project_id=caller.project_id,
+        key_id=caller.key_id,
+        mode=caller.mode,
+        amount_nanos=maximum,
+        amount_min_nanos=min(minimum, maximum),
+        idempotency_key=call.terms.idempotency_key,
+        fingerprint=digest.digest(),
+        endpoint=call.endpoint,
+        model=found.request.model,
+        stream=found.request.stream,
+        quote=msgspec.json.encode(quote_object(found.quote)),
+        owner=world.owner,
+        placed_at_us=world.clock.now_us(),
+    )
+
+
+def _with_affordable(error: TesseraError, found: Estimate) -> TesseraError:
+    """Money errors also say how many output tokens the balance would pay for."""
+    if error.code not in (ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.BALANCE_RESERVED):
+        return error
+    available = error.details.get("available_nanos")
+    affordable = output_affordable(found, available) if isinstance(available, int) and available > 0 else 0
+    required = found.quote.max_nanos
+    return TesseraError(
+        error.code,
+        error.message,
+        retry_after_s=error.retry_after_s,
+        should_retry=error.should_retry,
+        details={"required": format_usd(required), **error.details, "output_tokens_affordable": affordable},
+    )

@@ -1,0 +1,40 @@
+"""Which models a key can call, and at what price."""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from tessera.catalog.listing import model_object
+from tessera.catalog.models import Model
+from tessera.domain.auth import Caller
+from tessera.domain.money import Mode
+from tessera.flows.world import World
+
+
+def list_models(world: World, caller: Caller) -> dict[str, Any]:
+    """Every model this key can call today, in OpenAI's list shape."""
+    today = world.clock.today()
+    offered = [
+        model
+        for model in world.catalogue.models()
+        if caller.mode is Mode.TEST or (model.serves_on(today) and world.deployments.get(model.canonical))
+    ]
+    return {"object": "list", "data": [_object(world, caller, model) for model in offered]}
+
+
+def show_model(world: World, caller: Caller, model_id: str) -> dict[str, Any]:
+    """One model of the catalogue. Raises model_not_found."""
+    return _object(world, caller, world.catalogue.model(model_id))
+
+
+def _object(world: World, caller: Caller, model: Model) -> dict[str, Any]:
+    """OpenAI's model object; `created` is the start of the day its first price holds from."""
+    released = datetime.combine(model.released_on, time(), UTC) if model.released_on else datetime.fromtimestamp(0, UTC)
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": int(released.timestamp()),
+        "owned_by": model.provider,
+        "tessera": model_object(
+            model, world.catalogue, world.prices, world.clock.today(), organization=caller.organization_id
+        ),
+    }

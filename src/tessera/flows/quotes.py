@@ -1,0 +1,106 @@
+"""A quote for the real request, before it is sent: kept, so that a later call can be held to it."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tessera.domain.auth import Caller
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.pricing.bounds import price_max
+from tessera.domain.pricing.quote import cheaper_changes, quote_object
+from tessera.domain.request import Detail, Surface, Tier
+from tessera.domain.tokens.images import cheapest_detail, count_image
+from tessera.flows.quoting import Estimate, estimate
+from tessera.flows.world import World
+from tessera.ports import SavedQuote
+
+SURFACES = {"/v1/chat/completions": Surface.CHAT, "/v1/responses": Surface.RESPONSES}
+
+
+class _QuoteRequest(msgspec.Struct, forbid_unknown_fields=False):
+    url: str
+    body: msgspec.Raw
+
+
+async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
+    """The quote, as JSON, of `{"url": "/v1/chat/completions", "body": {the real request}}`; a batch line is one too.
+
+    Raises what the call itself would raise before it is held.
+    """
+    asked = _read(raw)
+    surface = SURFACES.get(asked.url)
+    if surface is None:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, f"url must be one of {', '.join(SURFACES)}, not {asked.url[:64]!r}.", param="url"
+        )
+    found = await estimate(world, caller, surface, bytes(asked.body), world.clock.today())
+    quote = msgspec.structs.replace(
+        found.quote, cheaper=cheaper_changes(found.quote.max_nanos, _cheaper(world, caller, found))
+    )
+    body = msgspec.json.encode(quote_object(quote))
+    await world.storage.save_quote(
+        SavedQuote(
+            id=quote.id,
+            organization_id=caller.organization_id,
+            mode=caller.mode,
+            model=found.model.canonical,
+            max_nanos=quote.max_nanos,
+            price_version=quote.price_version,
+            created_at_us=quote.created_at * 1_000_000,
+            expires_at_us=quote.expires_at * 1_000_000,
+            body=body,
+        )
+    )
+    return body
+
+
+async def find_quote(world: World, caller: Caller, quote_id: str) -> bytes:
+    """A quote made earlier by the same organization in the same mode, as JSON. Raises not_found."""
+    saved = await world.storage.find_quote(caller.organization_id, caller.mode, quote_id)
+    if saved is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no quote {quote_id[:64]!r} for this key.")
+    return saved.body
+
+
+async def count_input_tokens(world: World, caller: Caller, raw: bytes) -> int:
+    """The input tokens we expect for a Responses request. Free: nothing is held."""
+    found = await estimate(world, caller, Surface.RESPONSES, raw, world.clock.today())
+    return found.count.total.predicted
+
+
+def _read(raw: bytes) -> _QuoteRequest:
+    try:
+        return msgspec.json.decode(raw, type=_QuoteRequest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f'A quote is asked for with {{"url": "/v1/chat/completions", "body": {{…}}}}: {error}',
+        ) from None
+
+
+def _cheaper(world: World, caller: Caller, found: Estimate) -> Iterator[tuple[str, int]]:
+    """Changes worth knowing about, each with the most the call would then cost."""
+    total, image, choices = found.count.total.max, found.count.image.max, found.request.choices
+    if found.count.images:
+        least, changes = _cheapest_details(world, found)
+        if least < image:
+            after = total - image + least
+            yield changes, max(price_max(row, after, least, found.output_cap, choices) for row in found.rows)
+    for tier in (Tier.FLEX, Tier.BATCH):
+        if tier is not found.tier and tier in world.prices.tiers(found.model.id, found.as_of):
+            row = world.prices.price(found.model.id, tier, organization=caller.organization_id, as_of=found.as_of)
+            change = "service_tier: flex" if tier is Tier.FLEX else "send it as a batch"
+            yield change, price_max(row, total, image, found.output_cap, choices)
+
+
+def _cheapest_details(world: World, found: Estimate) -> tuple[int, str]:
+    rules = world.catalogue.image_rules(found.model.id, found.as_of)
+    least = 0
+    chosen: set[Detail] = set()
+    for counted in found.count.images:
+        detail = cheapest_detail(rules, counted.width, counted.height)
+        tokens = count_image(rules, counted.width, counted.height, detail).tokens.max
+        if tokens < counted.tokens.max:
+            chosen.add(detail)
+        least += min(tokens, counted.tokens.max)
+    return least, "detail: " + " or ".join(sorted(chosen))

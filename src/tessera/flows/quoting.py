@@ -1,0 +1,231 @@
+"""Count and price a call before anything is spent on it: the first half of inference, all of a quote."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import msgspec
+
+from tessera.catalog.models import Model
+from tessera.domain.advisories import advise
+from tessera.domain.auth import Caller
+from tessera.domain.dialects.body import Body, open_body
+from tessera.domain.dialects.chat import parse_chat
+from tessera.domain.dialects.responses import parse_responses
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+from tessera.domain.pricing.bounds import affordable_output_tokens, price_max
+from tessera.domain.pricing.quote import Quote, QuotedImage, build_quote
+from tessera.domain.pricing.rows import PriceRow
+from tessera.domain.request import InferenceRequest, Surface, Tier
+from tessera.domain.routing import plan
+from tessera.domain.tokens import TokenCount
+from tessera.domain.tokens.requests import count_request
+from tessera.flows.world import World
+from tessera.ports import Deployment, ProbedImage
+
+PARSERS = {Surface.CHAT: parse_chat, Surface.RESPONSES: parse_responses}
+_COUNT_ON_LOOP_BYTES_MAX = 32 * 1024
+"""Requests with more text than this are counted in a thread: 32 KB take about 2 ms, the most the loop should wait."""
+_OUTPUT_MIN = {Surface.CHAT: 1, Surface.RESPONSES: 16}
+"""The smallest output cap a surface accepts (OpenAI API reference: `max_output_tokens` starts at 16)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Everything known about a call before money moves.
+
+    `rows` are the customer's price rows the call may be charged by, one per provider that may serve it; the quote's
+    maximum covers the dearest. `plan` lists deployments with the surface each is called on, best first. `output_cap` is
+    what the provider will be told; `output_cap_min` the least worth asking for. `as_of` is the day of prices and rules.
+    """
+
+    body: Body
+    request: InferenceRequest
+    model: Model
+    plan: tuple[tuple[Deployment, Surface], ...]
+    images: tuple[ProbedImage, ...]
+    count: TokenCount
+    rows: tuple[PriceRow, ...]
+    tier: Tier
+    output_cap: int
+    output_cap_min: int
+    as_of: date
+    quote: Quote
+
+
+async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, as_of: date) -> Estimate:
+    """Counts and prices a call on `surface`. Raises every refusal that needs no money and no provider to find."""
+    body = open_body(raw)
+    request = PARSERS[surface](body)
+    model = world.catalogue.model(request.model)
+    _check_model(caller, model, request, as_of)
+    ways = plan(surface, deployments(world, caller, model), model.id)
+    tier = request.tier or Tier.DEFAULT
+    rows = _rows(world, caller, model, ways, tier, as_of)
+    output_cap = _output_cap(model, request)
+    images = await world.media.probe(request.images) if request.images else ()
+    count = await _count(world, model, request, images, as_of)
+    if model.context_max is not None and count.total.predicted > model.context_max:
+        raise TesseraError(
+            ErrorCode.CONTEXT_LENGTH_EXCEEDED,
+            f"This request has about {count.total.predicted} input tokens; {model.id} accepts {model.context_max}.",
+        )
+    return Estimate(
+        body=body,
+        request=request,
+        model=model,
+        plan=ways,
+        images=images,
+        count=count,
+        rows=rows,
+        tier=tier,
+        output_cap=output_cap,
+        output_cap_min=min(output_cap, max(_OUTPUT_MIN[way] for _, way in ways)),
+        as_of=as_of,
+        quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap),
+    )
+
+
+def deployments(world: World, caller: Caller, model: Model) -> tuple[Deployment, ...]:
+    """What may serve a model for a key: live deployments for live keys, the sandbox in its place for test keys."""
+    if caller.mode is Mode.LIVE:
+        return world.deployments.get(model.canonical, ())
+    return (
+        Deployment(
+            name=f"sandbox/{model.id}",
+            provider="sandbox",
+            model=model.canonical,
+            upstream_model=model.id,
+            surfaces=model.surfaces,
+        ),
+    )
+
+
+def with_output_cap(found: Estimate, output_cap: int) -> Estimate:
+    """The same call with a lower output cap, priced again."""
+    quote = found.quote
+    total, image, choices = found.count.total.max, found.count.image.max, found.request.choices
+    max_nanos = max(price_max(row, total, image, output_cap, choices) for row in found.rows)
+    lower = msgspec.structs.replace(
+        quote,
+        output_max_tokens=output_cap,
+        output_max_nanos=max_nanos - quote.input_max_nanos,
+        max_nanos=max_nanos,
+    )
+    return replace(found, output_cap=output_cap, quote=lower)
+
+
+def output_affordable(found: Estimate, nanos: int) -> int:
+    """The largest output cap, 0 to the call's own, that `nanos` pays for under every row it may be charged by."""
+    total, image = found.count.total.max, found.count.image.max
+    choices = found.request.choices
+    affordable = min(affordable_output_tokens(row, total, image, nanos, choices) for row in found.rows)
+    return max(0, min(affordable, found.output_cap))
+
+
+def _check_model(caller: Caller, model: Model, request: InferenceRequest, as_of: date) -> None:
+    if caller.mode is Mode.LIVE and not model.serves_on(as_of):
+        raise TesseraError(
+            ErrorCode.MODEL_NOT_FOUND,
+            f"The model {model.id} was shut down by its provider on {model.shutdown_date}.",
+            param="model",
+        )
+    if request.images and not model.sees_images:
+        raise TesseraError(
+            ErrorCode.UNSUPPORTED_PARAMETER, f"{model.id} does not take images.", param=request.images[0].param
+        )
+    if "text" not in model.output_modalities:
+        raise TesseraError(
+            ErrorCode.UNSUPPORTED_PARAMETER,
+            f"{model.id} generates images; it does not answer with text.",
+            param="model",
+        )
+
+
+def _rows(
+    world: World, caller: Caller, model: Model, ways: Sequence[tuple[Deployment, Surface]], tier: Tier, as_of: date
+) -> tuple[PriceRow, ...]:
+    rows: dict[str, PriceRow] = {}
+    for deployment, _ in ways:
+        provider = model.provider if caller.mode is Mode.TEST else deployment.provider
+        row = world.prices.price(model.id, tier, provider=provider, organization=caller.organization_id, as_of=as_of)
+        rows.setdefault(row.version, row)
+    return tuple(rows.values())
+
+
+def _output_cap(model: Model, request: InferenceRequest) -> int:
+    if request.output_cap is None:
+        return model.output_default
+    if model.output_max is not None and request.output_cap > model.output_max:
+        field = "max_output_tokens" if request.surface is Surface.RESPONSES else "max_completion_tokens"
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"{field} is {request.output_cap}; {model.id} writes at most {model.output_max} tokens.",
+            param=field,
+        )
+    return request.output_cap
+
+
+async def _count(
+    world: World, model: Model, request: InferenceRequest, images: Sequence[ProbedImage], as_of: date
+) -> TokenCount:
+    rules = world.catalogue.image_rules(model.id, as_of) if images else None
+    framing = world.catalogue.framing(model.id)
+    sizes = [(image.width, image.height) for image in images]
+    counter = world.counter_for(model.canonical)
+    if request.text_bytes > _COUNT_ON_LOOP_BYTES_MAX:
+        return await asyncio.to_thread(count_request, request, sizes, rules, framing, counter)
+    return count_request(request, sizes, rules, framing, counter)
+
+
+def _quote(
+    world: World,
+    caller: Caller,
+    model: Model,
+    request: InferenceRequest,
+    images: Sequence[ProbedImage],
+    count: TokenCount,
+    rows: Sequence[PriceRow],
+    tier: Tier,
+    output_cap: int,
+) -> Quote:
+    created_at = world.clock.now_us() // 1_000_000
+    return build_quote(
+        id=world.make_id("quote"),
+        created_at=created_at,
+        expires_at=created_at + world.limits.quote_seconds,
+        mode=caller.mode,
+        model=model.id,
+        service_tier=tier,
+        price_version=world.prices.version,
+        count=count,
+        images=quoted_images(request, images, count),
+        rows=rows,
+        output_max_tokens=output_cap,
+        choices=request.choices,
+    )
+
+
+def quoted_images(
+    request: InferenceRequest, images: Sequence[ProbedImage], count: TokenCount
+) -> tuple[QuotedImage, ...]:
+    """Each image as a quote shows it, with what to know before sending it."""
+    if not images:
+        return ()
+    prompt = "\n".join(text for message in request.messages for text in message.texts)
+    return tuple(
+        QuotedImage(
+            index=image.index,
+            count=counted,
+            source=image.source,
+            format=image.format,
+            orientation=image.orientation,
+            advisories=tuple(
+                (advisory.code, advisory.message)
+                for advisory in advise(image.facts, prompt, (counted.sized_width, counted.sized_height))
+            ),
+        )
+        for image, counted in zip(images, count.images, strict=True)
+    )

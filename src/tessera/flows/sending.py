@@ -1,0 +1,119 @@
+"""Send a held call to a provider, falling back to the next deployment while nothing has reached the client."""
+
+import base64
+from collections.abc import Mapping
+
+from tessera.domain.dialects.refusals import read_refusal
+from tessera.domain.dialects.splice import Edits, splice
+from tessera.domain.dialects.translate import translate_request
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.request import ImageOrigin, Surface, Tier
+from tessera.domain.usage import Attempt
+from tessera.flows.quoting import Estimate
+from tessera.flows.settling import Running
+from tessera.ports import Deployment, ProbedImage, UpstreamCall, UpstreamReply
+
+_REFUSAL_BYTES_MAX = 64 * 1024
+_FALLBACK_CODES = {ErrorCode.PROVIDER_ERROR, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.OVERLOADED}
+
+
+async def open_upstream(running: Running, headers: Mapping[str, str]) -> tuple[Surface, UpstreamReply]:
+    """The first deployment's answer that is not an error, head received, and the surface it speaks.
+
+    Every try is recorded. Raises the last deployment's refusal, in our words.
+    """
+    world, found = running.world, running.found
+    last: TesseraError | None = None
+    for deployment, surface in found.plan[: world.limits.attempts_max]:
+        started_at = world.clock.now_us() // 1_000_000
+        started_ms = world.clock.monotonic_ms()
+        running.deployment = deployment
+        call = upstream_call(found, deployment, surface, running.order.id, headers)
+        status: int | None = None
+        try:
+            # Until the provider answers we cannot know that it did not take the call.
+            running.accepted = True
+            reply = await world.providers[deployment.provider].send(call)
+            status = reply.status
+            if status < 300:
+                _record(running, deployment, status, None, started_at, started_ms)
+                return surface, reply
+            running.accepted = False
+            error, fall_back = await _refusal(reply, found)
+        except TesseraError as raised:
+            running.accepted = raised.code is ErrorCode.PROVIDER_TIMEOUT
+            error, fall_back = raised, raised.code in _FALLBACK_CODES
+        _record(running, deployment, status, error.code, started_at, started_ms)
+        if not fall_back:
+            raise error
+        last = error
+    assert last is not None
+    raise last
+
+
+def upstream_call(
+    found: Estimate, deployment: Deployment, surface: Surface, request_id: str, headers: Mapping[str, str]
+) -> UpstreamCall:
+    """The call as one deployment is sent it: the original bytes with splices, or translated for its surface."""
+    edits = Edits(
+        model=deployment.upstream_model,
+        output_cap=found.output_cap,
+        tier=found.tier if Tier.FLEX in found.model.service_tiers or found.tier is not Tier.DEFAULT else None,
+        include_usage=True,
+        images={image.index: data_url(image) for image in found.images if _inline(found, image)},
+    )
+    if surface is found.request.surface:
+        body = splice(surface, found.body, found.request, edits)
+    else:
+        body = translate_request(found.request.surface, surface, found.body, found.request, edits)
+    return UpstreamCall(
+        request_id=request_id,
+        deployment=deployment,
+        surface=surface,
+        stream=found.request.stream,
+        body=body,
+        request=found.request,
+        count=found.count,
+        images=found.images,
+        output_cap=found.output_cap,
+        headers=headers,
+    )
+
+
+def _record(
+    running: Running, deployment: Deployment, status: int | None, error: str | None, started_at: int, started_ms: int
+) -> None:
+    running.attempts.append(
+        Attempt(
+            deployment=deployment.name,
+            status=status,
+            error=error,
+            started_at=started_at,
+            duration_ms=running.world.clock.monotonic_ms() - started_ms,
+        )
+    )
+
+
+async def _refusal(reply: UpstreamReply, found: Estimate) -> tuple[TesseraError, bool]:
+    """A provider's error answer in our words, and whether another deployment may do better."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in reply.chunks():
+            pieces.append(piece)
+            size += len(piece)
+            if size > _REFUSAL_BYTES_MAX:
+                break
+    finally:
+        await reply.close()
+    return read_refusal(reply.status, reply.headers, b"".join(pieces), flex=found.tier is Tier.FLEX)
+
+
+def _inline(found: Estimate, image: ProbedImage) -> bool:
+    return image.content is not None and found.request.images[image.index].origin is ImageOrigin.URL
+
+
+def data_url(image: ProbedImage) -> bytes:
+    """A fetched image as the data URL that takes its address's place: the bytes that were counted are sent."""
+    assert image.content is not None
+    return b"data:image/" + image.format.encode() + b";base64," + base64.b64encode(image.content)

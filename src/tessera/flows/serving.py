@@ -1,0 +1,216 @@
+"""Serve a held call: send it on, fall back while nothing was delivered, relay the answer, settle before it ends.
+
+Always holds: whatever happens between hold and settle, cancellation included, the hold is resolved exactly once and the
+provider's connection is given back or cut.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from tessera.domain.auth import Caller
+from tessera.domain.dialects.receipt import finish_reply
+from tessera.domain.dialects.relay import StreamRelay
+from tessera.domain.dialects.translate import translate_reply
+from tessera.domain.dialects.usage import read_reply
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
+from tessera.domain.request import Surface
+from tessera.flows.quoting import Estimate
+from tessera.flows.sending import open_upstream
+from tessera.flows.settling import NO_FACTS, Running, price_up, receipt_of, settle, write
+from tessera.flows.world import World
+from tessera.ports import UpstreamReply
+
+
+@dataclass(frozen=True, slots=True)
+class WholeReply:
+    """A finished, settled reply, ready to be sent."""
+
+    body: bytes
+    charge_nanos: int
+
+
+async def serve(
+    world: World,
+    caller: Caller,
+    headers: Mapping[str, str],
+    found: Estimate,
+    order: HoldOrder,
+    granted_nanos: int,
+    started_ms: int,
+) -> "WholeReply | LiveStream":
+    """The answer to a held call: whole and settled, or a stream that settles itself before it ends."""
+    running = Running(world, caller, found, order, granted_nanos, started_ms)
+    if found.request.stream:
+        return LiveStream(running, headers)
+    try:
+        surface, upstream = await open_upstream(running, headers)
+        try:
+            return await _whole(running, surface, upstream)
+        finally:
+            await upstream.close()
+    except BaseException as error:
+        await settle(running, _outcome(error), NO_FACTS)
+        raise _final(error, running) from None
+
+
+async def _whole(running: Running, surface: Surface, upstream: UpstreamReply) -> WholeReply:
+    limits = running.world.limits
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in upstream.chunks():
+        if running.first_byte_ms is None:
+            running.first_byte_ms = running.elapsed_ms()
+        size += len(piece)
+        if size > limits.reply_bytes_max:
+            raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider's reply is larger than this server accepts.")
+        pieces.append(piece)
+    raw = b"".join(pieces)
+    facts = read_reply(surface, raw)
+    caller_surface = running.found.request.surface
+    if surface is not caller_surface:
+        raw = translate_reply(surface, caller_surface, raw, model=running.found.request.model)
+    event = await price_up(running, Outcome.COMPLETED, facts)
+    body = finish_reply(caller_surface, raw, receipt_of(event))
+    if running.order.idempotency_key is not None:
+        event = msgspec.structs.replace(event, reply=_stored(running, event.charge_nanos, "application/json", body))
+    await write(running, event)
+    return WholeReply(body, event.charge_nanos)
+
+
+class LiveStream:
+    """A streamed answer. `open` first, then `chunks` to the end; or `abandon` when the client left in between."""
+
+    def __init__(self, running: Running, headers: Mapping[str, str]) -> None:
+        self._running = running
+        self._headers = headers
+        self._relay: StreamRelay | None = None
+        self._upstream: UpstreamReply | None = None
+        self._kept: list[bytes] | None = [] if running.order.idempotency_key is not None else None
+        self._kept_bytes = 0
+
+    async def open(self) -> None:
+        """Returns when a provider has taken the call. Raises what inference raises; the hold is then resolved."""
+        running = self._running
+        try:
+            surface, self._upstream = await open_upstream(running, self._headers)
+        except BaseException as error:
+            await settle(running, _outcome(error), NO_FACTS)
+            raise _final(error, running) from None
+        request = running.found.request
+        self._relay = StreamRelay(surface, request.surface, include_usage=request.include_usage, model=request.model)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Event-stream bytes, whole frames. The last ones come after the settle is durable.
+
+        A failure after the first token is an error frame, not an exception; closing the iterator early settles as a
+        disconnect.
+        """
+        running, relay, upstream = self._running, self._relay, self._upstream
+        assert relay is not None
+        assert upstream is not None
+        try:
+            try:
+                async for chunk in upstream.chunks():
+                    if running.first_byte_ms is None:
+                        running.first_byte_ms = running.elapsed_ms()
+                    for piece in relay.feed(chunk):
+                        yield self._keep(piece)
+                    if relay.finished:
+                        break
+            except TesseraError as error:
+                await settle(running, _outcome(error), relay.facts)
+                for piece in relay.fail(_spent(error, running)):
+                    yield piece
+                return
+            async for piece in self._end(relay):
+                yield piece
+        except BaseException as error:
+            await settle(running, _outcome(error), relay.facts)
+            raise
+        finally:
+            await upstream.close()
+
+    async def _end(self, relay: StreamRelay) -> AsyncIterator[bytes]:
+        """Settles a stream that the provider ended, then its terminal frames."""
+        running = self._running
+        if relay.error is not None or not relay.finished:
+            error = relay.error or TesseraError(ErrorCode.PROVIDER_ERROR, "The provider cut the stream off.")
+            await settle(running, Outcome.PROVIDER_ERROR, relay.facts)
+            for piece in relay.fail(_spent(error, running)):
+                yield piece
+            return
+        event = await price_up(running, Outcome.COMPLETED, relay.facts)
+        last = relay.finish(receipt_of(event))
+        if self._kept is not None:
+            body = b"".join([*self._kept, *last])
+            event = msgspec.structs.replace(
+                event, reply=_stored(running, event.charge_nanos, "text/event-stream", body)
+            )
+        await write(running, event)
+        for piece in last:
+            yield piece
+
+    async def abandon(self) -> None:
+        """Resolves the hold of a stream that was opened but never read."""
+        await settle(self._running, Outcome.CLIENT_DISCONNECTED, NO_FACTS)
+        if self._upstream is not None:
+            await self._upstream.close()
+
+    def error_frames(self, error: TesseraError) -> list[bytes]:
+        """The frames that end a stream whose head was sent before the provider refused."""
+        request = self._running.found.request
+        relay = StreamRelay(request.surface, request.surface, include_usage=request.include_usage, model=request.model)
+        return relay.fail(error)
+
+    def _keep(self, piece: bytes) -> bytes:
+        if self._kept is not None:
+            self._kept_bytes += len(piece)
+            self._kept.append(piece)
+            if self._kept_bytes > self._running.world.limits.stored_reply_bytes_max:
+                self._kept = None
+        return piece
+
+
+def _stored(running: Running, charge_nanos: int, content_type: str, body: bytes) -> StoredReply | None:
+    if len(body) > running.world.limits.stored_reply_bytes_max:
+        return None
+    return StoredReply(
+        request_id=running.order.id, status=200, content_type=content_type, body=body, charge_nanos=charge_nanos
+    )
+
+
+def _outcome(error: BaseException) -> Outcome:
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return Outcome.CLIENT_DISCONNECTED
+    if not isinstance(error, TesseraError):
+        return Outcome.PROVIDER_ERROR
+    if error.code is ErrorCode.PROVIDER_TIMEOUT:
+        return Outcome.PROVIDER_TIMEOUT
+    if error.code in _PROVIDER_CODES:
+        return Outcome.PROVIDER_ERROR
+    return Outcome.REFUSED
+
+
+_PROVIDER_CODES = {
+    ErrorCode.PROVIDER_ERROR,
+    ErrorCode.PROVIDER_CREDENTIAL_REJECTED,
+    ErrorCode.OVERLOADED,
+    ErrorCode.RESOURCE_UNAVAILABLE,
+    ErrorCode.RATE_LIMIT_EXCEEDED,
+    ErrorCode.INTERNAL_ERROR,
+}
+
+
+def _final(error: BaseException, running: Running) -> BaseException:
+    return _spent(error, running) if isinstance(error, TesseraError) else error
+
+
+def _spent(error: TesseraError, running: Running) -> TesseraError:
+    """Once a provider took the call, money may have been spent: no client library may repeat it by itself."""
+    if running.accepted:
+        error.should_retry = False
+    return error

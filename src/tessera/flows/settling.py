@@ -1,0 +1,185 @@
+"""End a held call: decide who pays, compute the charge, write it down once, durably."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from tessera.domain.auth import Caller
+from tessera.domain.dialects.receipt import Receipt
+from tessera.domain.dialects.usage import ReplyFacts
+from tessera.domain.errors import TesseraError
+from tessera.domain.ledger.orders import HoldOrder, Outcome
+from tessera.domain.money import Mode, format_usd
+from tessera.domain.pricing.charge import Charge, charge, charge_object
+from tessera.domain.pricing.rows import PriceRow
+from tessera.domain.quantities import Quantities
+from tessera.domain.request import Tier
+from tessera.domain.usage import Attempt, Delivered, Owed, UsageEvent, UsageSource, owed
+from tessera.flows.quoting import Estimate
+from tessera.flows.world import World
+from tessera.ports import Deployment
+
+log = structlog.get_logger(__name__)
+
+_COUNT_ON_LOOP_CHARACTERS_MAX = 8_000
+"""Longer texts are tokenized in a thread, so that the event loop never waits more than about a millisecond."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A held call on its way: what was pinned at the hold, and what has happened since."""
+
+    world: World
+    caller: Caller
+    found: Estimate
+    order: HoldOrder
+    granted_nanos: int
+    started_ms: int
+    attempts: list[Attempt] = field(default_factory=list)
+    deployment: Deployment | None = None
+    accepted: bool = False
+    first_byte_ms: int | None = None
+    event: UsageEvent | None = None
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the call came in."""
+        return self.world.clock.monotonic_ms() - self.started_ms
+
+
+NO_FACTS = ReplyFacts()
+
+
+async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> UsageEvent:
+    """The usage event that resolves this call's hold, not yet written."""
+    decided = owed(outcome, await _delivered(running, outcome, facts))
+    row, tier = _charged_row(running, facts.served_tier)
+    decided, price = _price(running, decided, row)
+    charge_nanos = min(price.nanos, running.granted_nanos)
+    cost = _cost(running, tier, decided)
+    if facts.absurd:
+        log.warning("usage.absurd", request_id=running.order.id, deployment=_name(running.deployment))
+    return UsageEvent(
+        hold_id=running.order.id,
+        organization_id=running.order.organization_id,
+        mode=running.order.mode,
+        outcome=outcome,
+        status=running.attempts[-1].status or 0 if running.attempts else 0,
+        deployment=_name(running.deployment),
+        served_tier=tier,
+        price_version=running.found.quote.price_version,
+        usage=decided.usage,
+        usage_source=decided.source,
+        predicted_input_tokens=running.found.count.total.predicted,
+        predicted_image_tokens=running.found.count.image.predicted,
+        charge_nanos=charge_nanos,
+        waived_nanos=price.nanos - charge_nanos,
+        cost_nanos=cost[0],
+        loss_nanos=cost[1],
+        charge=msgspec.json.encode(charge_object(msgspec.structs.replace(price, nanos=charge_nanos))),
+        attempts=tuple(running.attempts),
+        settled_at_us=running.world.clock.now_us(),
+        latency_ms=running.elapsed_ms(),
+        first_byte_ms=running.first_byte_ms,
+    )
+
+
+def receipt_of(event: UsageEvent) -> Receipt:
+    """The charge fields a reply's usage object shows."""
+    return Receipt(charge=format_usd(event.charge_nanos), charge_nanos=event.charge_nanos, request_id=event.hold_id)
+
+
+async def write(running: Running, event: UsageEvent) -> None:
+    """Writes the settlement; when it returns it is durable. Survives the cancellation of the caller."""
+    running.event = event
+    await asyncio.shield(running.world.spawn(running.world.storage.settle(event)))
+
+
+async def settle(running: Running, outcome: Outcome, facts: ReplyFacts) -> None:
+    """Prices and writes in one go, where the reply carries no charge; does nothing if the call is settled already."""
+
+    async def work() -> None:
+        if running.event is None:
+            event = await price_up(running, outcome, facts)
+            running.event = event
+            await running.world.storage.settle(event)
+
+    await asyncio.shield(running.world.spawn(work()))
+
+
+async def _delivered(running: Running, outcome: Outcome, facts: ReplyFacts) -> Delivered:
+    count = running.found.count
+    reported = None if facts.absurd else facts.usage
+    output_tokens = 0
+    if facts.output_text and (reported is None or reported.output_tokens == 0 or outcome is not Outcome.COMPLETED):
+        output_tokens = await _count_output(running, facts.output_text)
+    return Delivered(
+        reported=reported,
+        input=Quantities(
+            input_tokens=count.total.predicted,
+            input_image_tokens=count.image.predicted,
+        ),
+        output_tokens=output_tokens,
+        accepted=running.accepted,
+        has_output=facts.has_output,
+        finished=facts.finish_reason is not None,
+    )
+
+
+async def _count_output(running: Running, text: str) -> int:
+    counter = running.world.counter_for(running.found.model.canonical)
+    if len(text) > _COUNT_ON_LOOP_CHARACTERS_MAX:
+        tokens = await asyncio.to_thread(counter, text)
+    else:
+        tokens = counter(text)
+    return min(tokens, running.found.output_cap * running.found.request.choices)
+
+
+def _charged_row(running: Running, served_tier: Tier | None) -> tuple[PriceRow, Tier]:
+    """The row of the tier that was served; of the tier that was asked for when that has no row of its own."""
+    found = running.found
+    provider = running.deployment.provider if running.deployment else None
+    for tier in (served_tier, found.tier):
+        if tier is None:
+            continue
+        try:
+            return running.world.prices.price(
+                found.model.id,
+                tier,
+                provider=provider,
+                organization=running.caller.organization_id,
+                as_of=found.as_of,
+            ), tier
+        except TesseraError:
+            log.warning("tier.unpriced", request_id=running.order.id, tier=tier)
+    return found.rows[0], found.tier
+
+
+def _price(running: Running, decided: Owed, row: PriceRow) -> tuple[Owed, Charge]:
+    try:
+        return decided, charge(row, decided.usage)
+    except ValueError as error:
+        # A provider's usage that contradicts itself is not money: our own count of the same call is.
+        log.warning("usage.inconsistent", request_id=running.order.id, error=str(error))
+        count = running.found.count
+        own = Quantities(
+            input_tokens=count.total.predicted,
+            input_image_tokens=count.image.predicted,
+            output_tokens=min(decided.usage.output_tokens, running.found.output_cap * running.found.request.choices),
+        )
+        return msgspec.structs.replace(decided, usage=own, source=UsageSource.LOCAL), charge(row, own)
+
+
+def _cost(running: Running, tier: Tier, decided: Owed) -> tuple[int, int]:
+    """What the provider bills for this call, and how much of it no customer pays. Test calls cost nothing."""
+    if running.deployment is None or running.order.mode is Mode.TEST:
+        return 0, 0
+    row = running.world.prices.cost(
+        running.found.model.id, tier, provider=running.deployment.provider, as_of=running.found.as_of
+    )
+    return charge(row, decided.usage).nanos, charge(row, decided.lost).nanos
+
+
+def _name(deployment: Deployment | None) -> str:
+    return deployment.name if deployment else ""

@@ -1,0 +1,94 @@
+"""What a caller agreed to pay: a quote, a highest price, a wish to fit; checked before anything is held."""
+
+from typing import Literal
+
+import msgspec
+
+from tessera.domain.auth import Caller
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import format_usd, parse_usd
+from tessera.flows.quoting import Estimate, output_affordable, with_output_cap
+from tessera.flows.world import World
+from tessera.ports import SavedQuote
+
+Fit = Literal["balance", "max-price"]
+_IDEMPOTENCY_KEY_LENGTH_MAX = 255
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """The terms in a call's headers. `price_max_nanos` and `fit` are None when not sent."""
+
+    quote_id: str | None = None
+    price_max_nanos: int | None = None
+    fit: Fit | None = None
+    idempotency_key: str | None = None
+
+
+def read_terms(quote_id: str | None, price_max: str | None, fit: str | None, idempotency_key: str | None) -> Terms:
+    """Terms from header values. Raises invalid_request naming the header."""
+    price_max_nanos: int | None = None
+    if price_max is not None:
+        try:
+            price_max_nanos = parse_usd(price_max)
+        except ValueError as error:
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST, f"Tessera-Max-Price: {error}", param="Tessera-Max-Price"
+            ) from None
+    if fit is not None and fit not in ("balance", "max-price"):
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, "Tessera-Fit must be `balance` or `max-price`.", param="Tessera-Fit"
+        )
+    if fit == "max-price" and price_max_nanos is None:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            "Tessera-Fit: max-price needs a Tessera-Max-Price to fit to.",
+            param="Tessera-Fit",
+        )
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= _IDEMPOTENCY_KEY_LENGTH_MAX:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, "Idempotency-Key must have 1 to 255 characters.", param="Idempotency-Key"
+        )
+    chosen: Fit | None = "balance" if fit == "balance" else "max-price" if fit == "max-price" else None
+    return Terms(quote_id=quote_id, price_max_nanos=price_max_nanos, fit=chosen, idempotency_key=idempotency_key)
+
+
+async def find_quote(world: World, caller: Caller, terms: Terms) -> SavedQuote | None:
+    """The quote a call refers to, still binding. Raises quote_mismatch (unknown here), quote_expired."""
+    if terms.quote_id is None:
+        return None
+    saved = await world.storage.find_quote(caller.organization_id, caller.mode, terms.quote_id)
+    if saved is None:
+        raise TesseraError(
+            ErrorCode.QUOTE_MISMATCH, f"There is no quote {terms.quote_id[:64]!r} for this key.", param="Tessera-Quote"
+        )
+    if world.clock.now_us() >= saved.expires_at_us:
+        raise TesseraError(ErrorCode.QUOTE_EXPIRED, "This quote has expired; ask for a new one.", param="Tessera-Quote")
+    return saved
+
+
+def agree(terms: Terms, quote: SavedQuote | None, found: Estimate) -> Estimate:
+    """The estimate, fitted to the caller's terms. Raises quote_mismatch, price_over_limit."""
+    price_max = found.quote.max_nanos
+    if quote is not None and (quote.model != found.model.canonical or price_max > quote.max_nanos):
+        raise TesseraError(
+            ErrorCode.QUOTE_MISMATCH,
+            f"This call can cost up to ${format_usd(price_max)} on {found.model.canonical}; the quote covers "
+            f"${format_usd(quote.max_nanos)} on {quote.model}.",
+            param="Tessera-Quote",
+        )
+    limit = terms.price_max_nanos
+    if limit is None or price_max <= limit:
+        return found
+    affordable = output_affordable(found, limit)
+    if terms.fit == "max-price" and affordable >= found.output_cap_min:
+        return with_output_cap(found, affordable)
+    raise TesseraError(
+        ErrorCode.PRICE_OVER_LIMIT,
+        f"This call can cost up to ${format_usd(price_max)}, more than Tessera-Max-Price allows "
+        f"(${format_usd(limit)}). Nothing was sent. Lower the output limit or send Tessera-Fit: max-price.",
+        details={
+            "required": format_usd(price_max),
+            "limit": format_usd(limit),
+            "output_tokens_affordable": affordable,
+        },
+    )

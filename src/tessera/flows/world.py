@@ -1,0 +1,82 @@
+"""Everything a flow reaches the world through, in one place; made by the composition root."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from tessera.catalog.catalogue import Catalogue
+from tessera.domain.pricing.book import PriceBook
+from tessera.ports import Deployment, Media, Provider, Storage, TextCounter
+
+
+class Clock(Protocol):
+    """Wall time for records and prices, monotonic time for durations."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970."""
+        ...
+
+    def today(self) -> date:
+        """Today in UTC: the day prices and image rules are looked up for."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that never jump."""
+        ...
+
+
+class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on what one call may make Tessera do."""
+
+    body_bytes_max: int = 64 * 1024 * 1024
+    body_seconds_max: int = 30
+    reply_bytes_max: int = 64 * 1024 * 1024
+    stored_reply_bytes_max: int = 1024 * 1024
+    attempts_max: int = 3
+    quote_seconds: int = 900
+    keep_alive_seconds: int = 15
+    forward_images: str = "inline"
+
+
+@dataclass(slots=True)
+class World:
+    """The ports, the data and the limits every flow works with.
+
+    `deployments` lists, by canonical model id, what can serve live calls, best first. `digest` turns an API key into
+    what the database looks up. `owner` names this process as the one whose heartbeat keeps its holds alive.
+    """
+
+    storage: Storage
+    media: Media
+    providers: Mapping[str, Provider]
+    catalogue: Catalogue
+    prices: PriceBook
+    deployments: Mapping[str, tuple[Deployment, ...]]
+    counter_for: Callable[[str], TextCounter]
+    digest: Callable[[str], bytes]
+    make_id: Callable[[str], str]
+    clock: Clock
+    owner: str
+    limits: CallLimits = field(default_factory=CallLimits)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Runs work that must end even when the call that started it is cancelled; awaited at shutdown."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def drain(self) -> None:
+        """Waits for all such work."""
+        while self.tasks:
+            await asyncio.wait(self.tasks)
+
+
+def date_of(time_us: int) -> date:
+    """The UTC day of a time in microseconds since 1970."""
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC).date()

@@ -1,0 +1,115 @@
+"""The HTTP application: one route table, one order of steps, one place where errors become replies."""
+
+import re
+import time
+from collections.abc import Sequence
+
+import structlog
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route as StarletteRoute
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.flows.world import World
+from tessera.http import metrics, operations
+from tessera.http.authentication import authenticate
+from tessera.http.errors import reply_error
+from tessera.http.exchange import ClientGoneError, Exchange
+from tessera.http.openapi import describe
+from tessera.http.routes import ROUTES, Route
+
+log = structlog.get_logger(__name__)
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
+class Endpoint:
+    """One path as a bare ASGI application: authenticate, handle, turn what goes wrong into an error reply."""
+
+    def __init__(self, world: World, routes: Sequence[Route]) -> None:
+        self._world = world
+        self._path = routes[0].path
+        self._surface = routes[0].surface
+        self._handlers = {route.method: route.handler for route in routes}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send, self._world.make_id("req"))
+        started_ns = time.perf_counter_ns()
+        outcome = "ok"
+        try:
+            handler = self._handlers.get(scope["method"])
+            if handler is None:
+                exchange.add_header(b"allow", ", ".join(self._handlers))
+                raise TesseraError(ErrorCode.METHOD_NOT_ALLOWED, f"{self._path} takes {' or '.join(self._handlers)}.")
+            caller = await authenticate(self._world, exchange)
+            await handler(self._world, caller, exchange)
+        except ClientGoneError:
+            outcome = "client_gone"
+        except TesseraError as error:
+            outcome = error.code
+            await self._answer(exchange, error)
+        except Exception:
+            outcome = ErrorCode.INTERNAL_ERROR
+            log.exception("http.internal_error", request_id=exchange.request_id, path=self._path)
+            await self._answer(exchange, _internal())
+        finally:
+            metrics.observe_request(self._path, outcome, time.perf_counter_ns() - started_ns)
+
+    async def _answer(self, exchange: Exchange, error: TesseraError) -> None:
+        if not exchange.started:
+            await reply_error(exchange, error, self._surface)
+            return
+        # The head is out and says 200: cutting the connection is the only honest way left to say that it failed.
+        log.error("http.error_after_head", request_id=exchange.request_id, code=error.code, path=self._path)
+        raise error
+
+
+def build_app(world: World, *, cors_origins: Sequence[str] = (), metrics_token: str | None = None) -> ASGIApp:
+    """The whole HTTP application on a world of ports.
+
+    Order: sane Host, then CORS where the operator allows origins, then the route; each route authenticates by itself.
+    """
+    description = describe(ROUTES)
+    by_path: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        by_path.setdefault(route.path, []).append(route)
+    app: ASGIApp = Router(
+        [StarletteRoute(path, Endpoint(world, routes)) for path, routes in by_path.items()]
+        + operations.routes(world, description, metrics_token),
+        redirect_slashes=False,
+        default=_nothing_here,
+    )
+    if cors_origins:
+        app = CORSMiddleware(app, allow_origins=list(cors_origins), allow_methods=["*"], allow_headers=["*"])
+    return _sane_host(app)
+
+
+def _sane_host(app: ASGIApp) -> ASGIApp:
+    """Refuses a Host header that is not a plain host, before any route sees the request (security-tests T17)."""
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) > 1 or (hosts and _HOST.fullmatch(hosts[0]) is None):
+                error = TesseraError(ErrorCode.INVALID_REQUEST, "The Host header is not a plain host name.")
+                await reply_error(Exchange(scope, receive, send), error)
+                return
+        await app(scope, receive, send)
+
+    return checked
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        return
+    error = TesseraError(ErrorCode.NOT_FOUND, f"There is nothing at {scope['method']} {scope['path'][:128]}.")
+    await reply_error(Exchange(scope, receive, send), error)
+
+
+def _internal() -> TesseraError:
+    return TesseraError(
+        ErrorCode.INTERNAL_ERROR,
+        "Something went wrong on our side; the request id names it in the operator's log. Nothing was charged twice.",
+        should_retry=False,
+    )

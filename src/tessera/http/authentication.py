@@ -1,0 +1,44 @@
+"""Who calls: one way to read a key, whichever header carries it."""
+
+from tessera.domain.auth import Caller, key_mode
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.flows.world import World
+from tessera.http.exchange import Exchange
+
+_QUERY_NAMES = (b"key=", b"api_key=", b"apikey=", b"access_token=", b"token=")
+
+
+async def authenticate(world: World, exchange: Exchange) -> Caller:
+    """The caller of a request. Raises invalid_api_key, the same for missing, malformed, unknown, revoked and expired
+    keys; invalid_request for a key in the address, where logs would keep it."""
+    query: bytes = exchange.scope["query_string"]
+    if query and any(part.lower().startswith(_QUERY_NAMES) for part in query.split(b"&")):
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            "API keys do not belong in an address, where logs keep them. Send the key as Authorization: Bearer, and "
+            "revoke this one.",
+        )
+    key = _presented(exchange)
+    caller = None
+    if key is not None and key_mode(key) is not None:
+        caller = await world.storage.find_caller(world.digest(key))
+    if caller is None:
+        raise TesseraError(
+            ErrorCode.INVALID_API_KEY,
+            "This API key is missing or not valid. Send a key as `Authorization: Bearer sk-tess-…`.",
+        )
+    return caller
+
+
+def _presented(exchange: Exchange) -> str | None:
+    """The key in whichever header it came; two different keys are no key."""
+    found: set[str] = set()
+    authorization = exchange.header(b"authorization")
+    if authorization is not None:
+        scheme, _, value = authorization.partition(" ")
+        found.add(value.strip() if scheme.lower() == "bearer" else "")
+    for name in (b"x-api-key", b"x-goog-api-key"):
+        value_or_none = exchange.header(name)
+        if value_or_none is not None:
+            found.add(value_or_none.strip())
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,160 @@
+"""One HTTP request and its one response, as plain ASGI messages."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = (b"content-type", b"application/json")
+_HEADER_TEXT_MAX = 4096
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection: there is nobody to answer."""
+
+
+class Exchange:
+    """A request as received and a response as sent; knows nothing of what is asked."""
+
+    __slots__ = ("_headers", "_receive", "_send", "extra_headers", "gone", "request_id", "scope", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str = "") -> None:
+        self.request_id = request_id
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: dict[bytes, bytes] | None = None
+        self.extra_headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())] if request_id else []
+        self.started = False
+        self.gone = False
+
+    # ---- the request -----------------------------------------------------------------------------------------
+
+    def header(self, name: bytes) -> str | None:
+        """A request header by its lower-case name. Sent twice with different values it is refused."""
+        if self._headers is None:
+            self._headers = self._read_headers()
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def _read_headers(self) -> dict[bytes, bytes]:
+        headers: dict[bytes, bytes] = {}
+        for name, value in self.scope["headers"]:
+            if name in headers and headers[name] != value and name in _SINGLE:
+                raise TesseraError(ErrorCode.INVALID_REQUEST, f"The header {name.decode('latin-1')} was sent twice.")
+            headers[name] = value
+        return headers
+
+    @property
+    def path_params(self) -> Mapping[str, str]:
+        """The parts of the path that the route names."""
+        params: Mapping[str, str] = self.scope.get("path_params", {})
+        return params
+
+    def query(self, known: Iterable[str]) -> dict[str, str]:
+        """The query parameters by name; an unknown or repeated one is refused by name."""
+        known = set(known)
+        try:
+            pairs = parse_qsl(self.scope["query_string"].decode("ascii"), keep_blank_values=True, strict_parsing=False)
+        except (UnicodeDecodeError, ValueError) as error:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, "The query string cannot be read.") from error
+        found: dict[str, str] = {}
+        for name, value in pairs:
+            if name not in known:
+                raise TesseraError(
+                    ErrorCode.INVALID_REQUEST, f"Unknown query parameter {name[:64]!r}.", param=name[:64]
+                )
+            if name in found:
+                raise TesseraError(
+                    ErrorCode.INVALID_REQUEST, f"The query parameter {name!r} was given twice.", param=name
+                )
+            found[name] = value
+        return found
+
+    async def body(self, bytes_max: int, seconds_max: int) -> bytes:
+        """The whole body. Raises request_too_large, request_timeout; ClientGoneError when it never ends."""
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdecimal() and int(declared) > bytes_max:
+            raise _too_large(bytes_max)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(seconds_max):
+                while True:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        self.gone = True
+                        raise ClientGoneError
+                    piece = message.get("body", b"")
+                    size += len(piece)
+                    if size > bytes_max:
+                        raise _too_large(bytes_max)
+                    pieces.append(piece)
+                    if not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            raise TesseraError(
+                ErrorCode.REQUEST_TIMEOUT, f"The request's body did not arrive within {seconds_max} seconds."
+            ) from None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def watch_disconnect(self) -> None:
+        """Returns when the client has gone. The only way to learn it: sends to a closed connection are silent."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.gone = True
+                return
+
+    # ---- the response ----------------------------------------------------------------------------------------
+
+    async def reply(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON,)) -> None:
+        """Sends a whole response."""
+        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def reply_json(self, status: int, value: Any) -> None:
+        """Sends a value as JSON."""
+        await self.reply(status, msgspec.json.encode(value))
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Sends the head; once sent, an error can no longer change the status."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.extra_headers]})
+
+    async def send_piece(self, piece: bytes) -> None:
+        """Sends a piece of a streamed body; waits while the client reads slowly."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self) -> None:
+        """Ends a streamed body."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    def add_header(self, name: bytes, value: str) -> None:
+        """A header for whatever response follows; a value that could split headers is a bug and is refused."""
+        encoded = value[:_HEADER_TEXT_MAX].encode("latin-1", "replace")
+        if b"\r" in encoded or b"\n" in encoded:
+            raise ValueError("a header value must be one line")
+        self.extra_headers.append((name, encoded))
+
+
+_SINGLE = frozenset(
+    {b"authorization", b"x-api-key", b"x-goog-api-key", b"content-length", b"content-type", b"host", b"idempotency-key"}
+    | {b"tessera-quote", b"tessera-max-price", b"tessera-fit"}
+)
+
+
+def _too_large(bytes_max: int) -> TesseraError:
+    return TesseraError(
+        ErrorCode.REQUEST_TOO_LARGE,
+        f"The request is larger than this server accepts ({bytes_max} bytes). Send images by URL, or fewer at a time.",
+    )

@@ -1,0 +1,26 @@
+"""Counters and timings of the HTTP entrance, for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+REQUESTS = Counter(
+    "tessera_http_requests", "HTTP requests by route and outcome", ["route", "outcome"], registry=REGISTRY
+)
+SECONDS = Histogram(
+    "tessera_http_request_seconds",
+    "Time from the head of a request to the end of its reply",
+    ["route"],
+    registry=REGISTRY,
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900),
+)
+
+
+def observe_request(route: str, outcome: str, duration_ns: int) -> None:
+    """Counts one finished request."""
+    REQUESTS.labels(route, outcome).inc()
+    SECONDS.labels(route).observe(duration_ns / 1_000_000_000)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)

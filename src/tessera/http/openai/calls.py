@@ -1,0 +1,57 @@
+"""POST /v1/chat/completions and /v1/responses: the paid calls."""
+
+from tessera.domain.auth import Caller
+from tessera.domain.ledger.orders import StoredReply
+from tessera.domain.money import format_usd
+from tessera.domain.request import Surface
+from tessera.flows.inference import Call, infer
+from tessera.flows.quotes import count_input_tokens
+from tessera.flows.serving import LiveStream
+from tessera.flows.terms import read_terms
+from tessera.flows.world import World
+from tessera.http.exchange import JSON, Exchange
+from tessera.http.sse import Presence, send_stream
+
+FORWARDED_HEADERS = (b"tessera-sandbox-fault",)
+"""The caller's headers a provider may see. Everything else, credentials first, stays here."""
+
+
+async def chat_completions(world: World, caller: Caller, exchange: Exchange) -> None:
+    """Creates a chat completion, streamed or whole."""
+    await _call(world, caller, exchange, Surface.CHAT, "/v1/chat/completions")
+
+
+async def responses(world: World, caller: Caller, exchange: Exchange) -> None:
+    """Creates a response, streamed or whole."""
+    await _call(world, caller, exchange, Surface.RESPONSES, "/v1/responses")
+
+
+async def input_tokens(world: World, caller: Caller, exchange: Exchange) -> None:
+    """Counts the input tokens of a response before it is created; free."""
+    body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
+    count = await count_input_tokens(world, caller, body)
+    await exchange.reply_json(200, {"object": "response.input_tokens", "input_tokens": count})
+
+
+async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surface, endpoint: str) -> None:
+    terms = read_terms(
+        exchange.header(b"tessera-quote"),
+        exchange.header(b"tessera-max-price"),
+        exchange.header(b"tessera-fit"),
+        exchange.header(b"idempotency-key"),
+    )
+    headers = {name.decode(): value for name in FORWARDED_HEADERS if (value := exchange.header(name)) is not None}
+    body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
+    async with Presence(exchange):
+        served = await infer(world, caller, Call(surface, endpoint, body, terms, headers), exchange.request_id)
+        exchange.add_header(b"tessera-price-max", format_usd(served.price_max_nanos))
+        if isinstance(served.reply, LiveStream):
+            await send_stream(exchange, served.reply, world.limits.keep_alive_seconds)
+            return
+        reply = served.reply
+        exchange.add_header(b"tessera-charge", format_usd(reply.charge_nanos))
+        if isinstance(reply, StoredReply):
+            exchange.add_header(b"tessera-replayed", reply.request_id)
+            await exchange.reply(reply.status, reply.body, [(b"content-type", reply.content_type.encode())])
+        else:
+            await exchange.reply(200, reply.body, [JSON])

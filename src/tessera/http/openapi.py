@@ -1,0 +1,84 @@
+"""The API's own description (OpenAPI 3.1), made from the route table and the shapes in `schemas.json`."""
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+import tessera
+from tessera.http.errors import STATUS
+from tessera.http.routes import Route
+
+_PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+_CALL_HEADERS = {
+    "Tessera-Quote": "A quote's id: the call is refused when it could cost more than that quote's maximum.",
+    "Tessera-Max-Price": "The most this call may cost, in USD with up to nine decimals.",
+    "Tessera-Fit": "`balance` or `max-price`: lower the output cap to what is affordable instead of refusing.",
+    "Idempotency-Key": "A repeat with the same key and body gives the first reply again and is not charged.",
+}
+
+
+def describe(routes: Sequence[Route]) -> dict[str, Any]:
+    """An OpenAPI 3.1 document of the routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        path = _PARAMETER.sub(r"{\1}", route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tessera",
+            "version": tessera.__version__,
+            "description": "One OpenAI-compatible API to vision and image models, priced before the call.",
+        },
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": msgspec.json.decode(files(__package__).joinpath("schemas.json").read_bytes()),
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": f"{route.handler.__module__.rsplit('.', 1)[-1]}_{route.handler.__name__}",
+        "responses": {"200": _content("The answer", route.reply, stream=route.paid), **_errors(route)},
+    }
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(route.path)
+    ]
+    parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in route.query.items()]
+    if route.paid:
+        parameters += [
+            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+            for name, text in _CALL_HEADERS.items()
+        ]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, **_content(None, route.body, stream=False)}
+    return operation
+
+
+def _content(description: str | None, schema: str, *, stream: bool) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    if stream:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    return {"content": content} if description is None else {"description": description, "content": content}
+
+
+def _errors(route: Route) -> dict[str, Any]:
+    """Every status a route can answer with beside 200, and the codes that come with it."""
+    by_status: dict[int, list[str]] = {}
+    for code, status in STATUS.items():
+        if route.method == "POST" or status not in (402, 408, 409, 413, 504):
+            by_status.setdefault(status, []).append(code)
+    return {
+        str(status): _content("Codes: " + ", ".join(codes), "Error", stream=False)
+        for status, codes in sorted(by_status.items())
+    }

@@ -1,0 +1,56 @@
+"""A provider's error in our words: whose fault it is, and nothing that belongs to the operator."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tessera.domain.dialects.refusals import read_refusal
+from tessera.domain.errors import ErrorCode
+
+
+def refusal(status: int, code: str | None = None, message: str = "no", headers: dict[str, str] | None = None, **kw: bool):
+    body = json.dumps({"error": {"message": message, "type": "x", "code": code, "param": None}}).encode()
+    return read_refusal(status, headers or {}, body, flex=kw.get("flex", False))
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_rejected_credential_is_ours_to_mend_never_the_callers_401(status: int) -> None:
+    error, fall_back = refusal(status, "invalid_api_key")
+    assert error.code is ErrorCode.PROVIDER_CREDENTIAL_REJECTED
+    assert fall_back
+
+
+def test_an_empty_account_at_the_provider_is_not_the_callers_rate_limit() -> None:
+    assert refusal(429, "insufficient_quota")[0].code is ErrorCode.PROVIDER_CREDENTIAL_REJECTED
+
+
+def test_flex_without_capacity_says_so_with_its_own_code() -> None:
+    assert refusal(429, "resource_unavailable", flex=True)[0].code is ErrorCode.RESOURCE_UNAVAILABLE
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, ErrorCode.RATE_LIMIT_EXCEEDED), (503, ErrorCode.OVERLOADED)])
+def test_the_providers_retry_after_is_obeyed(status: int, code: ErrorCode) -> None:
+    error, fall_back = refusal(status, headers={"retry-after": "7"})
+    assert (error.code, error.retry_after_s, fall_back) == (code, 7, True)
+
+
+def test_a_request_at_fault_is_a_400_with_the_reason_and_no_fallback() -> None:
+    error, fall_back = refusal(400, "context_length_exceeded", "too long")
+    assert error.code is ErrorCode.CONTEXT_LENGTH_EXCEEDED
+    assert "too long" in error.message
+    assert not fall_back
+
+
+def test_addresses_keys_and_accounts_are_cut_out_of_a_message() -> None:
+    message = "org-AbCdEf123 at https://api.internal.example/v1 with sk-proj-abc123def456 from 10.0.0.7:8080, ask a@b.example"
+    error, _ = refusal(400, None, message)
+    for secret in ("AbCdEf123", "internal", "abc123def456", "10.0.0.7", "a@b.example"):
+        assert secret not in error.message
+
+
+@given(st.integers(300, 599), st.binary(max_size=200))
+def test_any_body_at_all_is_understood_as_some_refusal(status: int, body: bytes) -> None:
+    error, _ = read_refusal(status, {}, body, flex=False)
+    assert error.message
