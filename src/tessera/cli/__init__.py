@@ -1,12 +1,18 @@
 """The command line: one file per command, named after it, imported only when it is called.
 
 Each module defines `command`, a click command. A module that starts with an underscore is not a command.
+Always holds: results go to standard output, everything else to standard error; exit codes are 0 done, 1 failed or
+found wrong, 2 usage.
 """
 
 import importlib
 import pkgutil
+from typing import Any
 
 import click
+
+from tessera import __version__
+from tessera.domain.errors import TesseraError
 
 
 class CommandFiles(click.Group):
@@ -23,8 +29,15 @@ class CommandFiles(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """A refusal is one sentence on standard error and exit code 1, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except TesseraError as error:
+            raise click.ClickException(f"{error.message} [{error.code}]") from error
+
 
 @click.group(cls=CommandFiles, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tessera-gateway", prog_name="tessera")
+@click.version_option(__version__, prog_name="tessera")
 def main() -> None:
     """Tessera: one API to vision and image models, priced before the call and exact to the nano-dollar."""

@@ -44,6 +44,7 @@ def check(settings: Settings) -> None:
     for port in settings.media.ports:
         if not 1 <= port <= 65_535:
             raise SettingsError(f"media.ports: {port} is not a port.")
+    _check_secret("metrics_token", settings.metrics_token)
     _check_providers(settings)
 
 
@@ -65,10 +66,7 @@ def _check_providers(settings: Settings) -> None:
             raise SettingsError(
                 f"{place}.base_url: write an address such as http://127.0.0.1:9000/v1, without credentials."
             )
-        if provider.credential is not None and not re.fullmatch(r"(env|file):.+", provider.credential):
-            raise SettingsError(
-                f"{place}.credential: write env:NAME or file:PATH; a credential itself never stands here."
-            )
+        _check_secret(f"{place}.credential", provider.credential)
     for index, deployment in enumerate(settings.deployment):
         if deployment.provider not in names and deployment.provider != "openai":
             known = ", ".join(sorted(names)) or "none is configured"
@@ -76,3 +74,8 @@ def _check_providers(settings: Settings) -> None:
                 f"deployment[{index}].provider: there is no provider {deployment.provider!r} here ({known}); "
                 "add a [[provider]] with that name."
             )
+
+
+def _check_secret(place: str, reference: str | None) -> None:
+    if reference is not None and not re.fullmatch(r"(env|file):.+", reference):
+        raise SettingsError(f"{place}: write env:NAME or file:PATH; a credential itself never stands here.")

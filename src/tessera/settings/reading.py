@@ -88,10 +88,9 @@ def _read_file(environment: Mapping[str, str], config: Path | None) -> dict[str,
     _convert(tables)
     if "data_dir" in tables:
         tables["data_dir"] = str(path.parent / tables["data_dir"])
-    for provider in tables.get("provider", ()):
-        credential = provider.get("credential", "")
-        if credential.startswith("file:"):
-            provider["credential"] = f"file:{path.parent / credential.removeprefix('file:')}"
+    for table, key in [(tables, "metrics_token"), *((row, "credential") for row in tables.get("provider", ()))]:
+        if table.get(key, "").startswith("file:"):
+            table[key] = f"file:{path.parent / table[key].removeprefix('file:')}"
     return tables
 
 

@@ -121,6 +121,7 @@ class Settings(Shape, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     sign_up: Literal["open", "invite", "closed"] | None = None
     cors_origins: tuple[str, ...] = ()
+    metrics_token: str | None = None
     prices: PricesSettings = PricesSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitSettings = LimitSettings()

@@ -60,7 +60,7 @@ def test_a_wrong_value_is_named_by_its_path(tmp_path: Path, text: str, named: st
 
 
 def test_an_amount_written_as_a_number_is_refused_because_it_may_not_be_exact(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match='in quotes, as in "0.20"'):
+    with pytest.raises(SettingsError, match=r'in quotes, as in "0\.20"'):
         from_file(tmp_path, '[[price]]\nmodel = "m"\ninput = 0.20\noutput = "1"')
 
 

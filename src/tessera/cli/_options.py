@@ -1,0 +1,76 @@
+"""What the commands share: options, settings, errors and how values are printed."""
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from tessera.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+mode_option = click.option(
+    "--mode", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Which money."
+)
+
+
+def place_options(command: F) -> F:
+    """`--config` and `--data`: where the settings and the data are."""
+    command = click.option(
+        "--data", "data", type=click.Path(file_okay=False, path_type=Path), help="The data folder (TESSERA_DATA_DIR)."
+    )(command)
+    return click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The settings file (TESSERA_CONFIG; default: tessera.toml if it is there).",
+    )(command)
+
+
+def read_settings(config: Path | None, data: Path | None, *, listen: str | None = None) -> "Settings":
+    """The settings of this call; what is wrong with them is a usage error (exit code 2)."""
+    import os
+
+    from tessera.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(os.environ, config=config, data_dir=data, listen=listen)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's asynchronous work to its end."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on one line of standard output."""
+    import msgspec
+
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def print_table(columns: list[str], rows: list[list[str]], *, empty: str) -> None:
+    """Rows in aligned columns, the header first; `empty` when there is nothing to show.
+
+    Plain text without colours or boxes, so that what a person reads can also be piped.
+    """
+    if not rows:
+        click.echo(empty)
+        return
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    for row in [columns, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def format_time(seconds: int) -> str:
+    """Seconds since 1970 as a UTC time people read."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,96 @@
+"""The rows of the configuration in the words of the catalogue and the price book."""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+
+from tessera.catalog.catalogue import Catalogue, load_catalogue
+from tessera.catalog.models import ConfiguredModel
+from tessera.domain.errors import TesseraError
+from tessera.domain.money import parse_usd
+from tessera.domain.pricing.book import OperatorRow, PriceBook
+from tessera.domain.pricing.rows import Rates
+from tessera.settings.shapes import ModelSetting, PriceSetting, RateTable, Settings, SettingsError
+
+_PERCENT = re.compile(r"(-?)([0-9]{1,4})(?:\.([0-9]{1,2}))?", re.ASCII)
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """The packaged models and the operator's `[[model]]` rows. Raises SettingsError."""
+    try:
+        return load_catalogue(tuple(_configured(index, row) for index, row in enumerate(settings.model)))
+    except ValueError as error:
+        raise SettingsError(f"model: {error}") from None
+
+
+def price_book_of(settings: Settings, catalogue: Catalogue) -> PriceBook:
+    """The list prices under the operator's `[prices]`, `[[price]]` and `[[cost]]`. Raises SettingsError."""
+    return catalogue.price_book(
+        _operator_rows("price", settings.price, catalogue),
+        _operator_rows("cost", settings.cost, catalogue),
+        discount_basis_points=_basis_points("prices.discount_percent", settings.prices.discount_percent),
+    )
+
+
+def _configured(index: int, row: ModelSetting) -> ConfiguredModel:
+    chosen = {name: value for name in row.__struct_fields__ if (value := getattr(row, name)) is not None}
+    try:
+        return ConfiguredModel(**chosen)
+    except ValueError as error:
+        raise SettingsError(f"model[{index}]: {error}") from None
+
+
+def _operator_rows(table: str, rows: Iterable[PriceSetting], catalogue: Catalogue) -> list[OperatorRow]:
+    return [_operator_row(f"{table}[{index}]", row, catalogue) for index, row in enumerate(rows)]
+
+
+def _operator_row(place: str, row: PriceSetting, catalogue: Catalogue) -> OperatorRow:
+    if row.model is not None:
+        try:
+            catalogue.model(row.model)
+        except TesseraError as error:
+            raise SettingsError(f"{place}.model: {error.message}") from None
+    discount = row.discount_percent
+    try:
+        return OperatorRow(
+            model=row.model,
+            provider=row.provider,
+            organization=row.organization,
+            tier=row.tier,
+            rates=_rates(place, row),
+            above_tokens=row.above.tokens if row.above else None,
+            above_rates=_rates(f"{place}.above", row.above) if row.above else None,
+            discount_basis_points=None if discount is None else _basis_points(f"{place}.discount_percent", discount),
+            valid_from=row.valid_from or date.min,
+            valid_until=row.valid_until,
+        )
+    except ValueError as error:
+        raise SettingsError(f"{place}: {error}") from None
+
+
+def _rates(place: str, table: RateTable) -> Rates | None:
+    """Decimal strings in dollars per million as integer nano-dollars; None for a row that has no rate at all."""
+    written = {name: text for name in RateTable.__struct_fields__ if (text := getattr(table, name)) is not None}
+    if not written:
+        return None
+    missing = [name for name in ("input", "output") if name not in written]
+    if missing:
+        raise SettingsError(f"{place}: a row with rates needs `input` and `output`; {missing[0]} is missing.")
+    nanos = {}
+    for name, text in written.items():
+        try:
+            nanos[name] = parse_usd(text)
+        except ValueError as error:
+            raise SettingsError(f"{place}.{name}: {error}") from None
+    return Rates(**nanos)
+
+
+def _basis_points(place: str, percent: str) -> int:
+    """Hundredths of a percent of `30`, `12.5` or `-10` (a markup)."""
+    match = _PERCENT.fullmatch(percent)
+    if match is None:
+        raise SettingsError(f'{place}: {percent!r} is not a percentage; write it as in "30" or "12.5".')
+    points = int(match[2]) * 100 + int((match[3] or "").ljust(2, "0"))
+    if not match[1] and points > 10_000:
+        raise SettingsError(f"{place}: a discount is at most 100 percent, not {percent}.")
+    return -points if match[1] else points
