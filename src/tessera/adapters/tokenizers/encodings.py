@@ -1,0 +1,85 @@
+"""Which encodings there are, and a counter for each.
+
+Patterns and vocabularies are OpenAI's (tiktoken, MIT; see NOTICE in this folder).
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import tiktoken
+
+from tessera.adapters.tokenizers.vocabulary import unpack
+
+
+class EncodingSource(msgspec.Struct, frozen=True, kw_only=True):
+    """One encoding. `pattern` splits text before merging; `sha256` is the published `.tiktoken` file's digest."""
+
+    vocabulary: str
+    pattern: str
+    sha256: str
+
+
+_LETTERS_LOW = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_LETTERS_UP = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+_CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+
+_O200K = EncodingSource(
+    vocabulary="o200k_base.vocabulary",
+    pattern="|".join(
+        (
+            rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS_UP}*{_LETTERS_LOW}+{_CONTRACTION}",
+            rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS_UP}+{_LETTERS_LOW}*{_CONTRACTION}",
+            r"\p{N}{1,3}",
+            r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+            r"\s*[\r\n]+",
+            r"\s+(?!\S)",
+            r"\s+",
+        )
+    ),
+    sha256="446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+)
+
+_CL100K = EncodingSource(
+    vocabulary="cl100k_base.vocabulary",
+    pattern=(
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+    ),
+    sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+)
+
+ENCODINGS = {"o200k_base": _O200K, "o200k_harmony": _O200K, "cl100k_base": _CL100K}
+"""By tiktoken's name. o200k_harmony differs from o200k_base in special tokens only, which text never has."""
+
+
+def counter_for(encoding: str) -> Callable[[str], int]:
+    """A `TextCounter` for an encoding. The vocabulary is read at the first count, once per process.
+
+    Raises ValueError for an encoding that is not shipped.
+    """
+    source = ENCODINGS.get(encoding)
+    if source is None:
+        raise ValueError(f"no vocabulary for {encoding!r}: there are {', '.join(ENCODINGS)}")
+
+    def count(text: str) -> int:
+        return len(_load(source.vocabulary).encode_ordinary(text))
+
+    return count
+
+
+def read_ranks(vocabulary: str) -> dict[bytes, int]:
+    """Token → rank of a shipped vocabulary file."""
+    return unpack((Path(__file__).parent / vocabulary).read_bytes())
+
+
+@cache
+def _load(vocabulary: str) -> tiktoken.Encoding:
+    source = next(source for source in ENCODINGS.values() if source.vocabulary == vocabulary)
+    return tiktoken.Encoding(
+        vocabulary.partition(".")[0],
+        pat_str=source.pattern,
+        mergeable_ranks=read_ranks(vocabulary),
+        special_tokens={},
+    )
