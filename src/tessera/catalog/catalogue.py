@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tessera.catalog.models import ConfiguredModel, Model, configured, load_models, refuse_double_ids
 from tessera.catalog.prices import load_list_prices
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -14,7 +16,7 @@ from tessera.domain.pricing.rows import PriceRow
 
 if TYPE_CHECKING:
     from tessera.catalog.framing import Framing
-    from tessera.catalog.image_rules import ImageRules
+    from tessera.domain.tokens.rules import ImageRules
 
 
 class Catalogue:
@@ -54,8 +56,11 @@ class Catalogue:
     def image_rules(self, model_id: str, as_of: date) -> "ImageRules":
         """How the model counts images on a day. Raises as `find_image_rules`."""
         from tessera.catalog.image_rules import find_image_rules
+        from tessera.domain.tokens.images import flat_rules
 
         model = self.model(model_id)
+        if model.image_tokens_max is not None:
+            return flat_rules(model.id, model.image_tokens_max)
         return find_image_rules(model.like or model.id, as_of)
 
     def framing(self, model_id: str) -> "Framing":
@@ -72,31 +77,44 @@ class Catalogue:
         *,
         discount_basis_points: int = 0,
     ) -> PriceBook:
-        """The list prices with an operator's rows over them."""
+        """The list prices with an operator's rows over them; a row may name its model by an alias."""
         return PriceBook(
             self.price_rows,
-            tuple(price_rows),
-            tuple(cost_rows),
+            tuple(self._by_id(row) for row in price_rows),
+            tuple(self._by_id(row) for row in cost_rows),
             discount_basis_points=discount_basis_points,
             canonical=self.canonical_names(),
         )
 
+    def _by_id(self, row: OperatorRow) -> OperatorRow:
+        model = None if row.model is None else self._by_name.get(row.model)
+        return row if model is None else msgspec.structs.replace(row, model=model.id)
 
-def load_catalogue(
-    extra_models: Iterable[ConfiguredModel] = (), extra_prices: Iterable[PriceRow] = ()
-) -> Catalogue:
+
+def load_catalogue(extra_models: Iterable[ConfiguredModel] = (), extra_prices: Iterable[PriceRow] = ()) -> Catalogue:
     """The catalogue of the package, with the configuration's models and list rows added.
 
-    Read once per process. Raises ValueError when a configured model has the id of a listed one.
+    Read once per process. Raises ValueError when a configured model has the id of a listed one, or is `like` a model
+    that is not listed.
     """
     extra_models, extra_prices = tuple(extra_models), tuple(extra_prices)
     packaged = _packaged()
     if not extra_models and not extra_prices:
         return packaged
+    for model in extra_models:
+        if model.like is not None:
+            _refuse_unknown_like(packaged, model.id, model.like)
     return Catalogue(
         (*packaged.models(), *(configured(model) for model in extra_models)),
         (*packaged.price_rows, *extra_prices),
     )
+
+
+def _refuse_unknown_like(packaged: Catalogue, model_id: str, like: str) -> None:
+    try:
+        packaged.model(like)
+    except TesseraError as error:
+        raise ValueError(f"model {model_id} is like {like}, which is not in the catalogue: {error.message}") from error
 
 
 @lru_cache(maxsize=1)

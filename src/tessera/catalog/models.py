@@ -77,7 +77,7 @@ class ConfiguredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     image_tokens_max: int | None = None
     context_max: int | None = None
     output_max: int | None = None
-    output_default: int = 1024
+    output_default: int | None = None
 
     def __post_init__(self) -> None:
         if not self.id or len(self.id) > 200:
@@ -110,9 +110,14 @@ def load_models() -> tuple[Model, ...]:
     return tuple(found)
 
 
+OUTPUT_DEFAULT_CONFIGURED = 1024
+"""The output cap of a configured model that states none: small, because nothing is known of it."""
+
+
 def configured(model: ConfiguredModel) -> Model:
     """A configured model as a model of the catalogue. It is served by the operator's own deployments."""
     sees = model.like is not None or model.image_tokens_max is not None
+    output_default = model.output_default or min(OUTPUT_DEFAULT_CONFIGURED, model.output_max or 2**31)
     return Model(
         id=model.id,
         canonical=model.id,
@@ -121,7 +126,7 @@ def configured(model: ConfiguredModel) -> Model:
         surfaces=(Surface.CHAT, Surface.RESPONSES),
         context_max=model.context_max,
         output_max=model.output_max,
-        output_default=model.output_default,
+        output_default=output_default,
         like=model.like,
         image_tokens_max=model.image_tokens_max,
     )

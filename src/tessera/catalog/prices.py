@@ -61,7 +61,6 @@ def load_list_prices() -> tuple[PriceRow, ...]:
 def parse_rates(strings: RateStrings) -> Rates:
     """Decimal strings in USD per million as integer nano-dollars. Raises ValueError for anything inexact."""
 
-
     def parse(text: str | None) -> int | None:
         return None if text is None else parse_usd(text)
 
