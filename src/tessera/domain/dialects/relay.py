@@ -1,6 +1,7 @@
 """A provider's event stream on its way to the caller, its last word held back until the call is settled."""
 
-from tessera.domain.dialects.replies import Receipt, ReplyFacts
+from tessera.domain.dialects.receipt import Receipt
+from tessera.domain.dialects.usage import ReplyFacts
 from tessera.domain.errors import TesseraError
 from tessera.domain.request import Surface
 

@@ -1,11 +1,23 @@
 """The upstream body on the caller's own surface: the caller's bytes with a handful of values replaced."""
 
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 from tessera.domain.dialects.body import Body
+from tessera.domain.dialects.checks import service_tier
+from tessera.domain.dialects.spans import elements, members
 from tessera.domain.request import InferenceRequest, Surface, Tier
+
+JOIN_MAX = 64 * 1024
+"""Bodies up to this size are joined into one piece: one write is cheaper than many, and the copy is small."""
+
+TIER_WORDS = {Tier.DEFAULT: "default", Tier.FLEX: "flex", Tier.PRIORITY: "priority"}
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+Piece = bytes | memoryview
+_Change = tuple[int, int, tuple[Piece, ...]]
 
 
 class Edits(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +35,125 @@ class Edits(msgspec.Struct, frozen=True, kw_only=True):
     images: Mapping[int, bytes | memoryview] = {}
 
 
-def splice(surface: Surface, body: Body, request: InferenceRequest, edits: Edits) -> list[bytes | memoryview]:
-    """The body in pieces to be sent one after the other; every unchanged value is byte for byte the caller's."""
-    raise NotImplementedError
+def splice(surface: Surface, body: Body, request: InferenceRequest, edits: Edits) -> list[Piece]:
+    """The body in pieces to be sent one after the other; every unchanged value is byte for byte the caller's.
+
+    Changed or added, and only where they differ: `model`, the output cap (both fields of chat if the caller wrote
+    both), `service_tier`, `stream_options.include_usage` of a chat stream, and images in the place of their addresses.
+    """
+    text = body.skeleton
+    top = members(text, 0, len(text))
+    changes: list[_Change] = []
+    added: list[bytes] = []
+    for name, wanted in _wanted(surface, body, request, edits).items():
+        span = top.get(name)
+        if span is None:
+            added.append(msgspec.json.encode(name) + b":" + wanted)
+        elif text[span[1] : span[2]] != wanted:
+            changes.append((span[1], span[2], (wanted,)))
+    if surface is Surface.CHAT and request.stream and edits.include_usage and not request.include_usage:
+        changes += _ask_for_usage(text, top, added)
+    if added:
+        place = text.index(b"{") + 1
+        changes.append((place, place, (b",".join(added) + b",",)))
+    if edits.images:
+        finder = _Finder(text, top)
+        for index, address in edits.images.items():
+            changes += _inlined(finder, request.images[index].param, address)
+    return _apply(body, changes)
+
+
+def _wanted(surface: Surface, body: Body, request: InferenceRequest, edits: Edits) -> dict[str, bytes]:
+    """The top-level values that must be sent, encoded, by name; those the caller already wrote so are left out."""
+    wanted = {}
+    value = body.value
+    if request.model != edits.model:
+        wanted["model"] = msgspec.json.encode(edits.model)
+    names = ["max_output_tokens"]
+    if surface is Surface.CHAT:
+        names = [name for name in ("max_completion_tokens", "max_tokens") if value.get(name) is not None]
+        names = names or ["max_completion_tokens"]
+    for name in names:
+        if value.get(name) != edits.output_cap:
+            wanted[name] = b"%d" % edits.output_cap
+    word = TIER_WORDS.get(edits.tier) if edits.tier is not None else None
+    asked = value.get("service_tier")
+    if word is not None and (asked is None or service_tier(asked, "service_tier") is not edits.tier):
+        wanted["service_tier"] = b'"%s"' % word.encode()
+    return wanted
+
+
+def _ask_for_usage(text: bytes, top: dict[str, tuple[int, int, int]], added: list[bytes]) -> list[_Change]:
+    span = top.get("stream_options")
+    if span is None:
+        added.append(b'"stream_options":{"include_usage":true}')
+        return []
+    _, start, end = span
+    if text[start:end] == b"null":
+        return [(start, end, (b'{"include_usage":true}',))]
+    inner = members(text, start, end)
+    if "include_usage" in inner:
+        _, begin, stop = inner["include_usage"]
+        return [(begin, stop, (b"true",))]
+    return [(start + 1, start + 1, (b'"include_usage":true,' if inner else b'"include_usage":true',))]
+
+
+def _inlined(finder: "_Finder", param: str, address: Piece) -> list[_Change]:
+    """The image itself in the place of its address or of its file id."""
+    owner, name = param.rsplit(".", 1)
+    siblings = finder.object(owner)
+    key, start, end = siblings[name]
+    quoted = (b'"', address, b'"')
+    if name != "file_id":
+        return [(start, end, quoted)]
+    if "image_url" in siblings:
+        _, begin, stop = siblings["image_url"]
+        return [(start, end, (b"null",)), (begin, stop, quoted)]
+    return [(key, end, (b'"image_url":', *quoted))]
+
+
+class _Finder:
+    """Finds objects by the path a caller would write; every level is measured once."""
+
+    def __init__(self, text: bytes, top: dict[str, tuple[int, int, int]]) -> None:
+        self._text = text
+        self._objects: dict[int, dict[str, tuple[int, int, int]]] = {-1: top}
+        self._arrays: dict[int, list[tuple[int, int]]] = {}
+
+    def object(self, path: str) -> dict[str, tuple[int, int, int]]:
+        """The members of the object at `path`, such as `messages[0].content[1].image_url`."""
+        start, end = -1, -1
+        for name, index in _STEP.findall(path):
+            if name:
+                _, start, end = self._members(start, end)[name]
+            else:
+                start, end = self._elements(start, end)[int(index)]
+        return self._members(start, end)
+
+    def _members(self, start: int, end: int) -> dict[str, tuple[int, int, int]]:
+        if start not in self._objects:
+            self._objects[start] = members(self._text, start, end)
+        return self._objects[start]
+
+    def _elements(self, start: int, end: int) -> list[tuple[int, int]]:
+        if start not in self._arrays:
+            self._arrays[start] = elements(self._text, start, end)
+        return self._arrays[start]
+
+
+def _apply(body: Body, changes: list[_Change]) -> list[Piece]:
+    raw = body.raw
+    view = memoryview(raw)
+    pieces: list[Piece] = []
+    at = size = 0
+    for start, end, replacement in sorted(changes, key=lambda change: change[:2]):
+        begin = body.offset(start)
+        pieces.append(view[at:begin])
+        pieces += replacement
+        size += begin - at + sum(map(len, replacement))
+        at = body.offset(end)
+    if size + len(raw) - at <= JOIN_MAX:
+        pieces.append(view[at:])
+        return [b"".join(pieces)]
+    pieces.append(view[at:] if at else raw)
+    return pieces

@@ -8,7 +8,7 @@ from tessera.domain.request import InferenceRequest, Surface
 def translate_request(
     source: Surface, target: Surface, body: Body, request: InferenceRequest, edits: Edits
 ) -> list[bytes | memoryview]:
-    """A request for the other surface, edits applied. Raises [unsupported_parameter] naming what cannot be said there."""
+    """A request for the other surface, edits applied. Raises [unsupported_parameter] by name for the rest."""
     raise NotImplementedError
 
 

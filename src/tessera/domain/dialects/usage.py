@@ -1,12 +1,165 @@
-"""Usage objects of the surfaces, in the ledger's words."""
+"""What a provider's reply says about itself: usage, tier, end, and what was delivered."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
+import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.quantities import Quantities
-from tessera.domain.request import Surface
+from tessera.domain.request import Surface, Tier
+
+OUTPUT_TEXT_MAX = 2**20
+"""Characters of delivered text kept for counting: more than the longest answer any model may give."""
 
 TOKENS_MAX = 10**9
 """No call uses a thousand million tokens: a larger figure is absurd, whatever its sender meant."""
+
+_SERVED = {
+    "default": Tier.DEFAULT,
+    "flex": Tier.FLEX,
+    "priority": Tier.PRIORITY,
+    "fast": Tier.PRIORITY,
+    "batch": Tier.BATCH,
+}
+_DECODE = msgspec.json.Decoder().decode
+_MESSAGE_MAX = 300
+
+
+class ReplyFacts(msgspec.Struct, kw_only=True):
+    """What settling needs to know of a reply, whole or so far.
+
+    `usage` is None when the provider gave none; an explicit zero is a `Quantities` of zeros. `absurd` marks usage that
+    was there but cannot be true (negative, not whole, parts beyond their total): it is None then.
+    `finish_reason` is a chat word (stop, length, tool_calls, content_filter, error) or None while open.
+    `output_text` is the delivered text, tool-call arguments and refusals, in order, at most `OUTPUT_TEXT_MAX`
+    characters of it; `output_chars` counts all of it. `has_output` says whether anything was delivered.
+    `error` is what the provider reported instead of an answer.
+    """
+
+    usage: Quantities | None = None
+    absurd: bool = False
+    served_tier: Tier | None = None
+    finish_reason: str | None = None
+    output_text: str = ""
+    output_chars: int = 0
+    has_output: bool = False
+    error: TesseraError | None = None
+
+    def take_usage(self, surface: Surface, usage: object) -> None:
+        """Takes a usage object: the last one that says something stands, whole, never added to an earlier one."""
+        try:
+            read = read_usage(surface, usage)
+        except ValueError:
+            self.usage, self.absurd = None, True
+            return
+        if read is not None:
+            self.usage, self.absurd = read, False
+
+
+def served_tier(word: object) -> Tier | None:
+    """The tier a reply names as the one that served; None for none and for words that have no price."""
+    return _SERVED.get(word) if isinstance(word, str) else None
+
+
+def read_reply(surface: Surface, raw: bytes) -> ReplyFacts:
+    """The facts of a whole reply with status 200. Raises [provider_error] when it is not such a reply."""
+    reply = decode_reply(raw)
+    if reply.get("error") is not None:
+        provider_said(reply["error"])
+    facts = ReplyFacts(served_tier=served_tier(reply.get("service_tier")))
+    facts.take_usage(surface, reply.get("usage"))
+    try:
+        texts = list(_chat(reply, facts) if surface is Surface.CHAT else _response(reply, facts))
+        facts.output_chars = sum(map(len, texts))
+    except (KeyError, TypeError, AttributeError):
+        raise _not_a_reply() from None
+    facts.has_output = facts.output_chars > 0
+    facts.output_text = "".join(texts)[:OUTPUT_TEXT_MAX]
+    return facts
+
+
+def decode_reply(raw: bytes) -> dict[str, Any]:
+    """A provider's JSON object. Raises [provider_error] for anything else, HTML with status 200 included."""
+    try:
+        reply = _DECODE(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        reply = None
+    if not isinstance(reply, dict):
+        raise _not_a_reply()
+    return reply
+
+
+def provider_said(error: object) -> NoReturn:
+    """Raises what a provider reported in the place of an answer, its words shortened."""
+    message = error.get("message") if isinstance(error, dict) else error
+    said = message[:_MESSAGE_MAX] if isinstance(message, str) and message else "no reason given"
+    raise TesseraError(ErrorCode.PROVIDER_ERROR, f"The provider failed: {said}")
+
+
+def _not_a_reply() -> TesseraError:
+    return TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent something that is not an answer.")
+
+
+def _chat(reply: dict[str, Any], facts: ReplyFacts) -> Iterator[str]:
+    choices = reply["choices"]
+    if not isinstance(choices, list):
+        raise TypeError("choices is not a list")
+    for choice in choices:
+        if facts.finish_reason is None:
+            facts.finish_reason = choice.get("finish_reason")
+        yield from message_texts(choice["message"])
+
+
+def message_texts(message: dict[str, Any]) -> Iterator[str]:
+    """The delivered texts of a chat message or of a chunk's delta."""
+    for field in ("reasoning_content", "reasoning", "content", "refusal"):
+        text = message.get(field)
+        if isinstance(text, str):
+            yield text
+    calls = [call.get("function") or call.get("custom") for call in message.get("tool_calls") or ()]
+    for called in [*calls, message.get("function_call")]:
+        if called is not None:
+            for field in ("name", "arguments", "input"):
+                text = called.get(field)
+                if isinstance(text, str):
+                    yield text
+
+
+def _response(reply: dict[str, Any], facts: ReplyFacts) -> Iterator[str]:
+    output = reply["output"]
+    if not isinstance(output, list):
+        raise TypeError("output is not a list")
+    if reply.get("status") not in ("completed", "incomplete"):
+        provider_said(reply.get("error") or f"the response is {str(reply.get('status'))[:40]}")
+    facts.finish_reason = response_finish(reply)
+    for item in output:
+        yield from item_texts(item)
+
+
+def response_finish(reply: dict[str, Any]) -> str:
+    """The chat word for how a response ended."""
+    if reply.get("status") == "incomplete":
+        reason = (reply.get("incomplete_details") or {}).get("reason")
+        return "content_filter" if reason == "content_filter" else "length"
+    calls = ("function_call", "custom_tool_call")
+    return "tool_calls" if any(item.get("type") in calls for item in reply.get("output") or ()) else "stop"
+
+
+def item_texts(item: dict[str, Any]) -> Iterator[str]:
+    """The delivered texts of one output item of a response."""
+    kind = item.get("type")
+    if kind in ("function_call", "custom_tool_call"):
+        for field in ("name", "arguments", "input"):
+            text = item.get(field)
+            if isinstance(text, str):
+                yield text
+        return
+    for part in [*(item.get("content") or ()), *(item.get("summary") or ())]:
+        for field in ("text", "refusal"):
+            text = part.get(field)
+            if isinstance(text, str):
+                yield text
 
 
 def read_usage(surface: Surface, usage: object) -> Quantities | None:

@@ -1,0 +1,48 @@
+"""Where values stand in JSON text, so that one can be replaced and the rest passed on byte for byte."""
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+_KEY = re.compile(rb'[\s,{]*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
+_GAP = re.compile(rb"[\s,\[]*")
+_object: Callable[[bytes | memoryview], dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_array: Callable[[bytes | memoryview], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def members(text: bytes, start: int, end: int) -> dict[str, tuple[int, int, int]]:
+    """The members of the object at `start`…`end`: by name, where its key starts and its value starts and ends.
+
+    The decoder measures the values, in order; only keys are searched here. Raises ValueError for anything that is not
+    one object, and for a key that stands twice.
+    """
+    found = {}
+    at = start
+    for name, raw in _object(text if end - start == len(text) else memoryview(text)[start:end]).items():
+        key = _KEY.match(text, at)
+        if key is None or _text(key[1]) != name:
+            raise ValueError("a key stands twice in one object")
+        begin = key.end()
+        at = begin + memoryview(raw).nbytes
+        found[name] = (key.start(1), begin, at)
+    if text[at:end].strip(b" \t\r\n{") != b"}":
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _text(key: bytes) -> str:
+    return str(msgspec.json.decode(key)) if b"\\" in key else key[1:-1].decode()
+
+
+def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    """Start and end of each element of the array at `start`…`end`. Raises ValueError for anything else."""
+    found = []
+    at = start
+    for raw in _array(memoryview(text)[start:end]):
+        gap = _GAP.match(text, at) if at > start else _GAP.match(text, text.index(b"[", start) + 1)
+        assert gap is not None  # the pattern matches the empty text too
+        begin = gap.end()
+        at = begin + memoryview(raw).nbytes
+        found.append((begin, at))
+    return found
