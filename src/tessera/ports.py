@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from tessera.domain.advisories import Advisory, ImageFacts
 from tessera.domain.auth import Caller
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.money import Mode
@@ -27,19 +28,14 @@ class TextCounter(Protocol):
 # ---- media ---------------------------------------------------------------------------------------------------
 
 
-class Advisory(msgspec.Struct, frozen=True, kw_only=True):
-    """Something vision models are documented to do badly with this image, and what to do about it. Never blocks."""
-
-    code: str
-    message: str
-
-
 class ProbedImage(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an image without decoding its pixels.
 
     `width` and `height` are as displayed (EXIF orientation applied); `orientation` is the EXIF value, 1 to 8.
     `format` is png, jpeg, webp, gif, heic or avif; `size_bytes` the file's length. `content` is the file's bytes when
     the image was fetched, so that what was counted is what is sent; None for a data URL, whose bytes are in the body.
+    A format that no provider takes is converted when the operator's installation can: then `format` and `content` are
+    what is to be sent, whether it came by address or in the body. `facts` is what `domain.advisories` starts from.
     """
 
     index: int
@@ -50,6 +46,7 @@ class ProbedImage(msgspec.Struct, frozen=True, kw_only=True):
     orientation: int
     size_bytes: int
     content: bytes | None = None
+    facts: ImageFacts = ImageFacts()
     advisories: tuple[Advisory, ...] = ()
 
 
