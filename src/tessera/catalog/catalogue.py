@@ -61,14 +61,14 @@ class Catalogue:
         model = self.model(model_id)
         if model.image_tokens_max is not None:
             return flat_rules(model.id, model.image_tokens_max)
-        return find_image_rules(model.like or model.id, as_of)
+        return find_image_rules(self.canonical(model.like or model.id), as_of)
 
     def framing(self, model_id: str) -> "Framing":
         """How the model's text is counted. Raises as `find_framing`."""
         from tessera.catalog.framing import find_framing
 
         model = self.model(model_id)
-        return find_framing(model.like or model.id)
+        return find_framing(self.canonical(model.like or model.id))
 
     def price_book(
         self,
