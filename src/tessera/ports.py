@@ -66,13 +66,17 @@ class Media(Protocol):
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A (model, provider, base URL, surfaces) that can serve. `name` is `provider/upstream_model`."""
+    """A (model, provider, base URL, surfaces) that can serve. `name` is `provider/upstream_model`.
+
+    `explicit_tier` says that the provider understands `service_tier`, so that none is left to its own settings.
+    """
 
     name: str
     provider: str
     model: str
     upstream_model: str
     surfaces: tuple[Surface, ...]
+    explicit_tier: bool = False
 
 
 class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,10 @@ from tessera.domain.pricing.book import PriceBook
 from tessera.domain.pricing.rows import PriceRow, Rates
 
 
-def model_object(model: Model, catalogue: Catalogue, book: PriceBook, as_of: date) -> dict[str, object]:
-    """The contract's model object on a day. Prices are decimal strings in USD per million tokens, per tier.
+def model_object(
+    model: Model, catalogue: Catalogue, book: PriceBook, as_of: date, *, organization: str | None = None
+) -> dict[str, object]:
+    """The contract's model object on a day, at `organization`'s prices. Prices are decimal strings in USD per million tokens, per tier.
 
     A rate that does not exist is null; a model without a price has empty price objects and cannot be called.
     `image_rule` is the id of the rule that counts its images on that day, null for text models and unknown rules.
@@ -32,7 +34,8 @@ def model_object(model: Model, catalogue: Catalogue, book: PriceBook, as_of: dat
             for tier in book.list_tiers(model.id, as_of)
         },
         "price": {
-            str(tier): price_object(book.price(model.id, tier, as_of=as_of)) for tier in book.tiers(model.id, as_of)
+            str(tier): price_object(book.price(model.id, tier, organization=organization, as_of=as_of))
+            for tier in book.tiers(model.id, as_of, organization=organization)
         },
     }
 

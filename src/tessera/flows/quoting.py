@@ -38,7 +38,8 @@ class Estimate:
 
     `rows` are the customer's price rows the call may be charged by, one per provider that may serve it; the quote's
     maximum covers the dearest. `plan` lists deployments with the surface each is called on, best first. `output_cap` is
-    what the provider will be told; `output_cap_min` the least worth asking for. `as_of` is the day of prices and rules.
+    what the provider will be told; `output_cap_min` the least worth asking for. `as_of` is the day of prices and
+    rules, `encoding` the tokenizer that predicts.
     """
 
     body: Body
@@ -52,6 +53,7 @@ class Estimate:
     output_cap: int
     output_cap_min: int
     as_of: date
+    encoding: str
     quote: Quote
 
 
@@ -84,6 +86,7 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
         output_cap=output_cap,
         output_cap_min=min(output_cap, max(_OUTPUT_MIN[way] for _, way in ways)),
         as_of=as_of,
+        encoding=world.catalogue.framing(model.id).encoding,
         quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap),
     )
 
@@ -174,7 +177,7 @@ async def _count(
     rules = world.catalogue.image_rules(model.id, as_of) if images else None
     framing = world.catalogue.framing(model.id)
     sizes = [(image.width, image.height) for image in images]
-    counter = world.counter_for(model.canonical)
+    counter = world.counter_for(framing.encoding)
     if request.text_bytes > _COUNT_ON_LOOP_BYTES_MAX:
         return await asyncio.to_thread(count_request, request, sizes, rules, framing, counter)
     return count_request(request, sizes, rules, framing, counter)

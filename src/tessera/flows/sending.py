@@ -58,7 +58,7 @@ def upstream_call(
     edits = Edits(
         model=deployment.upstream_model,
         output_cap=found.output_cap,
-        tier=found.tier if Tier.FLEX in found.model.service_tiers or found.tier is not Tier.DEFAULT else None,
+        tier=found.tier if deployment.explicit_tier or found.tier is not Tier.DEFAULT else None,
         include_usage=True,
         images={image.index: data_url(image) for image in found.images if _inline(found, image)},
     )

@@ -5,7 +5,7 @@ provider's connection is given back or cut.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -103,7 +103,7 @@ class LiveStream:
         request = running.found.request
         self._relay = StreamRelay(surface, request.surface, include_usage=request.include_usage, model=request.model)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Event-stream bytes, whole frames. The last ones come after the settle is durable.
 
         A failure after the first token is an error frame, not an exception; closing the iterator early settles as a
@@ -134,7 +134,7 @@ class LiveStream:
         finally:
             await upstream.close()
 
-    async def _end(self, relay: StreamRelay) -> AsyncIterator[bytes]:
+    async def _end(self, relay: StreamRelay) -> AsyncGenerator[bytes, None]:
         """Settles a stream that the provider ended, then its terminal frames."""
         running = self._running
         if relay.error is not None or not relay.finished:

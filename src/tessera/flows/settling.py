@@ -128,7 +128,7 @@ async def _delivered(running: Running, outcome: Outcome, facts: ReplyFacts) -> D
 
 
 async def _count_output(running: Running, text: str) -> int:
-    counter = running.world.counter_for(running.found.model.canonical)
+    counter = running.world.counter_for(running.found.encoding)
     if len(text) > _COUNT_ON_LOOP_CHARACTERS_MAX:
         tokens = await asyncio.to_thread(counter, text)
     else:
