@@ -1,0 +1,105 @@
+"""Serves the HTTP application on a socket: bounds on request heads, drain on a signal, nothing left behind."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import click
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from tessera.cli._protocol import bounded_protocol
+from tessera.settings import Settings
+
+BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to whoever started it, and says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, and lets whoever waits for `answers` go on."""
+        await super().startup(sockets)
+        self.answers.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Takes none: a signal asks `serving` to stop, and then everything else is closed in order too."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. What is in the way is a plain error."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise click.ClickException(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+
+
+def address_of(listener: socket.socket) -> str:
+    """The address of a listening socket as people type it; one that listens everywhere is reached on loopback."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, listener: socket.socket, settings: Settings) -> AsyncIterator[Server]:
+    """The application, answering while the block runs; on leaving, open calls get the drain time to end."""
+    server = Server(_config(app, settings))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    task.add_done_callback(lambda _: server.answers.set())
+    try:
+        await server.answers.wait()
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+        await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+
+
+async def until_signal(server: Server) -> None:
+    """Returns at the first SIGINT or SIGTERM; a second one ends the drain at once."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            server.force_exit = True
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    await asked.wait()
+
+
+def run_server(work: Any) -> None:
+    """Runs asynchronous work on the fast event loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=bounded_protocol(settings.limits.headers_seconds_max),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=settings.limits.idle_seconds_max,
+        timeout_graceful_shutdown=settings.limits.drain_seconds_max,
+        backlog=BACKLOG,
+    )

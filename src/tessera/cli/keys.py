@@ -1,0 +1,100 @@
+"""`tessera keys`: API keys, shown once and stored as digests."""
+
+from pathlib import Path
+
+import click
+
+from tessera.cli._options import (
+    as_json_option,
+    format_time,
+    mode_option,
+    place_options,
+    print_json,
+    print_table,
+    read_settings,
+    run,
+)
+
+
+@click.group()
+def command() -> None:
+    """Create, list and revoke API keys."""
+
+
+@command.command()
+@click.option("--org", required=True, help="Name or id of the organization.")
+@click.option("--project", default="default", show_default=True, help="Made when it does not exist.")
+@mode_option
+@click.option("--name", default="", help="What the key is for.")
+@place_options
+@as_json_option
+def create(org: str, project: str, mode: str, name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Create a key. It is shown this once: keep it safe."""
+    from tessera.bootstrap import issue_key, open_storage
+    from tessera.domain.money import Mode
+
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        async with open_storage(settings) as opened:
+            owner = await opened.storage.find_organization(org)
+            secret, made = await issue_key(opened, owner.id, project=project, mode=Mode(mode), name=name)
+        shown = {"id": made.id, "key": secret, "mode": made.mode, "organization": owner.name, "project": made.project}
+        if as_json:
+            print_json(shown)
+            return
+        click.echo(secret)
+        click.echo(f"A {mode} key of {owner.name} ({made.id}). It is not shown again.", err=True)
+
+    run(work())
+
+
+@command.command("list")
+@click.option("--org", required=True, help="Name or id of the organization.")
+@place_options
+@as_json_option
+def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """List an organization's keys, never the secrets."""
+    from tessera.bootstrap import open_storage
+
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        async with open_storage(settings) as opened:
+            owner = await opened.storage.find_organization(org)
+            found = await opened.storage.list_keys(owner.id)
+        if as_json:
+            print_json(found)
+            return
+        rows = [
+            [
+                *(key.id, key.name, key.mode, key.project, key.display),
+                *("revoked" if key.revoked_at else "active", format_time(key.created_at)),
+            ]
+            for key in found
+        ]
+        columns = ["ID", "NAME", "MODE", "PROJECT", "KEY", "STATE", "CREATED (UTC)"]
+        print_table(columns, rows, empty=f"No key yet: tessera keys create --org {owner.name!r}")
+
+    run(work())
+
+
+@command.command()
+@click.argument("key_id")
+@place_options
+@as_json_option
+def revoke(key_id: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Revoke a key by its id: calls with it are refused from now on."""
+    from tessera.bootstrap import open_storage
+
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        async with open_storage(settings) as opened:
+            revoked = await opened.storage.revoke_key(key_id)
+        if as_json:
+            print_json(revoked)
+            return
+        click.echo(f"Revoked {revoked.display} ({revoked.id}).")
+
+    run(work())

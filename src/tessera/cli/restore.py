@@ -1,0 +1,23 @@
+"""`tessera restore`: a backup back into a new data folder."""
+
+from pathlib import Path
+
+import click
+
+from tessera.cli._options import as_json_option, place_options, print_json, read_settings
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@place_options
+@as_json_option
+def command(source: Path, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Restore the backup SOURCE into the data folder, which must be new or empty."""
+    from tessera.bootstrap import restore_backup
+
+    settings = read_settings(config, data)
+    restore_backup(settings, source)
+    if as_json:
+        print_json({"data_dir": str(settings.data_dir)})
+        return
+    click.echo(f"Restored {source} into {settings.data_dir}. Check it with: tessera verify")
