@@ -8,7 +8,7 @@ from tessera.domain.tokens.rules import ImageRule, Level, Sized
 QWEN_RATIO_MAX = 200
 
 
-def size_qwen(rule: ImageRule, level: Level, width: int, height: int) -> Sized:
+def size_qwen(rule: ImageRule, _level: Level, width: int, height: int) -> Sized:
     """Qwen-VL: sides rounded to whole patches of `unit` px, the area kept between `pixels_min` and `pixels_max`.
 
     Source: the image processors of the transformers library (Qwen2-VL, Qwen3-VL). When a tiny image is enlarged,
@@ -37,7 +37,7 @@ def size_qwen(rule: ImageRule, level: Level, width: int, height: int) -> Sized:
     return Sized(columns * unit, rows * unit, patches, patches + rule.marker_tokens, most + rule.marker_tokens)
 
 
-def size_mistral(rule: ImageRule, level: Level, width: int, height: int) -> Sized:
+def size_mistral(rule: ImageRule, _level: Level, width: int, height: int) -> Sized:
     """Pixtral and Mistral Small: patches of `unit` px in rows, each row closed by one token.
 
     Source: mistral-common. The rule is not symmetric and a host may turn the image by its EXIF tag: the maximum is

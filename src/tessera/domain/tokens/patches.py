@@ -63,7 +63,7 @@ def _within_budget(long: int, short: int, budget: int | None) -> tuple[int, int,
     return -(-long // PATCH_PX) * -(-short // PATCH_PX), long, short, True
 
 
-def size_claude28(rule: ImageRule, level: Level, width: int, height: int) -> Sized:
+def size_claude28(rule: ImageRule, _level: Level, width: int, height: int) -> Sized:
     """Claude's rule: the largest aspect-preserving size that fits edge and token limits, in 28 px patches.
 
     Source: Anthropic, vision and coordinates guides, August 2026 copies. Sides are padded up to whole patches.
@@ -97,7 +97,7 @@ def _short_side(long_new: int, short: int, long: int) -> int:
     return max(1, whole)
 
 
-def size_claude_area(rule: ImageRule, level: Level, width: int, height: int) -> Sized:
+def size_claude_area(rule: ImageRule, _level: Level, width: int, height: int) -> Sized:
     """Claude's rule of 2024 and 2025: width x height / 750 after fitting, which its guides call approximate."""
     long, short = (width, height) if width >= height else (height, width)
     if long > rule.edge_max:

@@ -38,7 +38,7 @@ def size_tile512(rule: ImageRule, level: Level, width: int, height: int) -> Size
     return Sized(long, short, tiles, tokens, tokens_max)
 
 
-def size_gemini_tile(rule: ImageRule, level: Level, width: int, height: int) -> Sized:
+def size_gemini_tile(rule: ImageRule, _level: Level, width: int, height: int) -> Sized:
     """Gemini 2.x: one tile up to 384 px a side, else crop units of two thirds of the short side.
 
     Source: Gemini API, image understanding guide, which calls the result approximate.
@@ -51,7 +51,7 @@ def size_gemini_tile(rule: ImageRule, level: Level, width: int, height: int) -> 
     return Sized(width, height, tiles, tiles * rule.tile_tokens, tiles * rule.tile_tokens)
 
 
-def size_llama_tile(rule: ImageRule, level: Level, width: int, height: int) -> Sized:
+def size_llama_tile(rule: ImageRule, _level: Level, width: int, height: int) -> Sized:
     """Llama 3.2 Vision as hosted at Together: up to two 560 px tiles a side. Source: Together, vision overview."""
     columns = min(rule.tiles_max, -(-width // rule.unit))
     rows = min(rule.tiles_max, -(-height // rule.unit))
