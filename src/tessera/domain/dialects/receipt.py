@@ -71,9 +71,10 @@ def with_receipt(surface: Surface, raw: bytes, receipt: Receipt, start: int, end
     if raw[begin : begin + 1] != b"{":
         return raw[:begin] + missing + raw[stop:]
     inner = members(raw, begin, stop)
+    if not inner:
+        return raw[:begin] + missing + raw[stop:]
     if _OURS.isdisjoint(inner):
-        tail = raw[begin + 1 : stop]
-        comma = b"," if inner else b""
+        tail, comma = raw[begin + 1 : stop], b","
     else:
         kept = [raw[name:after] for key, (name, _, after) in inner.items() if key not in _OURS]
         tail = b",".join(kept) + b"}"

@@ -73,7 +73,7 @@ def read_reply(surface: Surface, raw: bytes) -> ReplyFacts:
         texts = list(_chat(reply, facts) if surface is Surface.CHAT else _response(reply, facts))
         facts.output_chars = sum(map(len, texts))
     except (KeyError, TypeError, AttributeError):
-        raise _not_a_reply() from None
+        raise not_a_reply() from None
     facts.has_output = facts.output_chars > 0
     facts.output_text = "".join(texts)[:OUTPUT_TEXT_MAX]
     return facts
@@ -86,7 +86,7 @@ def decode_reply(raw: bytes) -> dict[str, Any]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         reply = None
     if not isinstance(reply, dict):
-        raise _not_a_reply()
+        raise not_a_reply()
     return reply
 
 
@@ -97,7 +97,8 @@ def provider_said(error: object) -> NoReturn:
     raise TesseraError(ErrorCode.PROVIDER_ERROR, f"The provider failed: {said}")
 
 
-def _not_a_reply() -> TesseraError:
+def not_a_reply() -> TesseraError:
+    """What is raised for bytes that make no sense as an answer."""
     return TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent something that is not an answer.")
 
 

@@ -1,0 +1,71 @@
+"""Server-sent events as bytes: whole frames out of a stream that is cut anywhere."""
+
+import re
+from typing import NamedTuple
+
+from tessera.domain.errors import ErrorCode, TesseraError
+
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+"""The longest single event; far above any text delta, enough for a response object with images in it."""
+
+_BLANK = re.compile(rb"(?:\r\n|\n|\r(?=[^\n])){2}")
+_LINE = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+class Frame(NamedTuple):
+    """One event: its bytes as they came, blank line included, and its data (None for a comment)."""
+
+    raw: bytes
+    data: bytes | None
+
+
+class FrameCutter:
+    """Cuts a byte stream into frames. `rest` is what has not ended yet."""
+
+    def __init__(self) -> None:
+        self.rest = b""
+        self._searched = 0
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The frames that `chunk` completes. Raises [provider_error] for a frame beyond `FRAME_BYTES_MAX`."""
+        text = self.rest + chunk if self.rest else chunk
+        frames = []
+        start = 0
+        at = max(0, self._searched - 3)
+        if b"\r" in text:
+            while blank := _BLANK.search(text, at):
+                start, at = self._take(frames, text, start, blank.end())
+        else:
+            while (blank_at := text.find(b"\n\n", at)) >= 0:
+                start, at = self._take(frames, text, start, blank_at + 2)
+        self.rest = text[start:] if start else text
+        self._searched = len(self.rest)
+        if self._searched > FRAME_BYTES_MAX:
+            raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent an event that never ends.")
+        return frames
+
+    def _take(self, frames: list[Frame], text: bytes, start: int, end: int) -> tuple[int, int]:
+        raw = text[start:end]
+        frames.append(Frame(raw, data_of(raw)))
+        return end, end
+
+
+def data_of(frame: bytes) -> bytes | None:
+    """The data of a frame, its lines joined as the standard has it; None when it has no data line."""
+    if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame:
+        return frame[6:-2]
+    found = []
+    for line in _LINE.split(frame.removeprefix(_BOM)):
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            found.append(value.removeprefix(b" "))
+    return b"\n".join(found) if found else None
+
+
+def make_frame(data: bytes, event: str | None = None) -> bytes:
+    """A frame of JSON data; line breaks, which JSON has only between values, become blanks."""
+    if b"\n" in data or b"\r" in data:
+        data = data.replace(b"\n", b" ").replace(b"\r", b" ")
+    head = b"" if event is None else b"event: " + event.encode() + b"\n"
+    return head + b"data: " + data + b"\n\n"

@@ -1,0 +1,201 @@
+"""Chat completion chunks said as the events of a response."""
+
+from typing import Any
+
+import msgspec
+
+from tessera.domain.dialects.frames import make_frame
+
+
+class ResponsesWriter:
+    """Writes events for one chat completion of one choice. Items appear in the order in which they begin."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self.sequence = 0
+        self._id = ""
+        self._created = 0
+        self._items: list[dict[str, Any]] = []
+        self._at: dict[object, int] = {}
+        self._texts: dict[int, list[str]] = {}
+        self._frames: list[bytes] = []
+
+    def write(self, chunk: dict[str, Any]) -> list[bytes]:
+        """The events that say one chunk."""
+        self._start(chunk)
+        for choice in chunk.get("choices") or ():
+            if choice.get("index", 0) == 0:
+                self._delta(choice.get("delta") or {})
+        return self._taken()
+
+    def finish(self, reason: str, usage: dict[str, Any], tier: object) -> tuple[list[bytes], dict[str, Any]]:
+        """The frames that close what is open, and the final event, not yet framed."""
+        self._start({})
+        whole = reason not in ("length", "content_filter")
+        for index, item in enumerate(self._items):
+            self._close(index, item, "completed" if whole else "incomplete")
+        response = response_object(self._id, self._created, self._model, self._items, usage, reason, tier)
+        kind = "response.completed" if whole else "response.incomplete"
+        frames = self._taken()
+        return frames, {"type": kind, "sequence_number": self.sequence, "response": response}
+
+    def _taken(self) -> list[bytes]:
+        frames, self._frames = self._frames, []
+        return frames
+
+    def _start(self, chunk: dict[str, Any]) -> None:
+        if self._id:
+            return
+        self._id = response_id(chunk.get("id"))
+        self._created = int(chunk.get("created") or 0)
+        empty = response_object(self._id, self._created, self._model, [], None, None, None)
+        self._emit("response.created", response=empty)
+        self._emit("response.in_progress", response=empty)
+
+    def _delta(self, delta: dict[str, Any]) -> None:
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if isinstance(thought, str) and thought:
+            index = self._reasoning()
+            self._grow(index, "response.reasoning_text.delta", thought, content_index=0)
+        if delta.get("content"):
+            index = self._part("output_text")
+            self._grow(index, "response.output_text.delta", delta["content"], content_index=0, logprobs=[])
+        if delta.get("refusal"):
+            index = self._part("refusal")
+            self._grow(index, "response.refusal.delta", delta["refusal"], content_index=0)
+        for call in delta.get("tool_calls") or ():
+            self._call(call)
+
+    def _reasoning(self) -> int:
+        if "reasoning" not in self._at:
+            item = {"id": self._name("rs"), "type": "reasoning", "summary": [], "content": []}
+            self._open("reasoning", item)
+        return self._at["reasoning"]
+
+    def _part(self, kind: str) -> int:
+        """The message item that carries text of this kind, opened when its first text comes."""
+        if kind not in self._at:
+            item = {
+                "id": self._name("msg"),
+                "type": "message",
+                "role": "assistant",
+                "status": "in_progress",
+                "content": [],
+            }
+            self._open(kind, item)
+            index = self._at[kind]
+            part = text_part(kind, "")
+            self._emit(
+                "response.content_part.added", item_id=item["id"], output_index=index, content_index=0, part=part
+            )
+        return self._at[kind]
+
+    def _call(self, call: dict[str, Any]) -> None:
+        key = ("call", call.get("index", 0))
+        kind, given = ("custom", "input") if "custom" in call else ("function", "arguments")
+        called = call.get(kind) or {}
+        if key not in self._at:
+            item = {
+                "id": self._name("fc"),
+                "type": "custom_tool_call" if kind == "custom" else "function_call",
+                "call_id": call.get("id") or self._name("call"),
+                "name": called.get("name") or "",
+                given: "",
+                "status": "in_progress",
+            }
+            self._open(key, item)
+        if called.get(given):
+            custom = self._items[self._at[key]]["type"] == "custom_tool_call"
+            event = "response.custom_tool_call_input.delta" if custom else "response.function_call_arguments.delta"
+            self._grow(self._at[key], event, called[given])
+
+    def _open(self, key: object, item: dict[str, Any]) -> None:
+        index = len(self._items)
+        self._at[key] = index
+        self._items.append(item)
+        self._texts[index] = []
+        self._emit("response.output_item.added", output_index=index, item=item)
+
+    def _grow(self, index: int, event: str, text: str, **more: object) -> None:
+        self._texts[index].append(text)
+        self._emit(event, item_id=self._items[index]["id"], output_index=index, delta=text, **more)
+
+    def _close(self, index: int, item: dict[str, Any], status: str) -> None:
+        text = "".join(self._texts[index])
+        where: dict[str, Any] = {"item_id": item["id"], "output_index": index}
+        if item["type"] == "message":
+            item["status"] = status
+            kind = "output_text" if self._at.get("output_text") == index else "refusal"
+            part = text_part(kind, text)
+            item["content"] = [part]
+            if kind == "refusal":
+                self._emit("response.refusal.done", **where, content_index=0, refusal=text)
+            else:
+                self._emit("response.output_text.done", **where, content_index=0, text=text, logprobs=[])
+            self._emit("response.content_part.done", **where, content_index=0, part=part)
+        elif item["type"] == "reasoning":
+            item["content"] = [{"type": "reasoning_text", "text": text}]
+            self._emit("response.reasoning_text.done", **where, content_index=0, text=text)
+        elif item["type"] == "custom_tool_call":
+            item["input"], item["status"] = text, status
+            self._emit("response.custom_tool_call_input.done", **where, input=text)
+        else:
+            item["arguments"], item["status"] = text, status
+            self._emit("response.function_call_arguments.done", **where, name=item["name"], arguments=text)
+        self._emit("response.output_item.done", output_index=index, item=item)
+
+    def _emit(self, kind: str, **fields: object) -> None:
+        event = {"type": kind, "sequence_number": self.sequence, **fields}
+        self.sequence += 1
+        self._frames.append(make_frame(msgspec.json.encode(event), kind))
+
+    def _name(self, prefix: str) -> str:
+        return f"{prefix}_{self._id.removeprefix('resp_')}_{len(self._items)}"
+
+
+def text_part(kind: str, text: str) -> dict[str, Any]:
+    """A content part of an answer: output text or a refusal."""
+    if kind == "refusal":
+        return {"type": "refusal", "refusal": text}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def response_id(chat_id: object) -> str:
+    """A response's id from a chat completion's."""
+    return "resp_" + (str(chat_id or "").removeprefix("chatcmpl-") or "0")
+
+
+def response_object(
+    name: str,
+    created: int,
+    model: str,
+    output: list[dict[str, Any]],
+    usage: dict[str, Any] | None,
+    reason: str | None,
+    tier: object,
+) -> dict[str, Any]:
+    """A response. `reason` is how chat says it ended; None while it is in progress."""
+    details = None
+    status = "in_progress" if reason is None else "completed"
+    if reason in ("length", "content_filter"):
+        status = "incomplete"
+        details = {"reason": "content_filter" if reason == "content_filter" else "max_output_tokens"}
+    return {
+        "id": name,
+        "object": "response",
+        "created_at": created,
+        "status": status,
+        "error": None,
+        "incomplete_details": details,
+        "instructions": None,
+        "metadata": {},
+        "model": model,
+        "output": output,
+        "parallel_tool_calls": True,
+        "temperature": None,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": None,
+        "service_tier": tier,
+        "usage": usage,
+    }

@@ -1,0 +1,202 @@
+"""Reading a provider's events as they pass: what settling needs, and which of them must wait for it."""
+
+from enum import Enum, auto
+from typing import Any
+
+import msgspec
+
+from tessera.domain.dialects.usage import (
+    OUTPUT_TEXT_MAX,
+    ReplyFacts,
+    item_texts,
+    message_texts,
+    not_a_reply,
+    provider_said,
+    response_finish,
+    served_tier,
+)
+from tessera.domain.errors import TesseraError
+from tessera.domain.request import Surface
+
+DONE = b"[DONE]"
+_decode = msgspec.json.Decoder().decode
+_DELTAS = frozenset(
+    {
+        "response.output_text.delta",
+        "response.refusal.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_text.delta",
+    }
+)
+TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class Verdict(Enum):
+    """What to do with an event: send it on now, keep it for the end, or stop because it was the last."""
+
+    PASS = auto()
+    HOLD = auto()
+    END = auto()
+
+
+class Watch:
+    """Running facts of one stream. Delivered text is kept up to `OUTPUT_TEXT_MAX` characters."""
+
+    def __init__(self) -> None:
+        self._facts = ReplyFacts()
+        self._texts: list[str] = []
+        self.last: dict[str, Any] = {}
+
+    @property
+    def facts(self) -> ReplyFacts:
+        """The facts so far."""
+        facts = self._facts
+        if len(self._texts) > 1:
+            self._texts = ["".join(self._texts)]
+        facts.output_text = self._texts[0] if self._texts else ""
+        facts.has_output = facts.output_chars > 0
+        return facts
+
+    def fail(self, error: TesseraError) -> None:
+        """Notes that the provider reported an error, or sent what no answer is."""
+        self._facts.error = error
+        self._facts.finish_reason = "error"
+
+    def cut(self) -> None:
+        """Notes that the output was cut at its cap."""
+        self._facts.finish_reason = "length"
+
+    def read(self, data: bytes) -> Verdict:
+        """Reads one event's data; the decoded event is `last`. Raises [provider_error] for what is no event."""
+        try:
+            event = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            event = None
+        if type(event) is not dict:
+            raise not_a_reply()
+        self.last = event
+        if event.get("error") is not None:
+            provider_said(event["error"])
+        try:
+            return self._read(event)
+        except (KeyError, TypeError, AttributeError):
+            raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent something that is not an answer.") from None
+
+    def _read(self, event: dict[str, Any]) -> Verdict:
+        raise NotImplementedError
+
+    def _deliver(self, text: str) -> None:
+        facts = self._facts
+        room = OUTPUT_TEXT_MAX - facts.output_chars
+        if room > 0 and text:
+            self._texts.append(text[:room])
+        facts.output_chars += len(text)
+
+
+class ChatWatch(Watch):
+    """Watches chat completion chunks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head: dict[str, Any] = {}
+        self.open_choices: set[int] = set()
+
+    def _read(self, event: dict[str, Any]) -> Verdict:
+        facts = self._facts
+        if not self.head:
+            self.head = {"id": event.get("id"), "created": event.get("created"), "model": event.get("model")}
+        tier = event.get("service_tier")
+        if tier is not None:
+            facts.served_tier = served_tier(tier)
+        usage = event.get("usage")
+        if usage is not None:
+            facts.take_usage(Surface.CHAT, usage)
+        choices = event.get("choices") or ()
+        for choice in choices:
+            self._choice(choice)
+        return Verdict.HOLD if usage is not None and not choices else Verdict.PASS
+
+    def _choice(self, choice: dict[str, Any]) -> None:
+        index = choice.get("index", 0)
+        if type(index) is not int:
+            raise TypeError("index is not a whole number")
+        delta = choice.get("delta")
+        if delta:
+            content = delta.get("content")
+            if len(delta) == 1 and type(content) is str:
+                self._deliver(content)
+            else:
+                for text in message_texts(delta):
+                    self._deliver(text)
+        reason = choice.get("finish_reason")
+        if reason is None:
+            self.open_choices.add(index)
+            return
+        self.open_choices.discard(index)
+        if reason == "error":
+            provider_said(choice.get("error"))
+        self._facts.finish_reason = str(reason)
+
+
+class ResponsesWatch(Watch):
+    """Watches the events of a response."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.response: dict[str, Any] = {}
+        self.sequence = -1
+        self.items: list[dict[str, Any]] = []
+        self._open: dict[str, Any] | None = None
+        self._open_from = 0
+
+    def _read(self, event: dict[str, Any]) -> Verdict:
+        kind = event.get("type")
+        self.sequence += 1
+        if kind in _DELTAS:
+            self._deliver(event["delta"])
+            return Verdict.PASS
+        if kind in TERMINAL:
+            return self._end(event["response"])
+        if kind == "error":
+            provider_said(event)
+        if kind == "response.created":
+            self.response = event["response"]
+        elif kind == "response.output_item.added":
+            self._open = event["item"]
+            self._open_from = min(self._facts.output_chars, OUTPUT_TEXT_MAX)
+            name = event["item"].get("name")
+            if isinstance(name, str):
+                self._deliver(name)
+        elif kind == "response.output_item.done":
+            self.items.append(event["item"])
+            self._open = None
+        return Verdict.PASS
+
+    def _end(self, response: dict[str, Any]) -> Verdict:
+        facts = self._facts
+        facts.served_tier = served_tier(response.get("service_tier"))
+        facts.take_usage(Surface.RESPONSES, response.get("usage"))
+        if response.get("status") not in ("completed", "incomplete"):
+            provider_said(response.get("error"))
+        facts.finish_reason = response_finish(response)
+        if not facts.output_chars:
+            for item in response.get("output") or ():
+                for text in item_texts(item):
+                    self._deliver(text)
+        return Verdict.END
+
+    def cut_response(self) -> dict[str, Any]:
+        """The response object of a stream that was cut at its cap: what was delivered, marked incomplete."""
+        output = list(self.items)
+        if self._open is not None and self._open.get("type") == "message":
+            text = "".join(self._texts)[self._open_from :]
+            part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+            output.append({**self._open, "status": "incomplete", "content": [part]})
+        return {
+            **self.response,
+            "status": "incomplete",
+            "incomplete_details": {"reason": "max_output_tokens"},
+            "output": output,
+        }
