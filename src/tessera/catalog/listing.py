@@ -13,7 +13,7 @@ from tessera.domain.pricing.rows import PriceRow, Rates
 def model_object(
     model: Model, catalogue: Catalogue, book: PriceBook, as_of: date, *, organization: str | None = None
 ) -> dict[str, object]:
-    """The contract's model object on a day, at `organization`'s prices: decimal strings in USD per million tokens, by tier.
+    """The contract's model object on a day, at `organization`'s prices: decimal strings, USD per million, by tier.
 
     A rate that does not exist is null; a model without a price has empty price objects and cannot be called.
     `image_rule` is the id of the rule that counts its images on that day, null for text models and unknown rules.
