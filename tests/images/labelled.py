@@ -153,9 +153,12 @@ def shapes_drawing(random: Random) -> tuple[Image.Image, dict[str, object]]:
 
 
 def scene_drawing(random: Random) -> tuple[Image.Image, dict[str, object]]:
-    """A picture-book landscape: sky, hill, sun, house."""
+    """A picture-book landscape: sky, plain or paler towards the ground, hill, sun, house."""
     width, height = between(random, 500, 1000), between(random, 400, 700)
     image = Image.new("RGB", (width, height), colour(random, "blue"))
+    if random.random() < 0.5:
+        fade = np.linspace(0, random.uniform(0.2, 0.4), height)[:, None, None]
+        image = Image.fromarray((np.asarray(image) * (1 - fade) + 255 * fade).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     horizon = round(height * random.uniform(0.68, 0.8))
     draw.rectangle((0, horizon, width, height), fill=colour(random, "green"))
