@@ -114,13 +114,18 @@ class LiveStream:
         assert upstream is not None
         try:
             try:
+                received = 0
                 async for chunk in upstream.chunks():
                     if running.first_byte_ms is None:
                         running.first_byte_ms = running.elapsed_ms()
                     for piece in relay.feed(chunk):
                         yield self._keep(piece)
+                    received += len(chunk)
+                    if received > running.world.limits.reply_bytes_max:
+                        relay.cut_length()
                     if relay.finished:
                         break
+                relay.end()
             except TesseraError as error:
                 await settle(running, _outcome(error), relay.facts)
                 for piece in relay.fail(_spent(error, running)):

@@ -87,7 +87,12 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
 
 def receipt_of(event: UsageEvent) -> Receipt:
     """The charge fields a reply's usage object shows."""
-    return Receipt(charge=format_usd(event.charge_nanos), charge_nanos=event.charge_nanos, request_id=event.hold_id)
+    return Receipt(
+        charge=format_usd(event.charge_nanos),
+        charge_nanos=event.charge_nanos,
+        request_id=event.hold_id,
+        usage=event.usage,
+    )
 
 
 async def write(running: Running, event: UsageEvent) -> None:
