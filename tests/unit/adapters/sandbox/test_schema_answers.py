@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
-from schema_strategies import schemas
+from unit.adapters.sandbox.schema_strategies import schemas
 
 from tessera.adapters.providers.sandbox.schema_answers import generate
 from tessera.adapters.providers.sandbox.schema_keywords import RefusedSchemaError

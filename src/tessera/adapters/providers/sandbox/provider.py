@@ -1,0 +1,79 @@
+"""The sandbox as a provider."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from tessera.adapters.providers.inside import Draft, InsideReply, compose, image_contents, last_question
+from tessera.adapters.providers.inside.reply import pieces_of, reply_headers
+from tessera.adapters.providers.sandbox import content, faults
+from tessera.adapters.providers.sandbox.schema_answers import Known
+from tessera.ports import TextCounter, UpstreamCall, UpstreamReply
+
+Describe = Callable[[Sequence[bytes], str], Awaitable[str]]
+"""Says what images show, with a question in mind."""
+
+Recognize = Callable[[Sequence[bytes]], Awaitable[Known]]
+"""Looks at images and returns what fills the schema fields it knows."""
+
+
+class SandboxProvider:
+    """Answers any model's calls without the model.
+
+    `describe` says what images show; `counter` counts what is said; `recognize`, where given, fills the fields of a
+    schema that can be known from the images. `now` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        describe: Describe,
+        counter: TextCounter,
+        *,
+        recognize: Recognize | None = None,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> None:
+        self._describe = describe
+        self._counter = counter
+        self._recognize = recognize
+        self._now = now
+
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
+        """See `ports.Provider`. The caller's own mistakes raise too: [invalid_request] for an unknown fault,
+        [unsupported_parameter] for a schema that cannot be answered, [invalid_base64_image]."""
+        wanted = faults.read_faults(call.headers, stream=call.stream)
+        await faults.before_head(wanted)
+        if wanted.status is not None:
+            return faults.error_answer(call, wanted.status, wanted.retry_after)
+        if wanted.malformed:
+            return faults.malformed_answer(call)
+        drafts = await self._drafts(call, refuse=wanted.refusal)
+        answer = compose(call, self._counter, drafts, self._now(), with_usage=not wanted.no_usage)
+        return InsideReply(200, reply_headers(call), faults.faulty(pieces_of(call, answer), wanted, call))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    async def _drafts(self, call: UpstreamCall, *, refuse: bool) -> list[Draft]:
+        request = call.request
+        if refuse:
+            return [Draft(refusal=content.REFUSAL)] * request.choices
+        images = await image_contents(call)
+        seed = await asyncio.to_thread(content.seed_of, request, images)
+        seeds = [seed + place for place in range(request.choices)]
+        tool = content.chosen_tool(request)
+        if tool is not None:
+            known = await self._known(images)
+            calls = [await asyncio.to_thread(content.call_of, tool, request, one, known) for one in seeds]
+            return [Draft(tool_calls=(one,)) for one in calls]
+        if request.output_format.kind == "json_schema":
+            known = await self._known(images)
+            texts = [await asyncio.to_thread(content.json_text, request, one, known, "") for one in seeds]
+            return [Draft(text=text) for text in texts]
+        described = await self._describe(images, last_question(request)) if images else ""
+        if request.output_format.kind == "json_object":
+            words = [described or content.plain_text(request, one) for one in seeds]
+            return [Draft(text=content.json_text(request, seed, None, one)) for one in words]
+        return [Draft(text=described or content.plain_text(request, one)) for one in seeds]
+
+    async def _known(self, images: Sequence[bytes]) -> Known | None:
+        return await self._recognize(images) if images and self._recognize is not None else None
