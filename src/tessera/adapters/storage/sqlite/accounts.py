@@ -1,0 +1,227 @@
+"""Organizations, projects, keys and credit: what an operator changes, each in one commit."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from tessera.adapters.storage.sqlite.books import Books, sign_wallet
+from tessera.adapters.storage.sqlite.group import INSERT_CREDIT
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.chain import CHAIN_START, Value, signature
+from tessera.domain.ledger.transfers import Account, CreditKind, credit_source
+from tessera.domain.ledger.wallet import LotBalance, add_lot
+from tessera.domain.money import NANOS_PER_USD, Mode
+from tessera.ports import ApiKey, Lot, Organization
+
+TEST_CREDIT_NANOS = 100 * NANOS_PER_USD
+"""What every organization starts with in test mode (money.md, Money in and out)."""
+
+CREDIT_MAX_NANOS = 2**61
+"""The most one wallet may ever be credited: about 2.3 billion USD, so that no sum in it leaves 63 bits."""
+
+NAME_LENGTH_MAX = 200
+DEFAULT_PROJECT = "default"
+
+_INSERT_ORGANIZATION = "INSERT INTO organization (id, name, created_at) VALUES (?, ?, ?)"
+_INSERT_WALLET = "INSERT INTO wallet (organization_id, mode, chain_link, signature) VALUES (?, ?, ?, ?)"
+_SIGN_WALLET = "UPDATE wallet SET signature = ? WHERE id = ?"
+_INSERT_PROJECT = "INSERT INTO project (id, organization_id, name, created_at) VALUES (?, ?, ?, ?)"
+_INSERT_KEY = """
+INSERT INTO api_key (
+    id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, signature
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_REVOKE_KEY = "UPDATE api_key SET revoked_at = ?, signature = ? WHERE id = ? AND revoked_at IS NULL"
+_INSERT_LOT = """
+INSERT INTO lot (id, wallet_id, kind, amount_nanos, expires_at, created_at, remaining_nanos)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_FIND_ORGANIZATION = """
+SELECT id, name, created_at, suspended FROM organization WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1
+"""
+_LIST_ORGANIZATIONS = "SELECT id, name, created_at, suspended FROM organization ORDER BY id"
+_FIND_PROJECT = "SELECT id FROM project WHERE organization_id = ? AND name = ?"
+_KEYS = """
+SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
+    revoked_at
+FROM api_key JOIN project ON project.id = api_key.project_id
+"""
+_LIST_KEYS = _KEYS + " WHERE api_key.organization_id = ? ORDER BY api_key.id"
+_FIND_KEY = _KEYS + " WHERE api_key.id = ?"
+_KEY_ROW = """
+SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at FROM api_key WHERE id = ?
+"""
+
+
+def create_organization(
+    connection: sqlite3.Connection, books: Books, key: bytes, name: str, now_us: int, make_id: Callable[[str], str]
+) -> Organization:
+    """With its default project, both wallets and its test credit. Raises [invalid_request] for a bad or taken name."""
+    name = _checked_name(name, "organization")
+    if connection.execute(_FIND_ORGANIZATION, (name,)).fetchone():
+        raise TesseraError(ErrorCode.INVALID_REQUEST, f"There is an organization named {name!r} already.", param="name")
+    organization = Organization(id=make_id("org"), name=name, created_at=now_us // 1_000_000)
+    connection.execute(_INSERT_ORGANIZATION, (organization.id, name, organization.created_at))
+    connection.execute(_INSERT_PROJECT, (make_id("prj"), organization.id, DEFAULT_PROJECT, organization.created_at))
+    for mode in Mode:
+        cursor = connection.execute(_INSERT_WALLET, (organization.id, mode.value, CHAIN_START, bytes(32)))
+        wallet_id = cursor.lastrowid
+        assert wallet_id is not None
+        signed = sign_wallet(key, wallet_id, organization.id, mode.value, (0,) * 8, 0, CHAIN_START)
+        connection.execute(_SIGN_WALLET, (signed, wallet_id))
+    add_credit(
+        connection,
+        books,
+        organization.id,
+        Mode.TEST,
+        TEST_CREDIT_NANOS,
+        "promotion",
+        "test credit",
+        None,
+        now_us,
+        make_id,
+    )
+    return organization
+
+
+def find_organization(connection: sqlite3.Connection, name_or_id: str) -> Organization:
+    """By id, or else by name. Raises [not_found]."""
+    row = connection.execute(_FIND_ORGANIZATION, (name_or_id,)).fetchone()
+    if row is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {name_or_id!r}.")
+    return _organization(row)
+
+
+def list_organizations(connection: sqlite3.Connection) -> tuple[Organization, ...]:
+    """Oldest first."""
+    return tuple(_organization(row) for row in connection.execute(_LIST_ORGANIZATIONS))
+
+
+def create_key(
+    connection: sqlite3.Connection, checkpoint_key: bytes, key: ApiKey, digest: bytes, make_id: Callable[[str], str]
+) -> ApiKey:
+    """Stores a key, and its project if that is new, whose id it fills in. Raises [invalid_request, not_found]."""
+    name = _checked_name(key.name, "key") if key.name else ""
+    organization = find_organization(connection, key.organization_id)
+    project = _checked_name(key.project, "project")
+    found = connection.execute(_FIND_PROJECT, (organization.id, project)).fetchone()
+    project_id = found[0] if found else make_id("prj")
+    if found is None:
+        connection.execute(_INSERT_PROJECT, (project_id, organization.id, project, key.created_at))
+    row = (key.id, organization.id, project_id, key.mode.value, name, digest, key.display, key.created_at, None)
+    connection.execute(_INSERT_KEY, (*row, sign_key(checkpoint_key, row)))
+    return ApiKey(
+        id=key.id,
+        name=name,
+        mode=key.mode,
+        organization_id=organization.id,
+        project_id=project_id,
+        project=project,
+        display=key.display,
+        created_at=key.created_at,
+    )
+
+
+def list_keys(connection: sqlite3.Connection, organization_id: str) -> tuple[ApiKey, ...]:
+    """Oldest first, revoked ones too. Raises [not_found]."""
+    organization = find_organization(connection, organization_id)
+    return tuple(_key(row) for row in connection.execute(_LIST_KEYS, (organization.id,)))
+
+
+def revoke_key(connection: sqlite3.Connection, checkpoint_key: bytes, key_id: str, now_us: int) -> ApiKey:
+    """Revokes a key for good; a second time changes nothing. Raises [not_found]."""
+    row = connection.execute(_KEY_ROW, (key_id,)).fetchone()
+    if row is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id!r}.")
+    now = now_us // 1_000_000
+    connection.execute(_REVOKE_KEY, (now, sign_key(checkpoint_key, (*row[:8], now)), key_id))
+    return _key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
+
+
+def add_credit(
+    connection: sqlite3.Connection,
+    books: Books,
+    organization_id: str,
+    mode: Mode,
+    amount_nanos: int,
+    kind: str,
+    note: str,
+    expires_at: int | None,
+    now_us: int,
+    make_id: Callable[[str], str],
+) -> Lot:
+    """A new lot of credit, moved into `available`. Raises [invalid_request, not_found]."""
+    if kind not in set(CreditKind):
+        kinds = ", ".join(CreditKind)
+        raise TesseraError(ErrorCode.INVALID_REQUEST, f"A credit's kind is one of {kinds}, not {kind!r}.", param="kind")
+    if amount_nanos <= 0:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "A credit must be more than zero.", param="amount")
+    now = now_us // 1_000_000
+    if expires_at is not None and expires_at <= now:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "A credit must expire in the future.", param="expires_at")
+    book = books.book(connection, organization_id, mode)
+    credited = -book.operator[Account.CASH] - book.operator[Account.PROMOTIONS]
+    if credited + amount_nanos > CREDIT_MAX_NANOS:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "That is more than the ledger can hold.", param="amount")
+    lot = Lot(
+        id=make_id("lot"),
+        kind=kind,
+        amount_nanos=amount_nanos,
+        remaining_nanos=amount_nanos,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    connection.execute(_INSERT_LOT, (lot.id, book.id, kind, amount_nanos, expires_at, now, amount_nanos))
+    source = credit_source(CreditKind(kind))
+    values: tuple[Value, ...] = (
+        make_id("crd"),
+        book.id,
+        lot.id,
+        kind,
+        source.value,
+        Account.AVAILABLE.value,
+        amount_nanos,
+        expires_at,
+        note,
+        now_us,
+    )
+    connection.execute(INSERT_CREDIT, (*values, *book.link("credit", values)))
+    book.move(source, Account.AVAILABLE, amount_nanos)
+    book.wallet = add_lot(
+        book.wallet, LotBalance(id=lot.id, kind=kind, expires_at=expires_at, remaining_nanos=amount_nanos)
+    )
+    return lot
+
+
+def sign_key(checkpoint_key: bytes, row: tuple[Value, ...]) -> bytes:
+    """The signature of an API key's row: whose money it spends cannot be changed unseen."""
+    return signature(checkpoint_key, "api_key", row)
+
+
+def _checked_name(name: str, what: str) -> str:
+    name = name.strip()
+    if not 0 < len(name) <= NAME_LENGTH_MAX or not name.isprintable():
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"The name of a {what} has 1 to {NAME_LENGTH_MAX} printable characters.",
+            param="name",
+        )
+    return name
+
+
+def _organization(row: tuple[Any, ...]) -> Organization:
+    return Organization(id=row[0], name=row[1], created_at=row[2], suspended=bool(row[3]))
+
+
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    return ApiKey(
+        id=row[0],
+        name=row[1],
+        mode=Mode(row[2]),
+        organization_id=row[3],
+        project_id=row[4],
+        project=row[5],
+        display=row[6],
+        created_at=row[7],
+        revoked_at=row[8],
+    )

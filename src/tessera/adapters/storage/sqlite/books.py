@@ -1,0 +1,200 @@
+"""The writer's view of the database inside one transaction: wallets, lots and open holds, cached between commits.
+
+Always holds: what is cached equals the last commit seen by this connection. A commit by another process changes
+`PRAGMA data_version` and empties the cache; so does every rollback.
+"""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.chain import Value, next_link, signature
+from tessera.domain.ledger.transfers import Account
+from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, drawing_order
+from tessera.domain.money import Mode
+
+_FIND_WALLET = """
+SELECT wallet.id, available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos, provider_cost_nanos,
+    provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, suspended
+FROM wallet JOIN organization ON organization.id = wallet.organization_id
+WHERE wallet.organization_id = ? AND mode = ?
+"""
+
+_FIND_LOTS = """
+SELECT id, kind, expires_at, remaining_nanos, held_nanos, spent_nanos, expired_nanos
+FROM lot WHERE wallet_id = ? AND (remaining_nanos > 0 OR held_nanos > 0)
+"""
+
+_WRITE_WALLET = """
+UPDATE wallet SET available_nanos = ?, held_nanos = ?, revenue_nanos = ?, cash_nanos = ?, promotions_nanos = ?,
+    provider_cost_nanos = ?, provider_payable_nanos = ?, operator_loss_nanos = ?, chain_seq = ?, chain_link = ?,
+    signature = ?
+WHERE id = ? AND chain_seq = ?
+"""
+
+_WRITE_LOT = """
+UPDATE lot SET remaining_nanos = ?, held_nanos = ?, spent_nanos = ?, expired_nanos = ? WHERE id = ? AND wallet_id = ?
+"""
+
+_FIND_NUMBER = "SELECT coalesce(max(number), 0) FROM hold"
+
+_CACHED_WALLETS_MAX = 10_000
+
+
+class ConflictError(Exception):
+    """A conditional write met a row it did not expect; the transaction must be rolled back and decided again."""
+
+
+class OpenHold(msgspec.Struct, frozen=True, gc=False):
+    """What settling a hold needs to know of it."""
+
+    number: int
+    amount_nanos: int
+    draws: tuple[Draw, ...]
+
+
+class Book:
+    """One wallet with its operator accounts and the end of its chain, as it will be after this transaction."""
+
+    __slots__ = ("chain_link", "chain_seq", "id", "mode", "operator", "organization_id", "wallet", "written")
+
+    def __init__(self, organization_id: str, mode: str, row: tuple[Any, ...], lots: tuple[LotBalance, ...]) -> None:
+        self.organization_id = organization_id
+        self.mode = mode
+        self.id: int = row[0]
+        self.wallet = Wallet(available_nanos=row[1], held_nanos=row[2], lots=lots, suspended=bool(row[11]))
+        self.operator: dict[Account, int] = dict(zip(OPERATOR_ACCOUNTS, row[3:9], strict=True))
+        self.chain_seq: int = row[9]
+        self.chain_link: bytes = row[10]
+        self.written = (self.chain_seq, lots)
+
+    def link(self, kind: str, values: tuple[Value, ...]) -> tuple[int, bytes]:
+        """Appends a movement to the chain; gives its number and link."""
+        self.chain_seq += 1
+        self.chain_link = next_link(self.chain_link, (kind, self.chain_seq, *values))
+        return self.chain_seq, self.chain_link
+
+    def move(self, source: Account, target: Account, amount_nanos: int) -> None:
+        """Moves money between operator accounts; the customer's two are kept by the wallet."""
+        if source in self.operator:
+            self.operator[source] -= amount_nanos
+        if target in self.operator:
+            self.operator[target] += amount_nanos
+
+    def balances(self) -> tuple[int, ...]:
+        """All balances, in the order of the table."""
+        return (self.wallet.available_nanos, self.wallet.held_nanos, *self.operator.values())
+
+
+OPERATOR_ACCOUNTS = (
+    Account.REVENUE,
+    Account.CASH,
+    Account.PROMOTIONS,
+    Account.PROVIDER_COST,
+    Account.PROVIDER_PAYABLE,
+    Account.OPERATOR_LOSS,
+)
+
+
+def sign_wallet(
+    key: bytes, wallet_id: int, organization_id: str, mode: str, balances: tuple[int, ...], seq: int, link: bytes
+) -> bytes:
+    """The checkpoint of a wallet: its balances and the end of its chain, signed."""
+    return signature(key, "wallet", (wallet_id, organization_id, mode, *balances, seq, link))
+
+
+class Books:
+    """All wallets a transaction touches. Use `wallet` to read, `write` once at the end."""
+
+    def __init__(self, checkpoint_key: bytes) -> None:
+        self._key = checkpoint_key
+        self._books: dict[tuple[str, str], Book] = {}
+        self._touched: dict[int, Book] = {}
+        self._number: int | None = None
+        self._data_version: int | None = None
+        self.open_holds: dict[str, OpenHold] = {}
+
+    def refresh(self, connection: sqlite3.Connection) -> bool:
+        """Empties the cache if another process has committed since; says whether it did."""
+        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._data_version:
+            return False
+        self.clear()
+        self._data_version = version
+        return True
+
+    def clear(self) -> None:
+        """Forgets everything, after a rollback or another process's commit."""
+        self._books.clear()
+        self._touched.clear()
+        self.open_holds.clear()
+        self._number = None
+        self._data_version = None
+
+    def book(self, connection: sqlite3.Connection, organization_id: str, mode: Mode) -> Book:
+        """The book of an organization in one mode. Raises [not_found]."""
+        book = self._books.get((organization_id, mode))
+        if book is None:
+            row = connection.execute(_FIND_WALLET, (organization_id, mode.value)).fetchone()
+            if row is None:
+                raise TesseraError(ErrorCode.NOT_FOUND, "There is no such organization.")
+            lots = drawing_order(
+                LotBalance(
+                    id=lot[0],
+                    kind=lot[1],
+                    expires_at=lot[2],
+                    remaining_nanos=lot[3],
+                    held_nanos=lot[4],
+                    spent_nanos=lot[5],
+                    expired_nanos=lot[6],
+                )
+                for lot in connection.execute(_FIND_LOTS, (row[0],))
+            )
+            book = Book(organization_id, mode.value, row, lots)
+            if len(self._books) >= _CACHED_WALLETS_MAX:
+                self._books.clear()
+            self._books[organization_id, mode] = book
+        self._touched[book.id] = book
+        return book
+
+    def next_number(self, connection: sqlite3.Connection) -> int:
+        """The number of the next hold."""
+        if self._number is None:
+            self._number = int(connection.execute(_FIND_NUMBER).fetchone()[0])
+        self._number += 1
+        return self._number
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Writes every wallet and lot that changed. Raises Conflict if a row is not as it was read."""
+        wallets: list[tuple[Value, ...]] = []
+        lots: list[tuple[Value, ...]] = []
+        for book in self._touched.values():
+            seq, before = book.written
+            if book.chain_seq == seq:
+                continue
+            balances = book.balances()
+            signed = sign_wallet(
+                self._key, book.id, book.organization_id, book.mode, balances, book.chain_seq, book.chain_link
+            )
+            wallets.append((*balances, book.chain_seq, book.chain_link, signed, book.id, seq))
+            known = {lot.id: lot for lot in before}
+            for lot in book.wallet.lots:
+                if known.get(lot.id) is not lot:
+                    lots.append(
+                        (lot.remaining_nanos, lot.held_nanos, lot.spent_nanos, lot.expired_nanos, lot.id, book.id)
+                    )
+            live = tuple(lot for lot in book.wallet.lots if lot.remaining_nanos or lot.held_nanos)
+            if len(live) != len(book.wallet.lots):
+                book.wallet = msgspec.structs.replace(book.wallet, lots=live)
+            book.written = (book.chain_seq, book.wallet.lots)
+        self._touched.clear()
+        expect(connection.executemany(_WRITE_WALLET, wallets), len(wallets))
+        expect(connection.executemany(_WRITE_LOT, lots), len(lots))
+
+
+def expect(cursor: sqlite3.Cursor, rows: int) -> None:
+    """Checks how many rows a conditional write changed. Raises Conflict."""
+    if rows and cursor.rowcount != rows:
+        raise ConflictError(f"{cursor.rowcount} rows changed instead of {rows}")

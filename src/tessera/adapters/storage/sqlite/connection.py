@@ -1,0 +1,57 @@
+"""Connections to the database file, and what its errors mean to a caller."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from tessera.domain.errors import ErrorCode, TesseraError
+
+DATABASE_FILE = "tessera.db"
+BUSY_TIMEOUT_S = 5.0
+"""How long a writer waits for another process before it answers storage_unavailable (faults F19)."""
+
+CACHE_KIB = 16_384
+STATEMENTS_CACHED = 256
+
+
+def create_file(path: Path) -> None:
+    """Makes the database file, readable by its owner only, if it is not there. Raises OSError."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """A connection with transactions in the caller's hands; it may move between threads, one at a time.
+
+    Commits are on disk when they return: write-ahead log, synchronous=FULL.
+    """
+    # mode=rw: a database that has gone is an error, never a new empty one.
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS_CACHED,
+    )
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if writable:
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB:d}")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def unavailable(error: Exception) -> TesseraError:
+    """What a caller sees when the database cannot answer: a 503 that says nothing of this machine."""
+    refusal = TesseraError(
+        ErrorCode.STORAGE_UNAVAILABLE,
+        "The ledger cannot be reached at the moment; nothing was charged. Try again shortly.",
+        retry_after_s=1,
+    )
+    refusal.__cause__ = error
+    return refusal

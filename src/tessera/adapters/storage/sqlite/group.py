@@ -1,0 +1,339 @@
+"""One group of orders, decided in order and written in one commit.
+
+Settlements are decided first, because what they return may be held by the orders that waited beside them.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from tessera.adapters.storage.sqlite.books import Book, Books, OpenHold, expect
+from tessera.adapters.storage.sqlite.rows import (
+    INSERT_EVENT,
+    INSERT_HOLD,
+    SELECT_EVENT,
+    decode_draws,
+    event_values,
+    hold_values,
+)
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.chain import Value
+from tessera.domain.ledger.holds import decide_holds
+from tessera.domain.ledger.idempotency import EarlierCall, decide_repeat
+from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome, StoredReply
+from tessera.domain.ledger.resolutions import HoldState, Resolution, resolve_holds, resolved_state
+from tessera.domain.ledger.transfers import Account, CreditKind, expiry_target
+from tessera.domain.ledger.wallet import expire_lots
+from tessera.domain.money import Mode
+from tessera.domain.quantities import Quantities
+from tessera.domain.usage import UsageEvent, UsageSource
+
+FIND_HOLD = "SELECT number, amount_nanos, draws, state FROM hold WHERE wallet_id = ? AND id = ?"
+
+_FIND_PLACED = """
+SELECT amount_nanos, fingerprint, asked_nanos, asked_min_nanos, state FROM hold WHERE wallet_id = ? AND id = ?
+"""
+
+_RESOLVE_HOLD = """
+UPDATE hold SET state = ?, charge_nanos = ? WHERE number = ? AND state = 'open' AND amount_nanos = ?
+"""
+
+_FIND_KEY = """
+SELECT hold.id, hold.state, hold.amount_nanos, hold.charge_nanos, idempotency.fingerprint, idempotency.placed_at_us,
+    status, content_type, body
+FROM idempotency JOIN hold ON hold.number = idempotency.hold_number
+WHERE idempotency.wallet_id = ? AND key = ?
+"""
+
+_TAKE_KEY = """
+INSERT OR REPLACE INTO idempotency (wallet_id, key, hold_number, fingerprint, placed_at_us) VALUES (?, ?, ?, ?, ?)
+"""
+
+_KEEP_REPLY = "UPDATE idempotency SET status = ?, content_type = ?, body = ? WHERE hold_number = ?"
+
+_FREE_KEY = "DELETE FROM idempotency WHERE hold_number = ? AND status IS NULL"
+
+_RECORD_REFUSAL = """
+INSERT OR IGNORE INTO refused_settlement (hold_id, reason, event, refused_at_us) VALUES (?, ?, ?, ?)
+"""
+
+INSERT_CREDIT = """
+INSERT INTO credit (
+    id, wallet_id, lot_id, kind, from_account, to_account, amount_nanos, expires_at, note, created_at_us, chain_seq,
+    chain_link
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_encode = msgspec.json.Encoder().encode
+
+_NO_CHARGE = b'{"amount":"0.00","nanos":0,"lines":[]}'
+
+Answer = HoldGrant | None | Exception
+
+
+class VoidOrder(msgspec.Struct, frozen=True):
+    """Ends a hold nobody will use, if it exists and is open: its caller has gone, or its process has died."""
+
+    hold_id: str
+    organization_id: str
+    mode: Mode
+    outcome: Outcome
+
+
+Order = HoldOrder | UsageEvent | VoidOrder
+
+
+class Group:
+    """The writes one transaction will make, gathered while orders are decided.
+
+    `answers` are by position of the order; an order that must wait for another of the same group stands in
+    `deferred` instead and is decided in the next one.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, books: Books, now_us: int, make_id: Callable[[str], str], *, careful: bool
+    ) -> None:
+        self._connection = connection
+        self._books = books
+        self._now_us = now_us
+        self._make_id = make_id
+        self._careful = careful
+        self.answers: dict[int, Answer] = {}
+        self.deferred: list[int] = []
+        self.resolved: list[str] = []
+        self._hold_rows: list[tuple[Value, ...]] = []
+        self._event_rows: list[tuple[Value, ...]] = []
+        self._resolved_rows: list[tuple[Value, ...]] = []
+        self._key_rows: list[tuple[Value, ...]] = []
+        self._reply_rows: list[tuple[Value, ...]] = []
+        self._freed_rows: list[tuple[Value, ...]] = []
+        self._refused_rows: list[tuple[Value, ...]] = []
+
+    def decide(self, orders: Sequence[Order]) -> None:
+        """Decides every order; nothing is written yet except expired credit."""
+        self._settle([(i, order) for i, order in enumerate(orders) if not isinstance(order, HoldOrder)])
+        self._hold([(i, order) for i, order in enumerate(orders) if isinstance(order, HoldOrder)])
+
+    def write(self) -> None:
+        """Writes everything decided. Raises Conflict or sqlite3.Error; the caller rolls back."""
+        connection = self._connection
+        connection.executemany(INSERT_HOLD, self._hold_rows)
+        expect(connection.executemany(_RESOLVE_HOLD, self._resolved_rows), len(self._resolved_rows))
+        connection.executemany(INSERT_EVENT, self._event_rows)
+        if self._key_rows:
+            connection.executemany(_TAKE_KEY, self._key_rows)
+        if self._reply_rows:
+            connection.executemany(_KEEP_REPLY, self._reply_rows)
+        if self._freed_rows:
+            connection.executemany(_FREE_KEY, self._freed_rows)
+        if self._refused_rows:
+            connection.executemany(_RECORD_REFUSAL, self._refused_rows)
+        self._books.write(connection)
+
+    # ---- settlements --------------------------------------------------------------------------------------------
+
+    def _settle(self, orders: list[tuple[int, UsageEvent | VoidOrder]]) -> None:
+        seen: set[str] = set()
+        resolutions: dict[int, tuple[Book, list[Resolution]]] = {}
+        for index, order in orders:
+            if order.hold_id in seen:
+                self.deferred.append(index)
+                continue
+            seen.add(order.hold_id)
+            try:
+                book = self._books.book(self._connection, order.organization_id, order.mode)
+                resolution = self._resolve(book, order)
+            except TesseraError as error:
+                self.answers[index] = error
+                continue
+            self.answers[index] = None
+            if resolution is not None:
+                resolutions.setdefault(book.id, (book, []))[1].append(resolution)
+        for book, resolved in resolutions.values():
+            book.wallet = resolve_holds(book.wallet, resolved)
+
+    def _resolve(self, book: Book, order: UsageEvent | VoidOrder) -> Resolution | None:
+        """Gathers the rows that end a hold; None if there is nothing left to do. Raises [internal_error]."""
+        open_hold = self._books.open_holds.get(order.hold_id)
+        if open_hold is None:
+            row = self._connection.execute(FIND_HOLD, (book.id, order.hold_id)).fetchone()
+            if row is None or row[3] != HoldState.OPEN:
+                self._check_done(order, row)
+                return None
+            open_hold = OpenHold(row[0], row[1], decode_draws(row[2]))
+        event = order if isinstance(order, UsageEvent) else unserved(order, self._now_us)
+        amounts = (event.charge_nanos, event.waived_nanos, event.cost_nanos, event.loss_nanos)
+        if min(amounts) < 0 or event.charge_nanos > open_hold.amount_nanos:
+            raise self._refuse(event, "it does not fit its hold")
+        values = event_values(event, open_hold.number)
+        self._event_rows.append((*values, *book.link("event", values)))
+        state = resolved_state(event.outcome, event.charge_nanos)
+        self._resolved_rows.append((state.value, event.charge_nanos, open_hold.number, open_hold.amount_nanos))
+        book.move(Account.HELD, Account.REVENUE, event.charge_nanos)
+        book.move(Account.PROVIDER_COST, Account.PROVIDER_PAYABLE, event.cost_nanos)
+        book.move(Account.OPERATOR_LOSS, Account.PROVIDER_PAYABLE, event.loss_nanos)
+        if event.reply is not None:
+            reply = event.reply
+            self._reply_rows.append((reply.status, reply.content_type, reply.body, open_hold.number))
+        elif isinstance(order, VoidOrder):
+            self._freed_rows.append((open_hold.number,))
+        self.resolved.append(order.hold_id)
+        return Resolution(amount_nanos=open_hold.amount_nanos, charge_nanos=event.charge_nanos, draws=open_hold.draws)
+
+    def _check_done(self, order: UsageEvent | VoidOrder, row: tuple[Any, ...] | None) -> None:
+        """A hold that is not there or not open: fine for a void and for the same event again, refused otherwise."""
+        if isinstance(order, VoidOrder):
+            return
+        if row is None:
+            raise self._refuse(order, "there is no such hold")
+        if self._connection.execute(SELECT_EVENT, (row[0],)).fetchone() == event_values(order, row[0]):
+            return
+        raise self._refuse(order, f"its hold is already {row[3]}")
+
+    def _refuse(self, event: UsageEvent, reason: str) -> TesseraError:
+        self._refused_rows.append(_refusal_row(event, reason, self._now_us))
+        return TesseraError(
+            ErrorCode.INTERNAL_ERROR,
+            f"The settlement of request {event.hold_id} was refused: {reason}. It is kept for reconciliation.",
+            should_retry=False,
+        )
+
+    # ---- holds --------------------------------------------------------------------------------------------------
+
+    def _hold(self, orders: list[tuple[int, HoldOrder]]) -> None:
+        keys: set[tuple[int, str]] = set()
+        waiting: dict[int, tuple[Book, list[tuple[int, HoldOrder]]]] = {}
+        for index, order in orders:
+            try:
+                book = self._books.book(self._connection, order.organization_id, order.mode)
+                if order.idempotency_key is not None:
+                    if (book.id, order.idempotency_key) in keys:
+                        self.deferred.append(index)
+                        continue
+                    keys.add((book.id, order.idempotency_key))
+                repeat = self._repeat(book, order)
+            except TesseraError as error:
+                self.answers[index] = error
+                continue
+            if repeat is not None:
+                self.answers[index] = repeat
+            else:
+                waiting.setdefault(book.id, (book, []))[1].append((index, order))
+        for book, placing in waiting.values():
+            self._place(book, placing)
+
+    def _repeat(self, book: Book, order: HoldOrder) -> HoldGrant | None:
+        """The answer to an order that was given before: by its idempotency key, or by its own id."""
+        if order.idempotency_key is not None:
+            row = self._connection.execute(_FIND_KEY, (book.id, order.idempotency_key)).fetchone()
+            if row is not None:
+                if row[0] == order.id and row[1] == HoldState.OPEN and row[4] == order.fingerprint:
+                    return HoldGrant(granted_nanos=row[2])
+                reply = decide_repeat(_earlier(row), order)
+                return None if reply is None else HoldGrant(granted_nanos=0, replay=reply)
+        if self._careful:
+            placed = self._connection.execute(_FIND_PLACED, (book.id, order.id)).fetchone()
+            if placed is not None:
+                return _same_order(order, placed)
+        return None
+
+    def _place(self, book: Book, placing: list[tuple[int, HoldOrder]]) -> None:
+        expire_credit(self._connection, book, self._now_us, self._make_id)
+        book.wallet, decisions = decide_holds(book.wallet, [order for _, order in placing])
+        for (index, order), decision in zip(placing, decisions, strict=True):
+            if isinstance(decision, TesseraError):
+                self.answers[index] = decision
+                continue
+            number = self._books.next_number(self._connection)
+            values = hold_values(order, number, book.id, decision)
+            self._hold_rows.append((*values, *book.link("hold", values)))
+            if order.idempotency_key is not None:
+                self._key_rows.append((book.id, order.idempotency_key, number, order.fingerprint, order.placed_at_us))
+            self._books.open_holds[order.id] = OpenHold(number, decision.amount_nanos, decision.draws)
+            self.answers[index] = HoldGrant(granted_nanos=decision.amount_nanos)
+
+
+def expire_credit(connection: sqlite3.Connection, book: Book, now_us: int, make_id: Callable[[str], str]) -> None:
+    """Takes expired lots' rest out of a wallet, one transfer per lot."""
+    kinds = {lot.id: CreditKind(lot.kind) for lot in book.wallet.lots if lot.expires_at is not None}
+    if not kinds:
+        return
+    book.wallet, taken = expire_lots(book.wallet, now_us // 1_000_000)
+    for draw in taken:
+        target = expiry_target(kinds[draw.lot_id])
+        values = (
+            make_id("crd"),
+            book.id,
+            draw.lot_id,
+            "expiry",
+            Account.AVAILABLE.value,
+            target.value,
+            draw.amount_nanos,
+            None,
+            "credit expired",
+            now_us,
+        )
+        connection.execute(INSERT_CREDIT, (*values, *book.link("credit", values)))
+        book.move(Account.AVAILABLE, target, draw.amount_nanos)
+
+
+def unserved(order: VoidOrder, now_us: int) -> UsageEvent:
+    """The event of a hold that ends without anything known of its call: nothing is charged."""
+    return UsageEvent(
+        hold_id=order.hold_id,
+        organization_id=order.organization_id,
+        mode=order.mode,
+        outcome=order.outcome,
+        status=0,
+        deployment="",
+        served_tier="",
+        price_version="",
+        usage=Quantities(),
+        usage_source=UsageSource.NONE,
+        predicted_input_tokens=0,
+        predicted_image_tokens=0,
+        charge_nanos=0,
+        waived_nanos=0,
+        cost_nanos=0,
+        loss_nanos=0,
+        charge=_NO_CHARGE,
+        attempts=(),
+        settled_at_us=now_us,
+        latency_ms=0,
+        first_byte_ms=None,
+    )
+
+
+def _earlier(row: tuple[Any, ...]) -> EarlierCall:
+    reply = None
+    if row[6] is not None:
+        reply = StoredReply(request_id=row[0], status=row[6], content_type=row[7], body=row[8], charge_nanos=row[3])
+    return EarlierCall(
+        hold_id=row[0],
+        state=HoldState(row[1]),
+        amount_nanos=row[2],
+        charge_nanos=row[3],
+        fingerprint=row[4],
+        placed_at_us=row[5],
+        reply=reply,
+    )
+
+
+def _same_order(order: HoldOrder, placed: tuple[Any, ...]) -> HoldGrant:
+    """The grant of an order whose answer was lost. Raises [invalid_request] if it is another order, or is over."""
+    amount, fingerprint, asked, asked_min, state = placed
+    same = (fingerprint, asked, asked_min) == (order.fingerprint, order.amount_nanos, order.amount_min_nanos)
+    if same and state == HoldState.OPEN:
+        return HoldGrant(granted_nanos=amount)
+    raise TesseraError(ErrorCode.INVALID_REQUEST, f"The request id {order.id} was used before.", should_retry=False)
+
+
+def record_refusal(connection: sqlite3.Connection, event: UsageEvent, reason: str, now_us: int) -> None:
+    """Keeps a settlement that was not applied, for reconciliation."""
+    connection.execute(_RECORD_REFUSAL, _refusal_row(event, reason, now_us))
+
+
+def _refusal_row(event: UsageEvent, reason: str, now_us: int) -> tuple[Value, ...]:
+    return (event.hold_id, reason, _encode(event), now_us)

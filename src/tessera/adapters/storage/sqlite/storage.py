@@ -1,0 +1,352 @@
+"""The ports `Storage` and `Administration` on one SQLite file."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from tessera.adapters.storage.sqlite import accounts, reads
+from tessera.adapters.storage.sqlite.archive import back_up
+from tessera.adapters.storage.sqlite.audit import audit
+from tessera.adapters.storage.sqlite.committer import Committer
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file, unavailable
+from tessera.adapters.storage.sqlite.migrations import is_current, migrate
+from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
+from tessera.adapters.storage.sqlite.sweep import heartbeat, sweep
+from tessera.adapters.storage.sqlite.witness import write_witness
+from tessera.adapters.storage.sqlite.writer import Writer
+from tessera.domain.auth import Caller
+from tessera.domain.ids import make_id
+from tessera.domain.ledger.orders import HoldGrant, HoldOrder
+from tessera.domain.money import Mode
+from tessera.domain.usage import UsageEvent
+from tessera.ports import (
+    ApiKey,
+    Balance,
+    Check,
+    LedgerEntry,
+    Lot,
+    Organization,
+    Page,
+    RequestRecord,
+    SavedQuote,
+    UsageRow,
+)
+
+log = structlog.get_logger(__name__)
+
+READERS = 2
+CALLERS_CACHED_MAX = 50_000
+RETRY_EVERY_S = 1.0
+SWEEP_EVERY_S = 10.0
+
+_INSERT_QUOTE = """
+INSERT OR REPLACE INTO quote (
+    id, organization_id, mode, model, max_nanos, price_version, created_at_us, expires_at_us, body
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_NOTHING_WAITS = "SELECT count(*) FROM wallet WHERE id = 0"
+
+T = TypeVar("T")
+
+
+def system_clock() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class SqliteStorage:
+    """The ledger, accounts, keys and quotes of one data folder. Made by `open`, ended by `close`.
+
+    Any number of processes may open the same folder; each has one writer thread. `owner` names this process on its
+    holds.
+    """
+
+    def __init__(self, data_dir: Path, owner: str, secrets: Secrets, clock: Callable[[], int]) -> None:
+        self.owner = owner
+        self.secrets = secrets
+        self._path = data_dir / DATABASE_FILE
+        self._clock = clock
+        self._callers: dict[bytes, Caller] = {}
+        self._generation = 0
+        self._committer = Committer(self._path, owner, secrets.checkpoint_key, clock, self._make_id)
+        self._committer.changed = self._forget_callers
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tessera-reads")
+        self._reading = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._writer: Writer | None = None
+
+    @classmethod
+    async def open(
+        cls, data_dir: Path, *, owner: str | None = None, clock: Callable[[], int] = system_clock
+    ) -> "SqliteStorage":
+        """Opens a data folder, making it, its secrets and its schema where they are missing, and sweeps it once.
+
+        `clock` gives microseconds since 1970. Raises [storage_unavailable], and ValueError if a living process has the
+        name `owner` already.
+        """
+        return await asyncio.to_thread(cls._open, data_dir, owner, clock)
+
+    @classmethod
+    def _open(cls, data_dir: Path, owner: str | None, clock: Callable[[], int]) -> "SqliteStorage":
+        try:
+            secrets = load_secrets(data_dir)
+            path = data_dir / DATABASE_FILE
+            create_file(path)
+            connection = connect(path, writable=True)
+            try:
+                if not is_current(connection):
+                    migrate(connection)
+            finally:
+                connection.close()
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(error) from error
+        name = owner or make_id("prc", clock() // 1000, os.urandom(10))
+        storage = cls(data_dir, name, secrets, clock)
+        try:
+            storage._start(named=owner is not None)
+        except (sqlite3.Error, OSError) as error:
+            storage._committer.close()
+            raise unavailable(error) from error
+        except BaseException:
+            storage._committer.close()
+            raise
+        return storage
+
+    def _start(self, *, named: bool) -> None:
+        committer = self._committer
+        if named:
+            try:
+                committer.lease.take()
+            except BlockingIOError:
+                raise ValueError(f"another running process is named {self.owner!r}") from None
+        committer.outbox.prepare()
+        sweep(committer, self._clock(), self._make_id, starting=True)
+        duties: list[tuple[float, Callable[[], None]]] = [
+            (0.5, committer.look),
+            (RETRY_EVERY_S, committer.retry),
+            (SWEEP_EVERY_S, self._sweep),
+        ]
+        self._writer = Writer(committer, duties)
+
+    async def close(self) -> None:
+        """Commits everything handed in, then closes. A second time does nothing."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        await writer.close()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._readers.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
+        try:
+            self._committer.retry()
+            write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
+        except (sqlite3.Error, OSError) as error:
+            log.error("ledger.close_failed", error=repr(error))
+        self._committer.close()
+
+    # ---- Storage ------------------------------------------------------------------------------------------------
+
+    async def find_caller(self, digest: bytes) -> Caller | None:
+        """Cached; a key revoked by another process is refused within a second."""
+        caller = self._callers.get(digest)
+        if caller is not None:
+            return caller
+        generation = self._generation
+        caller = await self._read(reads.find_caller, digest)
+        # A revocation that was committed meanwhile has changed the generation: what was read may be stale.
+        if caller is not None and generation == self._generation:
+            if len(self._callers) >= CALLERS_CACHED_MAX:
+                self._callers.clear()
+            self._callers[digest] = caller
+        return caller
+
+    async def hold(self, order: HoldOrder) -> HoldGrant:
+        """See the port. A caller that is cancelled while it waits leaves no hold behind."""
+        grant: HoldGrant = await self._running().order(order)
+        return grant
+
+    async def settle(self, event: UsageEvent) -> None:
+        """See the port. Raises [internal_error] for a settlement its hold refuses (expired, settled differently,
+        charge above hold); that settlement is kept for reconciliation."""
+        await self._running().order(event)
+
+    async def find_request(self, organization_id: str, mode: Mode, request_id: str) -> RequestRecord | None:
+        return await self._read(reads.find_request, organization_id, mode, request_id, self._committer.outbox.waiting)
+
+    async def list_requests(self, organization_id: str, mode: Mode, page: Page) -> tuple[RequestRecord, ...]:
+        return await self._read(reads.list_requests, organization_id, mode, page, self._committer.outbox.waiting)
+
+    async def balance(self, organization_id: str, mode: Mode) -> Balance:
+        return await self._read(reads.balance, organization_id, mode)
+
+    async def list_entries(self, organization_id: str, mode: Mode, page: Page) -> tuple[LedgerEntry, ...]:
+        return await self._read(reads.list_entries, organization_id, mode, page)
+
+    async def save_quote(self, quote: SavedQuote) -> None:
+        row = (
+            quote.id,
+            quote.organization_id,
+            quote.mode.value,
+            quote.model,
+            quote.max_nanos,
+            quote.price_version,
+            quote.created_at_us,
+            quote.expires_at_us,
+            quote.body,
+        )
+        await self._change(lambda connection, _: connection.execute(_INSERT_QUOTE, row))
+
+    async def find_quote(self, organization_id: str, mode: Mode, quote_id: str) -> SavedQuote | None:
+        return await self._read(reads.find_quote, organization_id, mode, quote_id)
+
+    async def ready(self) -> bool:
+        """Whether a write transaction can begin: the disk, the lock and the schema are there."""
+        if self._writer is None:
+            return False
+        try:
+            await self._change(lambda connection, _: connection.execute(_NOTHING_WAITS).fetchone())
+        except Exception:
+            return False
+        return True
+
+    # ---- Administration -----------------------------------------------------------------------------------------
+
+    async def create_organization(self, name: str) -> Organization:
+        key = self.secrets.checkpoint_key
+        return await self._change(
+            lambda connection, books: accounts.create_organization(
+                connection, books, key, name, self._clock(), self._make_id
+            )
+        )
+
+    async def list_organizations(self) -> tuple[Organization, ...]:
+        return await self._read(accounts.list_organizations)
+
+    async def find_organization(self, name_or_id: str) -> Organization:
+        return await self._read(accounts.find_organization, name_or_id)
+
+    async def create_key(
+        self, organization_id: str, *, project: str, mode: Mode, name: str, digest: bytes, display: str
+    ) -> ApiKey:
+        key = ApiKey(
+            id=self._make_id("key"),
+            name=name,
+            mode=mode,
+            organization_id=organization_id,
+            project_id="",
+            project=project,
+            display=display,
+            created_at=self._clock() // 1_000_000,
+        )
+        signing = self.secrets.checkpoint_key
+        return await self._change(
+            lambda connection, _: accounts.create_key(connection, signing, key, digest, self._make_id)
+        )
+
+    async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]:
+        return await self._read(accounts.list_keys, organization_id)
+
+    async def revoke_key(self, key_id: str) -> ApiKey:
+        signing = self.secrets.checkpoint_key
+        return await self._change(lambda connection, _: accounts.revoke_key(connection, signing, key_id, self._clock()))
+
+    async def add_credit(
+        self,
+        organization_id: str,
+        mode: Mode,
+        amount_nanos: int,
+        *,
+        kind: str,
+        note: str,
+        expires_at: int | None = None,
+    ) -> Lot:
+        return await self._change(
+            lambda connection, books: accounts.add_credit(
+                connection,
+                books,
+                organization_id,
+                mode,
+                amount_nanos,
+                kind,
+                note,
+                expires_at,
+                self._clock(),
+                self._make_id,
+            )
+        )
+
+    async def usage(self, organization_id: str) -> tuple[UsageRow, ...]:
+        return await self._read(reads.usage, organization_id)
+
+    async def verify(self) -> tuple[Check, ...]:
+        return await self._read(audit, self._path.parent, self.secrets.checkpoint_key, self._clock())
+
+    async def backup(self, target: Path) -> None:
+        await self._read(back_up, self._path.parent, target)
+
+    async def sweep(self) -> None:
+        """Resolves orphans of dead processes, expires credit and drops old working rows now, not at the next turn."""
+        await self._writer_call(self._sweep)
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        now_us = self._clock()
+        heartbeat(self._committer, now_us)
+        sweep(self._committer, now_us, self._make_id)
+        write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
+
+    def _running(self) -> Writer:
+        if self._writer is None:
+            raise unavailable(RuntimeError("the storage is closed"))
+        return self._writer
+
+    async def _change(self, work: Callable[..., T]) -> T:
+        result: T = await self._writer_call(lambda: self._committer.change(work))
+        return result
+
+    async def _writer_call(self, work: Callable[[], Any]) -> Any:
+        # Shielded by the writer itself: once handed in, a change is done whether or not its caller still waits.
+        return await self._running().change(work)
+
+    async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
+        """Runs a read on one snapshot in a reader thread. Raises [storage_unavailable] and what `read` raises."""
+        self._running()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, read, arguments)
+
+    def _read_now(self, read: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
+        try:
+            if connection is None:
+                connection = self._reading.connection = connect(self._path, writable=False)
+                self._connections.append(connection)
+            connection.execute("BEGIN")
+            try:
+                return read(connection, *arguments)
+            finally:
+                connection.execute("ROLLBACK")
+        except (sqlite3.Error, OSError) as error:
+            self._reading.connection = None
+            if connection is not None:
+                self._connections.remove(connection)
+                connection.close()
+            raise unavailable(error) from error
+
+    def _forget_callers(self) -> None:
+        self._generation += 1
+        self._callers.clear()
+
+    def _make_id(self, prefix: str) -> str:
+        return make_id(prefix, self._clock() // 1000, os.urandom(10))

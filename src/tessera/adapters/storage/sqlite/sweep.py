@@ -1,0 +1,139 @@
+"""What happens by itself: orphans of dead processes are resolved, credit expires, old working rows go.
+
+Two sweepers never resolve the same hold twice: each resolution is conditional on the hold being open.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from tessera.adapters.storage.sqlite.books import Books
+from tessera.adapters.storage.sqlite.committer import Committer
+from tessera.adapters.storage.sqlite.group import VoidOrder, expire_credit
+from tessera.adapters.storage.sqlite.lease import is_alive, lease_file, leases
+from tessera.adapters.storage.sqlite.outbox import outboxes
+from tessera.domain.ledger.idempotency import KEY_RETENTION_US
+from tessera.domain.ledger.orders import Outcome
+from tessera.domain.money import Mode
+
+log = structlog.get_logger(__name__)
+
+LEASE_US = 60_000_000
+"""How long a process that left no lock file on this machine is believed alive after its last heartbeat."""
+
+QUOTE_RETENTION_US = 7 * 24 * 3600 * 1_000_000
+"""How long an expired quote can still be named as expired."""
+
+_ORPHANS_A_GROUP = 500
+
+_FIND_OWNERS = "SELECT DISTINCT owner FROM hold WHERE state = 'open'"
+
+_LAST_SEEN = """
+SELECT max(
+    coalesce((SELECT heartbeat_at_us FROM process WHERE owner = ?1), 0),
+    coalesce((SELECT max(placed_at_us) FROM hold WHERE owner = ?1 AND state = 'open'), 0)
+)
+"""
+
+_FIND_ORPHANS = """
+SELECT hold.id, wallet.organization_id, wallet.mode FROM hold JOIN wallet ON wallet.id = hold.wallet_id
+WHERE owner = ? AND state = 'open' ORDER BY number LIMIT ?
+"""
+
+_FIND_EXPIRING = """
+SELECT DISTINCT organization_id, mode FROM lot JOIN wallet ON wallet.id = lot.wallet_id
+WHERE expires_at <= ? AND remaining_nanos > 0
+"""
+
+_DROP_KEYS = """
+DELETE FROM idempotency WHERE placed_at_us < ?
+AND NOT EXISTS (SELECT 1 FROM hold WHERE number = hold_number AND state = 'open')
+"""
+
+_DROP_QUOTES = "DELETE FROM quote WHERE expires_at_us < ?"
+
+_BEAT = "UPDATE process SET heartbeat_at_us = ? WHERE owner = ?"
+
+_DROP_PROCESS = "DELETE FROM process WHERE owner = ?"
+
+
+def sweep(committer: Committer, now_us: int, make_id: Callable[[str], str], *, starting: bool = False) -> None:
+    """Does all of it once. Raises sqlite3.Error, OSError or [storage_unavailable]; what was done stays done.
+
+    `starting` says that this process has placed no hold yet, so that whatever carries its name is an orphan too.
+    """
+    connection = committer.connection()
+    data_dir = committer.path.parent
+    owners = {row[0] for row in connection.execute(_FIND_OWNERS)}
+    boxes = outboxes(data_dir)
+    for owner in sorted(owners | boxes.keys() | leases(data_dir)):
+        own = owner == committer.owner
+        if (own and starting) or (not own and _is_dead(connection, data_dir, owner, now_us)):
+            _bury(committer, data_dir, owner, boxes.get(owner))
+    _expire(committer, now_us, make_id)
+    _tidy(committer, now_us)
+
+
+def heartbeat(committer: Committer, now_us: int) -> None:
+    """Shows that this process lives, if it has holds to keep."""
+    if committer.lease.taken:
+        committer.change(lambda connection, _: connection.execute(_BEAT, (now_us, committer.owner)))
+
+
+def _is_dead(connection: sqlite3.Connection, data_dir: Path, owner: str, now_us: int) -> bool:
+    alive = is_alive(data_dir, owner)
+    if alive is not None:
+        return not alive
+    last_seen: int = connection.execute(_LAST_SEEN, (owner,)).fetchone()[0]
+    return last_seen + LEASE_US < now_us
+
+
+def _bury(committer: Committer, data_dir: Path, owner: str, outbox: Path | None) -> None:
+    """Settles what a dead process still knew, and gives back the rest of what it held."""
+    if outbox is not None and not committer.settle_outbox(outbox):
+        return
+    while True:
+        rows = committer.connection().execute(_FIND_ORPHANS, (owner, _ORPHANS_A_GROUP)).fetchall()
+        if not rows:
+            break
+        log.warning("ledger.orphans", owner=owner, holds=len(rows))
+        answers = committer.commit([VoidOrder(row[0], row[1], Mode(row[2]), Outcome.EXPIRED) for row in rows])
+        failed = [answer for answer in answers if isinstance(answer, Exception)]
+        if failed:
+            raise failed[0]
+    if outbox is not None:
+        outbox.unlink(missing_ok=True)
+    if owner != committer.owner:
+        committer.change(lambda connection, _: connection.execute(_DROP_PROCESS, (owner,)))
+        lease_file(data_dir, owner).unlink(missing_ok=True)
+
+
+def _expire(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:
+    rows = committer.connection().execute(_FIND_EXPIRING, (now_us // 1_000_000,)).fetchall()
+    if not rows:
+        return
+
+    def expire(connection: sqlite3.Connection, books: Books) -> None:
+        for organization_id, mode in rows:
+            expire_credit(connection, books.book(connection, organization_id, Mode(mode)), now_us, make_id)
+
+    committer.change(expire)
+
+
+def _tidy(committer: Committer, now_us: int) -> None:
+    bounds = (now_us - KEY_RETENTION_US, now_us - QUOTE_RETENTION_US)
+    connection = committer.connection()
+    old = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM idempotency WHERE placed_at_us < ?)"
+        " OR EXISTS (SELECT 1 FROM quote WHERE expires_at_us < ?)",
+        bounds,
+    ).fetchone()[0]
+    if old:
+
+        def tidy(connection: sqlite3.Connection, _: Books) -> None:
+            connection.execute(_DROP_KEYS, bounds[:1])
+            connection.execute(_DROP_QUOTES, bounds[1:])
+
+        committer.change(tidy)

@@ -1,0 +1,168 @@
+"""The writer thread: takes all that waits, without delay, commits it as one group, wakes the callers once.
+
+Waiting even a millisecond for a larger group costs throughput; under load groups grow by themselves.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from tessera.adapters.storage.sqlite.committer import Committer
+from tessera.adapters.storage.sqlite.group import Answer, Order, VoidOrder
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
+
+log = structlog.get_logger(__name__)
+
+GROUP_MAX = 1000
+LOOK_EVERY_S = 0.5
+"""How often other processes' commits are looked for when nothing is written: key revocation is seen this soon."""
+
+
+class Waiting:
+    """One order or change on its way through the writer, and the caller's future."""
+
+    __slots__ = ("answer", "change", "future", "loop", "order")
+
+    def __init__(
+        self,
+        order: Order | None,
+        change: Callable[[], Any] | None,
+        loop: asyncio.AbstractEventLoop | None,
+        future: asyncio.Future[Any] | None,
+    ) -> None:
+        self.order = order
+        self.change = change
+        self.loop = loop
+        self.future = future
+        self.answer: Any = None
+
+
+class Writer:
+    """Runs a committer in a thread of its own. `every` is what it does between groups, by seconds of interval."""
+
+    def __init__(self, committer: Committer, every: list[tuple[float, Callable[[], None]]]) -> None:
+        self._committer = committer
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._closed = False
+        self._duties = [(interval, time.monotonic() + interval, duty) for interval, duty in every]
+        self._thread = threading.Thread(target=self._run, name="tessera-ledger", daemon=True)
+        self._thread.start()
+
+    def order(self, order: Order) -> "asyncio.Future[Any]":
+        """Hands an order in; the future gets its answer."""
+        loop = asyncio.get_running_loop()
+        return self._hand_in(Waiting(order, None, loop, loop.create_future()))
+
+    def change(self, work: Callable[[], Any]) -> "asyncio.Future[Any]":
+        """Has an administrative change run in the writer's thread; the future gets its result."""
+        loop = asyncio.get_running_loop()
+        return self._hand_in(Waiting(None, work, loop, loop.create_future()))
+
+    async def close(self) -> None:
+        """Commits everything handed in and ends the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _hand_in(self, waiting: Waiting) -> "asyncio.Future[Any]":
+        if self._closed:
+            raise TesseraError(ErrorCode.STORAGE_UNAVAILABLE, "The ledger is shut down.", retry_after_s=1)
+        self._queue.put(waiting)
+        assert waiting.future is not None
+        return waiting.future
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group, running = self._take()
+            if group:
+                self._commit(group)
+            self._do_duties()
+
+    def _take(self) -> tuple[list[Waiting], bool]:
+        """Everything that waits now, after waiting for the first; and whether to go on."""
+        group: list[Waiting] = []
+        take = self._queue.get_nowait
+        with contextlib.suppress(queue.Empty):
+            item = self._queue.get(timeout=LOOK_EVERY_S)
+            while item is not None:
+                group.append(item)
+                if len(group) == GROUP_MAX:
+                    return group, True
+                item = take()
+            return group, False
+        return group, True
+
+    def _commit(self, group: list[Waiting]) -> None:
+        orders = [(item, item.order) for item in group if item.order is not None]
+        for item in group:
+            if item.change is not None:
+                item.answer = _result(item.change)
+        answers: list[Answer]
+        try:
+            answers = self._committer.commit([order for _, order in orders])
+        except Exception as error:
+            log.critical("ledger.writer_failed", error=repr(error))
+            answers = [error] * len(orders)
+        by_loop: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
+        for (item, _), answer in zip(orders, answers, strict=True):
+            item.answer = answer
+        for item in group:
+            if item.loop is not None:
+                by_loop.setdefault(item.loop, []).append(item)
+        for loop, items in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(self._wake, items)
+            except RuntimeError:
+                self._give_back(items)
+
+    def _wake(self, items: list[Waiting]) -> None:
+        """In the event loop: gives each caller its answer."""
+        gone = []
+        for item in items:
+            future = item.future
+            assert future is not None
+            if future.done():
+                gone.append(item)
+            elif isinstance(item.answer, Exception):
+                future.set_exception(item.answer)
+            else:
+                future.set_result(item.answer)
+        if gone:
+            self._give_back(gone)
+
+    def _give_back(self, items: list[Waiting]) -> None:
+        """Voids holds whose callers went away before they were granted: nobody else knows of them."""
+        for item in items:
+            order, answer = item.order, item.answer
+            if isinstance(order, HoldOrder) and isinstance(answer, HoldGrant) and answer.replay is None:
+                void = VoidOrder(order.id, order.organization_id, order.mode, Outcome.CANCELLED)
+                self._queue.put(Waiting(void, None, None, None))
+
+    def _do_duties(self) -> None:
+        now = time.monotonic()
+        for position, (interval, due, duty) in enumerate(self._duties):
+            if now >= due:
+                try:
+                    duty()
+                except (sqlite3.Error, OSError, TesseraError) as error:
+                    log.error("ledger.duty_failed", duty=duty.__name__, error=repr(error))
+                except Exception:
+                    log.exception("ledger.duty_failed", duty=duty.__name__)
+                self._duties[position] = (interval, time.monotonic() + interval, duty)
+
+
+def _result(change: Callable[[], Any]) -> Any:
+    try:
+        return change()
+    except Exception as error:
+        return error

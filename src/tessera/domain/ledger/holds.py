@@ -1,0 +1,99 @@
+"""Who may hold how much, decided in order; pure, so that every database decides the same."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.orders import HoldOrder
+from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet
+from tessera.domain.money import format_usd
+
+RESERVED_RETRY_AFTER_S = 2
+"""When a client may try again if the money is there but held: about the time a short call runs."""
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A granted hold: how much, and out of which lots, in the order they were drawn."""
+
+    amount_nanos: int
+    draws: tuple[Draw, ...]
+
+
+def decide_holds(wallet: Wallet, orders: Sequence[HoldOrder]) -> tuple[Wallet, list[Placed | TesseraError]]:
+    """Decides orders on one wallet, one after the other, and gives the wallet after all of them.
+
+    An order is granted in whole when `available` covers it; with room between `amount_min_nanos` and `amount_nanos`
+    (Fit) it is granted what is available. One that cannot be paid is refused alone and changes nothing for the next.
+    Refusals are values: `organization_suspended`; `balance_reserved` when the money is there but held by running
+    calls; `insufficient_balance` when it is not there at all.
+    """
+    available, held = wallet.available_nanos, wallet.held_nanos
+    lots = list(wallet.lots)
+    first = 0
+    decisions: list[Placed | TesseraError] = []
+    for order in orders:
+        granted = min(order.amount_nanos, available)
+        if wallet.suspended or granted < order.amount_min_nanos or granted < 0:
+            decisions.append(_refusal(wallet, order, available, held))
+            continue
+        draws, first = _draw(lots, first, granted)
+        available -= granted
+        held += granted
+        decisions.append(Placed(amount_nanos=granted, draws=draws))
+    changed = msgspec.structs.replace(wallet, available_nanos=available, held_nanos=held, lots=tuple(lots))
+    return changed, decisions
+
+
+def _draw(lots: list[LotBalance], first: int, amount: int) -> tuple[tuple[Draw, ...], int]:
+    """Moves an amount from remaining to held, lot after lot from `first`; gives the draws and the new first lot."""
+    draws: list[Draw] = []
+    while amount > 0:
+        lot = lots[first]
+        part = min(lot.remaining_nanos, amount)
+        if part:
+            draws.append(Draw(lot.id, part))
+            lots[first] = LotBalance(
+                id=lot.id,
+                kind=lot.kind,
+                expires_at=lot.expires_at,
+                remaining_nanos=lot.remaining_nanos - part,
+                held_nanos=lot.held_nanos + part,
+                spent_nanos=lot.spent_nanos,
+                expired_nanos=lot.expired_nanos,
+            )
+            amount -= part
+        if amount:
+            first += 1
+    return tuple(draws), first
+
+
+def _refusal(wallet: Wallet, order: HoldOrder, available: int, held: int) -> TesseraError:
+    if wallet.suspended:
+        return TesseraError(
+            ErrorCode.ORGANIZATION_SUSPENDED,
+            "This organization is suspended and cannot make calls. Ask the operator of this gateway to lift it.",
+        )
+    required = order.amount_min_nanos
+    details: dict[str, str | int | None] = {
+        "required": format_usd(required),
+        "required_nanos": required,
+        "available": format_usd(available),
+        "available_nanos": available,
+        "held": format_usd(held),
+        "held_nanos": held,
+    }
+    if available + held < required:
+        return TesseraError(
+            ErrorCode.INSUFFICIENT_BALANCE,
+            f"This call can cost up to ${format_usd(required)} and the {order.mode} balance is "
+            f"${format_usd(available + held)}. Add credit, or lower the output limit.",
+            details=details,
+        )
+    return TesseraError(
+        ErrorCode.BALANCE_RESERVED,
+        f"This call can cost up to ${format_usd(required)}; ${format_usd(available)} of the {order.mode} balance is "
+        f"free now and ${format_usd(held)} is held by running calls. Try again when they have finished.",
+        retry_after_s=RESERVED_RETRY_AFTER_S,
+        details=details,
+    )

@@ -1,0 +1,77 @@
+"""What one organization can spend in one mode, and the lots of credit it is made of."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class LotBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a lot's credit is now: `remaining`, `held`, `spent` and `expired` always add up to what was credited.
+
+    `expires_at` is seconds since 1970, or None for credit that never expires. All amounts are nano-dollars ≥ 0.
+    """
+
+    id: str
+    kind: str
+    expires_at: int | None
+    remaining_nanos: int
+    held_nanos: int = 0
+    spent_nanos: int = 0
+    expired_nanos: int = 0
+
+
+class Wallet(msgspec.Struct, frozen=True, kw_only=True):
+    """One organization's money in one mode. `lots` are in the order they are drawn: earliest expiry first.
+
+    `available_nanos` is what the lots have remaining, `held_nanos` what they hold. A lot that is wholly spent or
+    expired may be left out. `suspended` organizations place no hold.
+    """
+
+    available_nanos: int
+    held_nanos: int
+    lots: tuple[LotBalance, ...] = ()
+    suspended: bool = False
+
+
+class Draw(msgspec.Struct, frozen=True, array_like=True):
+    """The part of a hold that comes out of one lot."""
+
+    lot_id: str
+    amount_nanos: int
+
+
+def drawing_order(lots: Iterable[LotBalance]) -> tuple[LotBalance, ...]:
+    """Lots in the order holds draw on them: earliest expiry first, what never expires last, older before younger."""
+    return tuple(sorted(lots, key=_drawn_first))
+
+
+def add_lot(wallet: Wallet, lot: LotBalance) -> Wallet:
+    """The wallet with a new lot of credit in it."""
+    return msgspec.structs.replace(
+        wallet,
+        available_nanos=wallet.available_nanos + lot.remaining_nanos,
+        lots=drawing_order((*wallet.lots, lot)),
+    )
+
+
+def expire_lots(wallet: Wallet, now: int) -> tuple[Wallet, tuple[Draw, ...]]:
+    """Takes what remains of lots whose time has come out of `available`; each taking is one transfer.
+
+    What running calls hold of such a lot stays theirs; what of it returns later is taken then. `now` is seconds
+    since 1970; a lot may be spent before `expires_at`, not at it.
+    """
+    taken: list[Draw] = []
+    lots: list[LotBalance] = []
+    for lot in wallet.lots:
+        if lot.expires_at is not None and lot.expires_at <= now and lot.remaining_nanos > 0:
+            taken.append(Draw(lot.id, lot.remaining_nanos))
+            lot = msgspec.structs.replace(lot, remaining_nanos=0, expired_nanos=lot.expired_nanos + lot.remaining_nanos)
+        lots.append(lot)
+    if not taken:
+        return wallet, ()
+    available_nanos = wallet.available_nanos - sum(draw.amount_nanos for draw in taken)
+    return msgspec.structs.replace(wallet, available_nanos=available_nanos, lots=tuple(lots)), tuple(taken)
+
+
+def _drawn_first(lot: LotBalance) -> tuple[bool, int, str]:
+    return (lot.expires_at is None, lot.expires_at or 0, lot.id)
