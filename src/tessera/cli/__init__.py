@@ -30,11 +30,17 @@ class CommandFiles(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """A refusal is one sentence on standard error and exit code 1, never a traceback."""
+        """A refusal is one sentence on standard error, never a traceback: exit code 1, or 2 for wrong settings."""
         try:
             return super().invoke(ctx)
         except TesseraError as error:
             raise click.ClickException(f"{error.message} [{error.code}]") from error
+        except Exception as error:
+            from tessera.settings import SettingsError
+
+            if isinstance(error, SettingsError):
+                raise click.UsageError(str(error)) from error
+            raise
 
 
 @click.group(cls=CommandFiles, context_settings={"help_option_names": ["-h", "--help"]})

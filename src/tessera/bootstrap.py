@@ -1,0 +1,286 @@
+"""The composition root: the only file that names concrete adapters. It reads no environment but what it is given."""
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tessera.adapters.storage.sqlite import SqliteStorage, restore
+from tessera.domain.auth import key_digest, make_key
+from tessera.domain.ids import make_id
+from tessera.domain.money import Mode
+from tessera.domain.request import Surface
+from tessera.ports import ApiKey, Deployment, Provider
+from tessera.settings import ProviderSetting, Settings, SettingsError, notices
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from tessera.catalog.catalogue import Catalogue
+    from tessera.flows.world import CallLimits, World
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+OPENAI, SIGHT, SANDBOX = "openai", "sight", "sandbox"
+KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
+_DISPLAY_START, _DISPLAY_END = 16, 4
+"""How much of a key can be shown again: prefix, mode and four characters, and its last four."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A data folder that is open: the system of record and the secret that keys are digested with."""
+
+    storage: SqliteStorage
+    pepper: bytes
+
+    def digest(self, key: str) -> bytes:
+        """What the database knows a key by."""
+        return key_digest(key, self.pepper)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The HTTP application, and what the operator should hear at start."""
+
+    app: "ASGIApp"
+    notices: tuple[str, ...]
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970."""
+        return time.time_ns() // 1_000
+
+    def today(self) -> date:
+        """Today in UTC."""
+        return datetime.now(UTC).date()
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that never jump."""
+        return time.monotonic_ns() // 1_000_000
+
+
+# ---- accounts ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def open_storage(settings: Settings) -> AsyncIterator[Opened]:
+    """The data folder, made if it is missing, beside whatever else has it open. Raises [storage_unavailable]."""
+    storage = await SqliteStorage.open(settings.data_dir)
+    try:
+        yield Opened(storage, storage.secrets.pepper)
+    finally:
+        await storage.close()
+
+
+async def issue_key(opened: Opened, organization_id: str, *, project: str, mode: Mode, name: str) -> tuple[str, ApiKey]:
+    """A new API key, and how it is stored. The key itself exists only in what is returned."""
+    key = make_key(mode, secrets.token_bytes(32))
+    display = f"{key[:_DISPLAY_START]}…{key[-_DISPLAY_END:]}"
+    stored = await opened.storage.create_key(
+        organization_id, project=project, mode=mode, name=name, digest=opened.digest(key), display=display
+    )
+    return key, stored
+
+
+def restore_backup(settings: Settings, source: Path) -> None:
+    """A backup into the data folder, which must be new or empty."""
+    restore(source, settings.data_dir)
+
+
+# ---- the server --------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def open_app(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> AsyncIterator[Served]:
+    """The HTTP application on an open data folder. Raises SettingsError."""
+    from tessera.http.app import build_app
+
+    token = read_secret(settings.metrics_token, environment, "metrics_token")
+    async with open_world(settings, opened, environment) as world:
+        app = build_app(world, cors_origins=settings.cors_origins, metrics_token=token)
+        yield Served(app, (*notices(settings), *_key_notices(environment)))
+
+
+@contextlib.asynccontextmanager
+async def open_world(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> AsyncIterator["World"]:
+    """Everything flows reach, closed in order: work in flight, connections, then (by the caller) the database."""
+    from tessera.adapters.media import GuardedFetch, MediaProber
+    from tessera.adapters.tokenizers import counter_for
+    from tessera.flows.world import World
+    from tessera.settings.rows import catalogue_of, price_book_of
+
+    catalogue = catalogue_of(settings)
+    prices = price_book_of(settings, catalogue)
+    deployments = deployments_of(settings, catalogue, environment)
+    async with contextlib.AsyncExitStack() as stack:
+        providers = _providers(settings, environment)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
+        limits = _media_limits(settings)
+        fetch = GuardedFetch(limits, allow_private_networks=settings.media.allow_private_networks)
+        stack.push_async_callback(fetch.close)
+        world = World(
+            storage=opened.storage,
+            media=MediaProber(fetch, limits),
+            providers=providers,
+            catalogue=catalogue,
+            prices=prices,
+            deployments=deployments,
+            counter_for=counter_for,
+            digest=opened.digest,
+            make_id=new_id,
+            clock=SystemClock(),
+            owner=opened.storage.owner,
+            limits=_call_limits(settings),
+        )
+        stack.push_async_callback(world.drain)
+        yield world
+
+
+def new_id(prefix: str) -> str:
+    """A new identifier that sorts by now."""
+    return make_id(prefix, time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def deployments_of(
+    settings: Settings, catalogue: "Catalogue", environment: Mapping[str, str]
+) -> dict[str, tuple[Deployment, ...]]:
+    """What can serve live calls, by canonical model: configured rows in their order, then OpenAI, then `sight`.
+
+    Raises SettingsError.
+    """
+    from tessera.domain.errors import TesseraError
+
+    found: dict[str, list[Deployment]] = {}
+    named = {provider.name: provider for provider in _provider_settings(settings, environment)}
+    for index, row in enumerate(settings.deployment):
+        if row.provider not in named:
+            raise SettingsError(f"deployment[{index}].provider: set OPENAI_API_KEY or add a [[provider]] named openai.")
+        try:
+            model = catalogue.model(row.model)
+        except TesseraError as error:
+            raise SettingsError(f"deployment[{index}].model: {error.message}") from None
+        surfaces = named[row.provider].surfaces or (Surface.CHAT, Surface.RESPONSES)
+        upstream = row.upstream_model or row.model
+        found.setdefault(model.canonical, []).append(_deployment(row.provider, model.canonical, upstream, surfaces))
+    for model in catalogue.models():
+        if model.id == model.canonical and model.provider in (OPENAI if OPENAI in named else SIGHT, SIGHT):
+            provider = model.provider
+            found.setdefault(model.id, []).append(_deployment(provider, model.id, model.id, model.surfaces))
+    return {model: tuple(ways) for model, ways in found.items()}
+
+
+def _deployment(provider: str, model: str, upstream: str, surfaces: Sequence[Surface]) -> Deployment:
+    return Deployment(
+        name=f"{provider}/{upstream}",
+        provider=provider,
+        model=model,
+        upstream_model=upstream,
+        surfaces=tuple(surfaces),
+    )
+
+
+def _provider_settings(settings: Settings, environment: Mapping[str, str]) -> tuple[ProviderSetting, ...]:
+    """The configured providers; with a key in the environment, OpenAI itself unless one is configured by its name."""
+    configured = settings.provider
+    if environment.get("OPENAI_API_KEY") and all(provider.name != OPENAI for provider in configured):
+        own = ProviderSetting(name=OPENAI, base_url=OPENAI_BASE_URL, credential="env:OPENAI_API_KEY")
+        return (*configured, own)
+    return configured
+
+
+def _providers(settings: Settings, environment: Mapping[str, str]) -> dict[str, Provider]:
+    from tessera.adapters.providers.openai import OpenAIProvider, TransportLimits
+    from tessera.adapters.providers.sandbox import SandboxProvider
+    from tessera.adapters.providers.sight import SightProvider
+
+    limits = TransportLimits(
+        first_byte_s=settings.limits.first_byte_seconds_max,
+        gap_s=settings.limits.gap_seconds_max,
+        reply_bytes_max=settings.limits.reply_bytes_max,
+    )
+    sight = SightProvider()
+    providers: dict[str, Provider] = {SIGHT: sight, SANDBOX: SandboxProvider(sight)}
+    for setting in _provider_settings(settings, environment):
+        credential = read_secret(setting.credential, environment, f"provider {setting.name}")
+        try:
+            providers[setting.name] = OpenAIProvider(setting.base_url, credential, limits)
+        except ValueError as error:
+            raise SettingsError(f"provider {setting.name}: {error}") from None
+    return providers
+
+
+def _call_limits(settings: Settings) -> "CallLimits":
+    from tessera.flows.world import CallLimits
+
+    limits = settings.limits
+    return CallLimits(
+        body_bytes_max=limits.body_bytes_max,
+        body_seconds_max=limits.body_seconds_max,
+        reply_bytes_max=limits.reply_bytes_max,
+        attempts_max=limits.attempts_max,
+        quote_seconds=limits.quote_seconds,
+    )
+
+
+def _media_limits(settings: Settings) -> Any:
+    from tessera.adapters.media import MediaLimits
+
+    limits = settings.limits
+    return MediaLimits(
+        images_max=limits.images_max,
+        image_bytes_max=limits.image_bytes_max,
+        pixels_max=limits.image_pixels_max,
+        redirects_max=limits.redirects_max,
+        fetch_s=limits.fetch_seconds_max,
+        ports=frozenset(settings.media.ports),
+    )
+
+
+def read_secret(reference: str | None, environment: Mapping[str, str], place: str) -> str | None:
+    """The secret that `env:NAME` or `file:PATH` refers to. Raises SettingsError, which never shows it."""
+    if reference is None:
+        return None
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        secret = environment.get(name, "")
+    else:
+        try:
+            secret = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(f"{place}: the file {name} cannot be read.") from None
+    if not secret.strip():
+        raise SettingsError(f"{place}: {reference} holds no credential.")
+    return secret.strip()
+
+
+def _key_notices(environment: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(
+        f"{name} is set, but {vendor} models cannot be called live in this version: its dialect is not there yet. Test "
+        "keys work for them."
+        for name, vendor in KEYS_OF_LATER_DIALECTS.items()
+        if environment.get(name)
+    )
+
+
+# ---- without a server --------------------------------------------------------------------------------------------
+
+
+async def describe_locally(settings: Settings, contents: Sequence[bytes], prompt: str) -> str:
+    """What `sight` says about images, here and now, with no server and no money."""
+    raise NotImplementedError
+
+
+def turn_upright(content: bytes) -> bytes:
+    """The image turned as its EXIF orientation says. Raises the media codes of `TesseraError`."""
+    from tessera.adapters.media import upright
+
+    return upright(content)

@@ -1,0 +1,153 @@
+"""Every example of the README and the docs is run, block after block, as a reader would: against a real server.
+
+Above a block may stand: `<!-- not run: why -->`, or `<!-- exit: 1 -->` for one that must fail.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from servers import running_server
+from tessera.cli import main
+from tessera.settings import load_settings
+from tessera.settings.reading import setting_names
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+RUNNABLE = ("sh", "python", "js", "toml")
+SHOWN_ONLY = ("json", "text", "")
+_BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]*?) -->\n+)?^```(?P<language>[a-z]*)\n(?P<text>.*?)^```$", re.M | re.S)
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """An example: its language, its text, and the exit code it must have."""
+
+    language: str
+    text: str
+    exit_code: int
+    line: int
+
+
+def blocks(document: Path) -> list[Block]:
+    """The examples of a document that run."""
+    found = []
+    content = document.read_text()
+    for match in _BLOCK.finditer(content):
+        line = content.count("\n", 0, match.start("text"))
+        note = match["note"] or ""
+        language = match["language"]
+        assert language in RUNNABLE + SHOWN_ONLY, f"{document.name}:{line} has a block of unknown language {language!r}"
+        if language in RUNNABLE and not note.startswith("not run: "):
+            exit_code = int(note.removeprefix("exit: ")) if note.startswith("exit: ") else 0
+            found.append(Block(language, match["text"], exit_code, line))
+    return found
+
+
+def names(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if blocks(d)], ids=names)
+def test_the_examples_of_a_document_run(document: Path, tmp_path: Path) -> None:
+    found = blocks(document)
+    programs = {"curl"} if any("curl " in block.text for block in found) else set()
+    if any(block.language == "js" for block in found):
+        programs.add("node")
+        if not (ROOT / "tests/node/node_modules/openai").exists():
+            pytest.skip("npm could not install the OpenAI Node client here")
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed here")
+    with running_server(tmp_path) as server:
+        folder = tmp_path / "reader"
+        environment = prepare(folder, server.data_dir)
+        for block in found:
+            text = block.text.replace("http://127.0.0.1:8080", server.base_url)
+            where = f"{document.name}:{block.line}"
+            environment = execute(Block(block.language, text, block.exit_code, block.line), where, folder, environment)
+        server.verify()
+
+
+def prepare(folder: Path, data_dir: Path) -> dict[str, str]:
+    """A reader's folder, with what a checkout has, and the environment of a shell in it."""
+    (folder / ".venv").mkdir(parents=True)
+    (folder / "src").symlink_to(ROOT / "src")
+    (folder / "docs").symlink_to(ROOT / "docs")
+    (folder / "node_modules").symlink_to(ROOT / "tests/node/node_modules")
+    binaries = folder / ".venv/bin"
+    binaries.mkdir()
+    (binaries / "activate").touch()
+    command = binaries / "tessera"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tessera "$@"\n')
+    command.chmod(0o755)
+    for name in ("python", "python3"):
+        # A launcher, not a link: an interpreter finds its packages from the path it was started by.
+        launcher = binaries / name
+        launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        launcher.chmod(0o755)
+    return {
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "TESSERA_DATA_DIR": str(data_dir),
+    }
+
+
+def execute(block: Block, where: str, folder: Path, environment: dict[str, str]) -> dict[str, str]:
+    """Runs one block; the environment a shell leaves behind is the next block's."""
+    if block.language == "toml":
+        path = folder / "tessera.toml"
+        path.write_text(block.text)
+        load_settings({}, config=path)
+        return environment
+    left_behind = folder / ".environment"
+    if block.language == "sh":
+        command = ["bash", "-euo", "pipefail", "-c", f"{block.text}\nenv -0 > {left_behind}"]
+    elif block.language == "python":
+        command = [sys.executable, "-c", block.text]
+    else:
+        script = folder / f"example-{block.line}.mjs"
+        script.write_text(block.text)
+        command = ["node", str(script)]
+    left_behind.unlink(missing_ok=True)
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+    told = f"{where}\n{block.text}\n--- stdout\n{result.stdout}\n--- stderr\n{result.stderr}"
+    assert result.returncode == block.exit_code, told
+    if left_behind.exists():
+        pairs = (pair.partition("=") for pair in left_behind.read_text().split("\0") if pair)
+        return {name: value for name, _, value in pairs}
+    return environment
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names)
+def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
+    broken = [link for link in _LINK.findall(document.read_text()) if not (document.parent / link).exists()]
+    assert not broken
+
+
+def test_every_document_can_be_found_from_the_index() -> None:
+    index = (ROOT / "docs/index.md").read_text()
+    pages = [path for path in DOCUMENTS if path.parent.name in ("how-to", "reference")]
+    assert not [names(page) for page in pages if f"({page.parent.name}/{page.name})" not in index]
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs/reference/configuration.md").read_text()
+    tables = {"prices", "price", "cost", "model", "media", "limits", "provider", "deployment"}
+    assert not [name for name in setting_names() if name not in tables and f"`{name}`" not in text]
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs/reference/commands.md").read_text()
+    context = main.make_context("tessera", ["--help"], resilient_parsing=True)
+    assert not [name for name in main.list_commands(context) if f"`tessera {name}" not in text]

@@ -1,0 +1,201 @@
+"""A real `tessera serve` in a process of its own, for tests that come in through the front door.
+
+    def test_something(server: TesseraServer) -> None:
+        account = server.account(credit="5.00", mode="live")
+        httpx-or-any-client(server.base_url, account.key)
+
+`server` is one server for all tests of a worker process; each test makes accounts of its own. A test that needs other
+settings starts its own: `with running_server(tmp_path, config=...) as server`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from tessera.bootstrap import issue_key, open_storage
+from tessera.domain.money import Mode, parse_usd
+from tessera.settings import load_settings
+
+T = TypeVar("T")
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 45
+
+
+@dataclass(frozen=True)
+class Account:
+    """An organization with a key."""
+
+    organization_id: str
+    organization: str
+    key_id: str
+    key: str
+    mode: str
+
+
+@dataclass
+class TesseraServer:
+    """A server that answers at `base_url` (without `/v1`), with its data in `data_dir`."""
+
+    base_url: str
+    data_dir: Path
+    process: subprocess.Popen[str]
+    log: Path
+    environment: Mapping[str, str]
+    _made: int = field(default=0)
+
+    @property
+    def api(self) -> str:
+        """What a client library calls its base URL."""
+        return f"{self.base_url}/v1"
+
+    def account(self, *, credit: str | None = None, mode: str = "test", name: str | None = None) -> Account:
+        """A new organization with a key of that mode, and credit of that mode beside what it starts with."""
+        self._made += 1
+        name = name or f"org-{os.getpid()}-{self._made}"
+
+        async def work() -> Account:
+            settings = load_settings({}, data_dir=self.data_dir)
+            async with open_storage(settings) as opened:
+                made = await opened.storage.create_organization(name)
+                if credit is not None:
+                    await opened.storage.add_credit(
+                        made.id, Mode(mode), parse_usd(credit), kind="manual", note="for a test"
+                    )
+                key, stored = await issue_key(opened, made.id, project="default", mode=Mode(mode), name="test")
+                return Account(made.id, made.name, stored.id, key, mode)
+
+        return in_thread(work())
+
+    def tessera(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs a `tessera` command on this server's data, beside the server."""
+        return tessera(*arguments, "--data", str(self.data_dir), check=check)
+
+    def verify(self) -> None:
+        """Fails when the audit of the ledger finds anything."""
+        found = self.tessera("verify", "--json", check=False)
+        assert found.returncode == 0, found.stdout + found.stderr
+        assert json.loads(found.stdout)["ok"]
+
+    def stop(self) -> int:
+        """Asks the server to end and waits for it; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS_MAX)
+
+
+def tessera(
+    *arguments: str, check: bool = True, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs the `tessera` command."""
+    result = subprocess.run(
+        [sys.executable, "-m", "tessera", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**clean_environment(), **(env or {})},
+        timeout=110,
+    )
+    if check:
+        assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would change a server's settings."""
+    dropped = ("TESSERA_", "OPENAI_", "ANTHROPIC_", "GEMINI_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+
+
+@contextlib.contextmanager
+def running_server(
+    folder: Path,
+    *,
+    config: str = "",
+    env: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+    data_dir: Path | None = None,
+) -> Iterator[TesseraServer]:
+    """Starts a server on a free port with its data under `folder`, waits until it is ready, stops it at the end."""
+    data_dir = data_dir or folder / "data"
+    config_file = folder / "tessera.toml"
+    config_file.write_text(config)
+    log = folder / "server.log"
+    environment = {**clean_environment(), **(env or {})}
+    command = [sys.executable, "-m", "tessera", "serve", "--port", "0", "--json", *arguments]
+    with log.open("a") as log_file:
+        process = subprocess.Popen(
+            [*command, "--config", str(config_file), "--data", str(data_dir)],
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            text=True,
+            env=environment,
+        )
+    try:
+        base_url = _listens(process, log)
+        with urllib.request.urlopen(f"{base_url}/readyz", timeout=10) as reply:
+            assert reply.status == 200
+        yield TesseraServer(base_url, data_dir, process, log, environment)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def _listens(process: "subprocess.Popen[str]", log: Path) -> str:
+    """The address a server prints once it answers."""
+    timer = threading.Timer(START_SECONDS_MAX, process.kill)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+    finally:
+        timer.cancel()
+    assert line, f"the server did not start:\n{log.read_text()}"
+    address: str = json.loads(line)["listen"]
+    return address
+
+
+def in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """Runs asynchronous work from synchronous and asynchronous tests alike."""
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(asyncio.run(work))
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TesseraServer]:
+    """One server for all tests of this worker process. When it stops, its ledger must be whole."""
+    with running_server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+        started.verify()
