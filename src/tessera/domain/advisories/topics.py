@@ -236,9 +236,9 @@ _LANGUAGE = (
 )
 LANGUAGE_HEADS = _heads(
     "kanji hiragana katakana hangul hanzi cyrillic devanagari gurmukhi non nonlatin chinese mandarin cantonese "
-    "japanese korean arabic persian farsi urdu pashto hebrew yiddish hindi sanskrit bengali tamil telugu kannada malayalam "
-    "marathi gujarati punjabi nepali sinhala thai khmer lao burmese tibetan mongolian greek russian ukrainian "
-    "belarusian bulgarian serbian macedonian kazakh armenian georgian amharic"
+    "japanese korean arabic persian farsi urdu pashto hebrew yiddish hindi sanskrit bengali tamil telugu kannada "
+    "malayalam marathi gujarati punjabi nepali sinhala thai khmer lao burmese tibetan mongolian greek russian "
+    "ukrainian belarusian bulgarian serbian macedonian kazakh armenian georgian amharic"
 )
 # "Answer in Japanese" and "translate it into Greek" name the language of the reply, not that of the picture.
 REPLY_LANGUAGE = re.compile(
