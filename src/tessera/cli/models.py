@@ -103,7 +103,8 @@ def _lines(shown: dict[str, object]) -> Iterable[str]:
     for name in ("list_price", "price"):
         prices = shown[name]
         assert isinstance(prices, dict)
-        yield f"{name:<15} {'USD per million tokens' if prices else 'none: the model is disabled'}"
+        missing = "none: the model is disabled" if name == "price" else "none"
+        yield f"{name:<15} {'USD per million tokens' if prices else missing}"
         for tier, rates in prices.items():
             yield f"  {tier:<13} {_text({key: rate for key, rate in rates.items() if rate is not None})}"
 
