@@ -22,7 +22,7 @@ from tessera.domain.usage import UsageEvent
 class TextCounter(Protocol):
     """A tokenizer: the number of tokens of a text, special tokens counted as ordinary text."""
 
-    def __call__(self, text: str) -> int: ...
+    def __call__(self, text: str, /) -> int: ...
 
 
 # ---- media ---------------------------------------------------------------------------------------------------
