@@ -12,13 +12,11 @@ from receipts import nanos
 from servers import Account, TesseraServer
 
 
-def raw(
-    server: TesseraServer, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
-):
+def raw(server: TesseraServer, method: str, path: str, headers: dict[str, str] | None = None):
     address = urlsplit(server.base_url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
     try:
-        connection.request(method, path, body=body, headers=headers or {})
+        connection.request(method, path, headers=headers or {})
         reply = connection.getresponse()
         return reply.status, dict(reply.getheaders()), reply.read()
     finally:
@@ -157,7 +155,7 @@ def test_metrics_count_requests_and_name_no_secret(server: TesseraServer, accoun
 def test_what_does_not_exist_is_said_in_the_same_shape(
     server: TesseraServer, account: Account, method: str, path: str, status: int
 ) -> None:
-    found, headers, body = raw(server, method, path, {"x-api-key": account.key})
+    found, _, body = raw(server, method, path, {"x-api-key": account.key})
     assert found == status
     assert json.loads(body)["error"]["message"]
 
