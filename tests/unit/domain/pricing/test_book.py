@@ -105,7 +105,7 @@ def test_the_narrowest_row_wins() -> None:
     book = PriceBook(LIST, rows)
 
     def price(**narrowing: str) -> int:
-        return book.price("pro", Tier.DEFAULT, as_of=DAY, **narrowing).rates.input  # type: ignore[arg-type]
+        return book.price("pro", Tier.DEFAULT, as_of=DAY, **narrowing).rates.input
 
     assert price() == 1
     assert price(provider="other") == 1
