@@ -28,7 +28,7 @@ async def open_upstream(running: Running, headers: Mapping[str, str]) -> tuple[S
         started_at = world.clock.now_us() // 1_000_000
         started_ms = world.clock.monotonic_ms()
         running.deployment = deployment
-        call = upstream_call(found, deployment, surface, running.order.id, headers)
+        call = upstream_call(found, deployment, surface, running.order.id, headers, world.limits.forward_images)
         status: int | None = None
         try:
             # Until the provider answers we cannot know that it did not take the call.
@@ -52,15 +52,18 @@ async def open_upstream(running: Running, headers: Mapping[str, str]) -> tuple[S
 
 
 def upstream_call(
-    found: Estimate, deployment: Deployment, surface: Surface, request_id: str, headers: Mapping[str, str]
+    found: Estimate, deployment: Deployment, surface: Surface, request_id: str, headers: Mapping[str, str], forward: str
 ) -> UpstreamCall:
-    """The call as one deployment is sent it: the original bytes with splices, or translated for its surface."""
+    """The call as one deployment is sent it: the original bytes with splices, or translated for its surface.
+
+    `forward` is `inline` or `url`: whether fetched images are sent on as data or by their address.
+    """
     edits = Edits(
         model=deployment.upstream_model,
         output_cap=found.output_cap,
         tier=found.tier if deployment.explicit_tier or found.tier is not Tier.DEFAULT else None,
         include_usage=True,
-        images={image.index: data_url(image) for image in found.images if _inline(found, image)},
+        images={image.index: data_url(image) for image in found.images if _inline(found, image, forward)},
     )
     if surface is found.request.surface:
         body = splice(surface, found.body, found.request, edits)
@@ -109,8 +112,12 @@ async def _refusal(reply: UpstreamReply, found: Estimate) -> tuple[TesseraError,
     return read_refusal(reply.status, reply.headers, b"".join(pieces), flex=found.tier is Tier.FLEX)
 
 
-def _inline(found: Estimate, image: ProbedImage) -> bool:
-    return image.content is not None and found.request.images[image.index].origin is ImageOrigin.URL
+def _inline(found: Estimate, image: ProbedImage, forward: str) -> bool:
+    """Whether an image's bytes take the place of what the caller wrote: fetched ones, unless the operator passes
+    addresses on, and those that had to be converted."""
+    if image.content is None:
+        return False
+    return forward == "inline" or found.request.images[image.index].origin is not ImageOrigin.URL
 
 
 def data_url(image: ProbedImage) -> bytes:

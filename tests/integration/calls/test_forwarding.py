@@ -70,7 +70,7 @@ def test_an_image_address_is_fetched_once_and_sent_on_as_the_bytes_that_were_cou
     sent = live.first.received[0].json()["messages"][0]["content"][0]["image_url"]["url"]
     assert sent == DATA_URL
     image = live.last_receipt()["quote"]["images"][0]
-    assert (image["source"], image["format"]) == (url, "jpeg")
+    assert (image["source"], image["format"]) == ("url", "jpeg")
 
 
 def test_a_chat_call_to_a_model_that_speaks_responses_is_translated_there_and_back(live: Live) -> None:
