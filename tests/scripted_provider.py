@@ -347,12 +347,14 @@ class ScriptedProvider:
             reply = chosen if isinstance(chosen, Reply) else chosen(request)
             left = asyncio.ensure_future(_client_left(reader))
             sent = asyncio.ensure_future(_play(reply, writer))
-            await asyncio.wait({left, sent}, return_when=asyncio.FIRST_COMPLETED)
-            if not sent.done() or sent.exception() is not None:
-                request.left_early.set()
-            for task in (left, sent):
-                task.cancel()
-            await asyncio.gather(left, sent, return_exceptions=True)
+            try:
+                await asyncio.wait({left, sent}, return_when=asyncio.FIRST_COMPLETED)
+                if not sent.done() or sent.exception() is not None:
+                    request.left_early.set()
+            finally:
+                left.cancel()
+                sent.cancel()
+                await asyncio.gather(left, sent, return_exceptions=True)
             request.finished.set()
             if reply.end is not End.KEEP or request.left_early.is_set():
                 await _end(reply, writer)
