@@ -105,8 +105,8 @@ _ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "functio
 class _RawFunction(msgspec.Struct):
     name: str
     description: str | None = None
-    parameters: msgspec.Raw | None = None
-    format: msgspec.Raw | None = None
+    parameters: msgspec.Raw = msgspec.Raw()
+    format: msgspec.Raw = msgspec.Raw()
 
 
 class _RawTool(msgspec.Struct):
@@ -115,7 +115,7 @@ class _RawTool(msgspec.Struct):
 
 
 class _RawSchema(msgspec.Struct):
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = msgspec.Raw()
 
 
 class _RawFormat(msgspec.Struct):
@@ -265,18 +265,18 @@ def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
     kind = asked["type"]
     if kind != "json_schema":
         return tuple(found), OutputFormat(kind=kind)
-    schema = raw.response_format.json_schema.schema if raw.response_format and raw.response_format.json_schema else None
+    schema = raw.response_format.json_schema if raw.response_format else None
     return tuple(found), OutputFormat(
         kind=kind,
         name=asked["json_schema"]["name"],
-        schema=_written(body, schema),
+        schema=_written(body, schema.schema) if schema else b"",
         strict=bool(asked["json_schema"].get("strict")),
     )
 
 
 def _tool(body: Body, function: _RawFunction | None) -> Tool:
     assert function is not None  # checked before
-    written = function.parameters if function.parameters is not None else function.format
+    written = function.parameters if bytes(function.parameters) else function.format
     return Tool(
         name=body.text(function.name),
         description=body.text(function.description or ""),
@@ -284,8 +284,8 @@ def _tool(body: Body, function: _RawFunction | None) -> Tool:
     )
 
 
-def _written(body: Body, raw: msgspec.Raw | None) -> bytes:
-    written = b"" if raw is None else body.bytes_of(bytes(raw))
+def _written(body: Body, raw: msgspec.Raw) -> bytes:
+    written = body.bytes_of(bytes(raw))
     return b"" if written == b"null" else written
 
 

@@ -30,7 +30,7 @@ class FrameCutter:
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes. Raises [provider_error] for a frame beyond `FRAME_BYTES_MAX`."""
         text = self.rest + chunk if self.rest else chunk
-        frames = []
+        frames: list[Frame] = []
         start = 0
         at = max(0, self._searched - 3)
         if b"\r" in text:

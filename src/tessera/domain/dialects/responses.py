@@ -154,12 +154,12 @@ _ROLES = frozenset({"developer", "system", "user", "assistant"})
 class _RawTool(msgspec.Struct):
     name: str
     description: str | None = None
-    parameters: msgspec.Raw | None = None
-    format: msgspec.Raw | None = None
+    parameters: msgspec.Raw = msgspec.Raw()
+    format: msgspec.Raw = msgspec.Raw()
 
 
 class _RawFormat(msgspec.Struct):
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = msgspec.Raw()
 
 
 class _RawText(msgspec.Struct):
@@ -322,23 +322,23 @@ def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
         Tool(
             name=body.text(tool.name),
             description=body.text(tool.description or ""),
-            parameters=_written(body, tool.parameters if tool.parameters is not None else tool.format),
+            parameters=_written(body, tool.parameters if bytes(tool.parameters) else tool.format),
         )
         for tool in raw.tools or ()
     )
     if asked is None:
         return found, OutputFormat()
-    schema = raw.text.format.schema if raw.text and raw.text.format else None
+    schema = raw.text.format if raw.text else None
     return found, OutputFormat(
         kind=asked["type"],
         name=asked.get("name") or "",
-        schema=_written(body, schema),
+        schema=_written(body, schema.schema) if schema else b"",
         strict=bool(asked.get("strict")),
     )
 
 
-def _written(body: Body, raw: msgspec.Raw | None) -> bytes:
-    written = b"" if raw is None else body.bytes_of(bytes(raw))
+def _written(body: Body, raw: msgspec.Raw) -> bytes:
+    written = body.bytes_of(bytes(raw))
     return b"" if written == b"null" else written
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 _KEY = re.compile(rb'[\s,{]*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
-_GAP = re.compile(rb"[\s,\[]*")
+_GAP = re.compile(rb"[\s,]*")
 _object: Callable[[bytes | memoryview], dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _array: Callable[[bytes | memoryview], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -38,9 +38,10 @@ def _text(key: bytes) -> str:
 def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:
     """Start and end of each element of the array at `start`…`end`. Raises ValueError for anything else."""
     found = []
-    at = start
-    for raw in _array(memoryview(text)[start:end]):
-        gap = _GAP.match(text, at) if at > start else _GAP.match(text, text.index(b"[", start) + 1)
+    measured = _array(memoryview(text)[start:end])
+    at = text.index(b"[", start) + 1
+    for raw in measured:
+        gap = _GAP.match(text, at)
         assert gap is not None  # the pattern matches the empty text too
         begin = gap.end()
         at = begin + memoryview(raw).nbytes

@@ -85,12 +85,14 @@ def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: st
 
     A response made from a chat completion does not repeat the request's tools and settings, which chat does not return.
     """
+    if {upstream, caller} != {Surface.CHAT, Surface.RESPONSES}:
+        raise ValueError(f"no translation from {upstream} to {caller}")
     reply = decode_reply(raw)
     if reply.get("error") is not None:
         provider_said(reply["error"])
     try:
         said = _completion(reply, model) if caller is Surface.CHAT else _response(reply, model)
-    except (KeyError, TypeError, AttributeError, IndexError):
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         raise not_a_reply() from None
     return msgspec.json.encode(said)
 

@@ -82,7 +82,7 @@ class Watch:
         try:
             return self._read(event)
         except (KeyError, TypeError, AttributeError):
-            raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent something that is not an answer.") from None
+            raise not_a_reply() from None
 
     def _read(self, event: dict[str, Any]) -> Verdict:
         raise NotImplementedError

@@ -1,0 +1,233 @@
+"""Chat completions: the counting view, and what is refused by which name."""
+
+import json
+from contextlib import suppress
+from typing import Any, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
+
+from tessera.domain.dialects.chat import FIELDS
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.request import Detail, ImageOrigin, Tier
+
+from .bodies import DATA_URL, FULL_CHAT, PNG, SCHEMA, chat, chat_body, encoded
+from .test_body import VALUES
+
+
+def refusal(value: dict[str, Any]) -> TesseraError:
+    with pytest.raises(TesseraError) as refused:
+        chat(value)
+    return refused.value
+
+
+def user(*parts: object) -> dict[str, Any]:
+    return chat_body(messages=[{"role": "user", "content": list(parts)}])
+
+
+def image(**source: object) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": source}
+
+
+def test_a_full_call_is_read() -> None:
+    request = chat(FULL_CHAT)
+    assert request.model == "gpt-4o"
+    assert [m.role for m in request.messages] == ["developer", "user", "assistant", "tool", "tool", "user"]
+    assert request.messages[2].texts == ("Let me look.", "zoom", '{"x":1}', "zoom", '{"x":2}')
+    first, second = request.images
+    assert (first.origin, first.detail, first.media_type) == (ImageOrigin.DATA, Detail.HIGH, "image/png")
+    assert first.data is not None
+    assert bytes(first.data) == PNG.encode()
+    assert first.param == "messages[1].content[1].image_url.url"
+    assert (second.origin, second.detail, second.url) == (ImageOrigin.URL, Detail.AUTO, "https://example.com/b.jpg")
+    assert request.tools[0].parameters == json.dumps(SCHEMA).encode()
+    assert request.tool_choice == "zoom"
+    assert (request.output_format.kind, request.output_format.name) == ("json_schema", "answer")
+    assert request.output_format.schema == json.dumps(SCHEMA).encode()
+    assert request.output_cap == 300
+    assert request.tier is Tier.DEFAULT
+    assert (request.stream, request.include_usage) == (True, False)
+    assert request.text_bytes == len(encoded(FULL_CHAT)) - len(PNG)
+
+
+def test_a_schema_is_kept_exactly_as_written() -> None:
+    written = '{ "type" :"object",  "properties": {"b":{}, "a":{"\\u0061":1.50}} }'
+    raw = json.dumps(chat_body(tools=[{"type": "function", "function": {"name": "f", "parameters": 0}}]))
+    from tessera.domain.dialects.body import open_body
+    from tessera.domain.dialects.chat import parse_chat
+
+    request = parse_chat(open_body(raw.replace('"parameters": 0', f'"parameters": {written}').encode()))
+    assert request.tools[0].parameters == written.encode()
+
+
+def test_text_that_happens_to_be_a_long_data_url_counts_as_text() -> None:
+    request = chat(user({"type": "text", "text": DATA_URL}))
+    assert request.messages[0].texts == (DATA_URL,)
+    assert request.text_bytes == len(encoded(user({"type": "text", "text": DATA_URL})))
+
+
+def test_the_larger_of_both_caps_counts() -> None:
+    assert chat(chat_body(max_tokens=5, max_completion_tokens=9)).output_cap == 9
+    assert chat(chat_body(max_tokens=50, max_completion_tokens=9)).output_cap == 50
+    assert chat(chat_body(max_tokens=None)).output_cap is None
+
+
+@pytest.mark.parametrize(
+    ("word", "tier"),
+    [
+        ("auto", None),
+        ("default", Tier.DEFAULT),
+        ("flex", Tier.FLEX),
+        ("priority", Tier.PRIORITY),
+        ("fast", Tier.PRIORITY),
+    ],
+)
+def test_tiers_have_one_name_each(word: str, tier: Tier | None) -> None:
+    assert chat(chat_body(service_tier=word)).tier is tier
+
+
+@pytest.mark.parametrize("word", ["scale", "ultrafast", "batch", "", "Default", 1, True, {}, []])
+def test_other_tiers_are_refused(word: object) -> None:
+    refused = refusal(chat_body(service_tier=word))
+    assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_SERVICE_TIER, "service_tier")
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "n"])
+@pytest.mark.parametrize("bad", [0, -1, -(2**31), 2**31, 2**53, 2**63, 2**64, 1.0, 1e300, True, False, "1", [], {}])
+def test_numbers_that_decide_a_price_are_whole_and_in_range(field: str, bad: object) -> None:
+    refused = refusal(chat_body(**{field: bad}))
+    assert (refused.code, refused.param) == (ErrorCode.INVALID_REQUEST, field)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prediction", {"type": "content", "content": "x"}),
+        ("audio", {"voice": "alloy", "format": "mp3"}),
+        ("modalities", ["text", "audio"]),
+        ("web_search_options", {}),
+        ("prompt_cache_retention", "24h"),
+        ("background", True),
+        ("best_of", 2),
+        ("previous_response_id", "resp_1"),
+        ("conversation", "conv_1"),
+        ("prompt", {"id": "pmpt_1"}),
+        ("moderation", {"model": "m"}),
+        ("base_url", "http://169.254.169.254"),
+        ("api_base", "http://10.0.0.1"),
+        ("custom_llm_provider", "x"),
+        ("provider", {"order": []}),
+        ("fallbacks", ["x"]),
+        ("__proto__", {}),
+        ("__class__", "x"),
+        ("{0.__class__}", "x"),
+    ],
+)
+def test_what_could_change_the_price_or_the_provider_is_refused_by_name(field: str, value: object) -> None:
+    refused = refusal(chat_body(**{field: value}))
+    assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_PARAMETER, field)
+    assert field in refused.message
+    chat(chat_body(**{field: None}))
+
+
+def test_a_longer_cache_is_refused_wherever_it_is_asked_for() -> None:
+    assert refusal(chat_body(prompt_cache_options={"ttl": "12h"})).param == "prompt_cache_options.ttl"
+    part = {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}
+    assert refusal(user(part)).param == "messages[0].content[0].prompt_cache_breakpoint.ttl"
+    chat(chat_body(prompt_cache_options={"ttl": "30m", "mode": "implicit"}, prompt_cache_retention="in_memory"))
+
+
+@pytest.mark.parametrize("kind", ["file", "input_audio", "video_url", "input_image", "", "x" * 10_000])
+def test_unknown_parts_are_refused(kind: str) -> None:
+    refused = refusal(user({"type": "text", "text": "x"}, {"type": kind, kind: {}}))
+    assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "messages[0].content[1].type")
+    assert len(refused.message) < 300
+
+
+@pytest.mark.parametrize("kind", ["web_search", "file_search", "code_interpreter", "mcp", "image_generation"])
+def test_hosted_tools_are_refused(kind: str) -> None:
+    refused = refusal(chat_body(tools=[{"type": kind}]))
+    assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "tools[0].type")
+
+
+@pytest.mark.parametrize("detail", ["ultra", "HIGH", "", 1, True, [], {}])
+def test_an_unknown_detail_is_refused(detail: object) -> None:
+    refused = refusal(user(image(url="https://a/b", detail=detail)))
+    assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_DETAIL, "messages[0].content[0].image_url.detail")
+
+
+@pytest.mark.parametrize("detail", ["low", "high", "auto", "original", None])
+def test_known_details_pass(detail: str | None) -> None:
+    assert chat(user(image(url="https://a/b", detail=detail))).images[0].detail == (detail or "auto")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://a/b", "file:///etc/passwd", "//a/b", " https://a", "javascript:1", "h" * 9000]
+)
+def test_addresses_are_http_or_data(url: str) -> None:
+    assert refusal(user(image(url=url))).code is ErrorCode.INVALID_IMAGE_URL
+
+
+@pytest.mark.parametrize("url", ["data:image/png,abc", "data:image/png;base64,", "data:", "data:image/png;base64"])
+def test_data_urls_are_base64(url: str) -> None:
+    assert refusal(user(image(url=url))).code is ErrorCode.INVALID_BASE64_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "robot", "content": "x"}, "messages[0].role"),
+        ({"role": ["user"], "content": "x"}, "messages[0].role"),
+        ({"role": "user"}, "messages[0].content"),
+        ({"role": "user", "content": 1}, "messages[0].content"),
+        ({"role": "user", "content": "x", "images": ["aGk="]}, "messages[0].images"),
+        ({"role": "system", "content": [image(url="https://a/b")]}, "messages[0].content[0]"),
+        ({"role": "assistant", "tool_calls": [{"id": "1", "type": "mcp"}]}, "messages[0].tool_calls[0].type"),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f"}}]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        ({"role": "user", "content": "x", "tool_calls": [{"function": {}}]}, "messages[0]"),
+    ],
+)  # fmt: skip
+def test_bad_messages_are_named(message: dict[str, Any], param: str) -> None:
+    assert refusal(chat_body(messages=[message])).param == param
+
+
+@pytest.mark.parametrize("messages", [None, [], "x", {}, [1], ["x"], [None]])
+def test_messages_are_required(messages: object) -> None:
+    assert refusal(chat_body(messages=messages)).code is ErrorCode.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("model", [None, "", 1, [], True])
+def test_a_model_is_required(model: object) -> None:
+    assert refusal(chat_body(model=model)).param == "model"
+
+
+def test_every_field_of_the_official_client_is_decided() -> None:
+    assert set(get_type_hints(CompletionCreateParamsStreaming)) <= set(FIELDS)
+
+
+@settings(max_examples=300)
+@given(
+    st.dictionaries(st.sampled_from([*FIELDS, "other"]), VALUES, max_size=6),
+    st.lists(
+        st.dictionaries(st.sampled_from(["role", "content", "name", "tool_calls"]), VALUES, max_size=4), max_size=2
+    ),
+)
+def test_nothing_but_a_refusal_comes_out_of_random_fields(more: dict[str, Any], messages: list[Any]) -> None:
+    for value in (chat_body(**more), {**chat_body(**more), "messages": messages}):
+        with suppress(TesseraError):
+            chat(value)
+
+
+@given(
+    st.recursive(
+        VALUES, lambda v: st.dictionaries(st.sampled_from(["type", "text", "image_url", "url"]), v), max_leaves=8
+    )
+)
+def test_nothing_but_a_refusal_comes_out_of_random_parts(part: Any) -> None:
+    with suppress(TesseraError):
+        chat(user(part))
