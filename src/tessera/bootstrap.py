@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
 from tessera.domain.auth import key_digest, make_key
@@ -21,6 +21,7 @@ from tessera.settings import ProviderSetting, Settings, SettingsError, notices
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from tessera.adapters.media import MediaLimits
     from tessera.catalog.catalogue import Catalogue
     from tessera.flows.world import CallLimits, World
 
@@ -125,7 +126,9 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         limits = _media_limits(settings)
-        fetch = GuardedFetch(limits, allow_private_networks=settings.media.allow_private_networks)
+        fetch = GuardedFetch(
+            limits, allow_private_networks=settings.media.allow_private_networks, ports=settings.media.ports
+        )
         stack.push_async_callback(fetch.close)
         world = World(
             storage=opened.storage,
@@ -231,7 +234,7 @@ def _call_limits(settings: Settings) -> "CallLimits":
     )
 
 
-def _media_limits(settings: Settings) -> Any:
+def _media_limits(settings: Settings) -> "MediaLimits":
     from tessera.adapters.media import MediaLimits
 
     limits = settings.limits
@@ -241,7 +244,6 @@ def _media_limits(settings: Settings) -> Any:
         pixels_max=limits.image_pixels_max,
         redirects_max=limits.redirects_max,
         fetch_s=limits.fetch_seconds_max,
-        ports=frozenset(settings.media.ports),
     )
 
 

@@ -43,9 +43,12 @@ def read_settings(config: Path | None, data: Path | None, *, listen: str | None 
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a command's asynchronous work to its end."""
+    """Runs a command's asynchronous work to its end; what it has to say goes to standard error."""
     import asyncio
 
+    from tessera.cli._logging import set_up_logging
+
+    set_up_logging()
     return asyncio.run(work)
 
 
