@@ -121,7 +121,7 @@ def test_low_on_a_patch_model_of_2025_is_held_as_high():
 
 
 def test_the_day_before_a_models_first_row_is_refused_by_name():
-    with pytest.raises(TesseraError, match="gpt-5.2-pro on 2025-12-10.*valid from 2025-12-11") as refused:
+    with pytest.raises(TesseraError, match=r"gpt-5\.2-pro on 2025-12-10.*valid from 2025-12-11") as refused:
         find_image_rules("gpt-5.2-pro", date(2025, 12, 10))
     assert (refused.value.code, refused.value.param) == (ErrorCode.INVALID_REQUEST, "as_of")
 

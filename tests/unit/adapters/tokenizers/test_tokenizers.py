@@ -46,7 +46,7 @@ def test_counts_are_tiktokens(reference, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "don't DON'T donſt", "  a\n\n /b\r\n", "١٢٣٤", "e\u0301", "\ud83d", "👩‍👩‍👧", "<|endoftext|>", "a" * 5000],
+    ["", "don't DON'T donſt", "  a\n\n /b\r\n", "١٢٣٤", "e\u0301", "\ud83d", "👩\u200d👧", "<|endoftext|>", "a" * 5000],
 )
 def test_counts_of_awkward_texts_are_tiktokens(reference, text):
     encoding, counter = reference
@@ -101,7 +101,7 @@ def test_packing_keeps_every_token_and_rank(tokens):
 
 @pytest.mark.parametrize("ranks", [{b"a": 1}, {b"a": 0, b"b": 0}, {b"": 0}, {b"a" * 256: 0}])
 def test_what_cannot_be_packed_is_refused(ranks):
-    with pytest.raises(ValueError, match="rank|token"):
+    with pytest.raises(ValueError, match=r"rank|token"):
         pack(ranks)
 
 

@@ -1,6 +1,7 @@
 """Counting text: the Cookbook's printed examples, special tokens, bounds where nothing is published, long inputs."""
 
 import json
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -201,8 +202,6 @@ def test_a_request_counts_each_image_at_its_own_detail():
         ImagePart(index=index, origin=ImageOrigin.URL, url="u", detail=detail, param=f"images[{index}]")
         for index, detail in enumerate((Detail.LOW, Detail.HIGH, Detail.AUTO))
     )
-    from datetime import date
-
     rules = find_image_rules("gpt-4o", date(2026, 11, 22))
     request = request_of([("user", None, "What is this?")], images=images)
     found = count_request(request, [(1024, 1024)] * 3, rules, find_framing("gpt-4o"), O200K)
