@@ -1,8 +1,10 @@
 """Hold orders and usage events for tests of the ledger: everything filled in, anything can be set."""
 
+import asyncio
 import json
 import os
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +110,12 @@ def faults(checks: tuple[Check, ...]) -> dict[str, str]:
 def database(data_dir: Path) -> Path:
     """The ledger's file."""
     return data_dir / "tessera.db"
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], *, seconds: float = 10) -> None:
+    """Waits until something is so; fails when it is not in time."""
+    for _ in range(int(seconds / 0.005)):
+        if await holds():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen in time")

@@ -233,18 +233,20 @@ class Group:
                     return HoldGrant(granted_nanos=row[2])
                 reply = decide_repeat(_earlier(row), order)
                 return None if reply is None else HoldGrant(granted_nanos=0, replay=reply)
-        if self._careful:
-            placed = self._connection.execute(_FIND_PLACED, (book.id, order.id)).fetchone()
-            if placed is not None:
-                return _same_order(order, placed)
+        if self._careful or order.id in self._books.open_holds:
+            return self._placed_before(book, order)
         return None
+
+    def _placed_before(self, book: Book, order: HoldOrder) -> HoldGrant | None:
+        placed = self._connection.execute(_FIND_PLACED, (book.id, order.id)).fetchone()
+        return None if placed is None else _same_order(order, placed)
 
     def _place(self, book: Book, placing: list[tuple[int, HoldOrder]]) -> None:
         expire_credit(self._connection, book, self._now_us, self._make_id)
         book.wallet, decisions = decide_holds(book.wallet, [order for _, order in placing])
         for (index, order), decision in zip(placing, decisions, strict=True):
             if isinstance(decision, TesseraError):
-                self.answers[index] = decision
+                self.answers[index] = self._refusal(book, order, decision)
                 continue
             number = self._books.next_number(self._connection)
             values = hold_values(order, number, book.id, decision)
@@ -253,6 +255,13 @@ class Group:
                 self._key_rows.append((book.id, order.idempotency_key, number, order.fingerprint, order.placed_at_us))
             self._books.open_holds[order.id] = OpenHold(number, decision.amount_nanos, decision.draws)
             self.answers[index] = HoldGrant(granted_nanos=decision.amount_nanos)
+
+    def _refusal(self, book: Book, order: HoldOrder, refusal: TesseraError) -> HoldGrant | TesseraError:
+        """A refused order may be one that was granted before: the money it lacks is what it holds itself."""
+        try:
+            return self._placed_before(book, order) or refusal
+        except TesseraError as error:
+            return error
 
 
 def expire_credit(connection: sqlite3.Connection, book: Book, now_us: int, make_id: Callable[[str], str]) -> None:
