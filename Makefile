@@ -3,9 +3,9 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes
 # Only progress and complaints of the installation: standard output belongs to the commands.
-SELF := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+SELF := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
 .PHONY: demo test install lock format clean
 
