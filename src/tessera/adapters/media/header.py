@@ -64,7 +64,8 @@ def _read(source: Source, param: str | None) -> Header:
 
 
 def _refusal_code(head: bytes) -> ErrorCode:
-    cut_short = not head or any(start.startswith(head) for start in (JPEG, PNG, b"RIFF", b"GIF89a", b"GIF87a"))
+    cut_short = any(start.startswith(head) for start in (JPEG, PNG, b"RIFF", b"GIF89a", b"GIF87a"))
+    cut_short = cut_short or (head[:4] == b"RIFF" and len(head) < 12)
     return ErrorCode.IMAGE_PARSE_ERROR if cut_short else ErrorCode.UNSUPPORTED_IMAGE_FORMAT
 
 

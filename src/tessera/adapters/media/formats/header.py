@@ -1,4 +1,4 @@
-"""What a header says."""
+"""What a header says, whatever the format."""
 
 import msgspec
 
