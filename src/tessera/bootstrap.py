@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tessera.flows.world import CallLimits, World
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
+_SANDBOX_ENCODING = "o200k_base"
+"""The encoding in which the sandbox counts what it says."""
 OPENAI, SIGHT, SANDBOX = "openai", "sight", "sandbox"
 KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
 _DISPLAY_START, _DISPLAY_END = 16, 4
@@ -204,6 +206,7 @@ def _providers(settings: Settings, environment: Mapping[str, str]) -> dict[str, 
     from tessera.adapters.providers.openai import OpenAIProvider, TransportLimits
     from tessera.adapters.providers.sandbox import SandboxProvider
     from tessera.adapters.providers.sight import SightProvider
+    from tessera.adapters.tokenizers import counter_for
 
     limits = TransportLimits(
         first_byte_s=settings.limits.first_byte_seconds_max,
@@ -211,7 +214,8 @@ def _providers(settings: Settings, environment: Mapping[str, str]) -> dict[str, 
         reply_bytes_max=settings.limits.reply_bytes_max,
     )
     sight = SightProvider()
-    providers: dict[str, Provider] = {SIGHT: sight, SANDBOX: SandboxProvider(sight)}
+    sandbox = SandboxProvider(sight.describe, counter_for(_SANDBOX_ENCODING), recognize=sight.recognize)
+    providers: dict[str, Provider] = {SIGHT: sight, SANDBOX: sandbox}
     for setting in _provider_settings(settings, environment):
         credential = read_secret(setting.credential, environment, f"provider {setting.name}")
         try:
