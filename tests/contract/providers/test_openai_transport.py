@@ -269,6 +269,7 @@ async def test_cancelling_a_call_before_its_answer_cuts_it_at_the_provider(
         pytest.param(
             raw_reply(
                 head(200, {"content-type": "application/json", "transfer-encoding": "chunked"}),
+                Pause(0.05),
                 b"zz\r\n",
                 end=End.CLOSE,
             ),

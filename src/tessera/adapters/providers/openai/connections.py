@@ -17,6 +17,7 @@ from aiohttp.payload import Payload
 from tessera.domain.errors import ErrorCode, TesseraError
 
 WRITE_BYTES_MAX = 256 * 1024
+LOOK_S = 1.0
 
 
 class TransportLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,10 +163,9 @@ class _PooledReply:
         self._closed = False
 
     async def read(self) -> bytes:
-        now = asyncio.get_running_loop().time()
+        limit = min(asyncio.get_running_loop().time() + self._limits.gap_s, self._deadline)
         try:
-            async with asyncio.timeout_at(min(now + self._limits.gap_s, self._deadline)):
-                piece = await self._response.content.readany()
+            piece = await self._next(limit)
         except TimeoutError:
             raise _timeout("go on with its answer") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -174,6 +174,23 @@ class _PooledReply:
         if self._bytes_read > self._limits.reply_bytes_max:
             raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider's reply is larger than this server accepts.")
         return piece
+
+    async def _next(self, limit: float) -> bytes:
+        """What arrives before `limit`, in the loop's time.
+
+        aiohttp 3.14 leaves a reader waiting when the framing of a body breaks after its head: it closes the transport
+        and tells nobody. So the connection is looked at once a second.
+        """
+        while True:
+            try:
+                async with asyncio.timeout_at(min(limit, asyncio.get_running_loop().time() + LOOK_S)):
+                    return await self._response.content.readany()
+            except TimeoutError:
+                if asyncio.get_running_loop().time() >= limit:
+                    raise
+            transport = self._response.connection.transport if self._response.connection is not None else None
+            if transport is None or transport.is_closing():
+                raise aiohttp.ClientPayloadError
 
     async def close(self) -> None:
         if self._closed:
