@@ -85,7 +85,7 @@ def encoded(image: Image.Image, random: Random) -> bytes:
 
 def words(random: Random, count: int) -> str:
     """Made-up words: text-shaped, in no language."""
-    onsets, vowels, ends = "b d f g k l m n p r s t v st tr pl".split(), "aeiou", ["", "n", "r", "s", "l", "nd"]
+    onsets, vowels, ends = ["st", "tr", "pl", *"bdfgklmnprstv"], "aeiou", ["", "n", "r", "s", "l", "nd"]
     made = []
     for _ in range(count):
         syllables = int(random.integers(1, 4))
@@ -268,7 +268,9 @@ def draw_axes(draw: ImageDraw.ImageDraw, random: Random, size: tuple[int, int], 
         x = left + (index + 0.5) * pitch
         draw.text((x - 10, bottom + 12), words(random, 1)[:4], fill=ink, font=font(height // 34))
         if style == "bars":
-            draw.rectangle((x - pitch * 0.3, bottom - level[0, index] * (bottom - top), x + pitch * 0.3, bottom), fills[0])
+            draw.rectangle(
+                (x - pitch * 0.3, bottom - level[0, index] * (bottom - top), x + pitch * 0.3, bottom), fills[0]
+            )
     if style == "lines":
         for series in range(between(random, 1, 3)):
             points = [(left + (i + 0.5) * pitch, bottom - level[series, i] * (bottom - top)) for i in range(count)]
@@ -378,7 +380,9 @@ def fill_cards(
             draw.text((left + text * 3, y + text * (2.4 + 1.5 * line)), words(random, 6), fill=ink, font=font(text))
         button = (right - text * 9, y + high - text * 2.6, right - text * 3, y + high - text * 0.6)
         draw.rounded_rectangle(button, radius=text // 2, fill=accent)
-        draw.text((button[0] + text, button[1] + text * 0.4), words(random, 1)[:5], fill=(255, 255, 255), font=font(text))
+        draw.text(
+            (button[0] + text, button[1] + text * 0.4), words(random, 1)[:5], fill=(255, 255, 255), font=font(text)
+        )
         y += high + text * 2
 
 
@@ -399,8 +403,13 @@ def code(random: Random, format_name: str) -> tuple[Image.Image, dict[str, objec
     stamp = Image.fromarray(np.array(written))
     scale = between(random, 2, 3) if format_name in ("EAN13", "Code128") else between(random, 4, 7)
     stamp = stamp.resize((stamp.width * scale, stamp.height * scale), Image.Resampling.NEAREST)
-    card = Image.new("RGB", (stamp.width + between(random, 60, 400), stamp.height + between(random, 60, 300)), (250, 250, 246))
-    card.paste(stamp, (between(random, 20, card.width - stamp.width - 20), between(random, 20, card.height - stamp.height - 20)))
+    card = Image.new(
+        "RGB", (stamp.width + between(random, 60, 400), stamp.height + between(random, 60, 300)), (250, 250, 246)
+    )
+    card.paste(
+        stamp,
+        (between(random, 20, card.width - stamp.width - 20), between(random, 20, card.height - stamp.height - 20)),
+    )
     return card, {"codes": (content,)}
 
 

@@ -116,8 +116,8 @@ def difference(first: Floats, second: Floats) -> Floats:
     mean = np.sqrt(chroma_a * chroma_b)  # The symmetric form, so that grey and coloured references are treated alike.
     chroma = chroma_a - chroma_b
     hue = np.maximum(0, (first[:, 1] - second[:, 1]) ** 2 + (first[:, 2] - second[:, 2]) ** 2 - chroma**2)
-    total = light**2 + (chroma / (1 + 0.045 * mean)) ** 2 + hue / (1 + 0.015 * mean) ** 2
-    return np.sqrt(total).astype(np.float32)
+    total: Floats = light**2 + (chroma / (1 + 0.045 * mean)) ** 2 + hue / (1 + 0.015 * mean) ** 2
+    return np.sqrt(total)
 
 
 def _linear_table() -> Floats:

@@ -79,7 +79,7 @@ def gather(luma: NDArray[np.uint8], clusters: Clusters, text: Text) -> Evidence:
 
 def decide(seen: Evidence) -> tuple[str, float]:
     page = seen.lines >= 8 and seen.written > 0.1
-    made = seen.few + 0.5 * seen.still > 0.86 or seen.nearly_still > 0.97
+    made = seen.few + 0.5 * seen.still > 0.86 or seen.nearly_still > 0.955
     if made and seen.few < 0.8 and seen.few_rest < 0.3 and seen.still < 0.5:
         made = page
     if not made and not (page and seen.few > 0.42 and seen.ground_lightness > 0.5):
@@ -133,7 +133,7 @@ def thin_lines(grey: NDArray[np.int16]) -> NDArray[np.bool_]:
 
 
 def find_axes(grey: NDArray[np.int16]) -> tuple[int, bool]:
-    """How many long thin lines run across, and whether a base line in the lower half meets one running down on the left.
+    """How many long thin lines run across, and whether a base line low down meets one running down on the left.
 
     Bars stand on the base line and hide its upper side, so that it only has to end in plain ground below.
     """

@@ -75,7 +75,7 @@ def blur_along(grey: Floats) -> float | None:
 
 
 def noise_of(grey: Floats) -> float:
-    """Standard deviation of pixel noise in grey levels (Immerkær, 1996), taken as a median so that edges do not count."""
+    """Standard deviation of pixel noise in grey levels (Immerkær, 1996), as a median so that edges do not count."""
     if min(grey.shape) < 3:
         return 0.0
     inner = grey[1:-1, 1:-1] * 4

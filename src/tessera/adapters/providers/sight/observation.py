@@ -60,7 +60,7 @@ class Light(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sharpness(msgspec.Struct, frozen=True, kw_only=True):
-    """`blur` is 0 (crisp) to 1 (smeared); `verdict` is sharp, slightly soft, blurred or undetermined (nothing to judge)."""
+    """`blur` is 0 (crisp) to 1 (smeared); `verdict` is sharp, slightly soft, blurred or (no edges) undetermined."""
 
     blur: float
     verdict: str
@@ -108,7 +108,10 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Composition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the eye goes: the box of what stands out most, the horizon's height, symmetry, background in or out of focus."""
+    """Where the eye goes: the box of what stands out, the horizon's height, symmetry, a background out of focus.
+
+    `thirds` are the typical colours of the nine parts of the picture, row by row from the top left.
+    """
 
     subject: Region | None
     subject_colour: str | None
@@ -119,10 +122,11 @@ class Composition(msgspec.Struct, frozen=True, kw_only=True):
     symmetry_ends: float
     background: str | None
     background_soft: bool
+    thirds: tuple[str, ...]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything seen in one picture. `width` and `height` are as displayed, in pixels; `orientation` is EXIF's, 1 to 8.
+    """Everything seen in one picture. `width` and `height` in pixels are as displayed; `orientation` is EXIF's, 1 to 8.
 
     `faces` is None when faces were not looked for, because no detector is installed.
     `kind` is photo, drawing, screenshot, document or chart; `kind_confidence` is 0 to 1.

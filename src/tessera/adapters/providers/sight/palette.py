@@ -35,7 +35,7 @@ def cluster(small: NDArray[np.uint8], lab: Floats) -> Clusters:
     weights = counts.astype(np.float64)
     means = np.stack([np.bincount(inverse, flat[:, i], len(keys)) / weights for i in range(3)], axis=1)
     owners, centres = k_means(means, weights)
-    owners, centres = joined(owners, means, weights, centres)
+    owners, centres = joined(owners, weights, centres)
     order = np.argsort(-np.bincount(owners, weights, len(centres)), kind="stable")
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.arange(len(order))
@@ -79,7 +79,7 @@ def seeds(points: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[
 
 
 def joined(
-    owners: NDArray[np.intp], points: NDArray[np.float64], weights: NDArray[np.float64], centres: NDArray[np.float64]
+    owners: NDArray[np.intp], weights: NDArray[np.float64], centres: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Joins the two nearest clusters as long as they are near."""
     while len(centres) > 1:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, UnidentifiedImageError
 
 from tessera.adapters.providers.sight.observation import SightLimits
 from tessera.domain.errors import ErrorCode, TesseraError
 
+Image.init()  # Decoders are registered by now, so that naming the few we accept finds them.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # A photograph with a gain map behind it (MPO) opens as JPEG.
 SMALL_SIDE = 320
 """Longest side of the colour picture that palette, shapes and composition work on."""

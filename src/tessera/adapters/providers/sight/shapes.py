@@ -140,7 +140,7 @@ def touches_two_sides(regions: Regions, index: int, size: tuple[int, int]) -> bo
 
 
 def is_frame(regions: Regions, index: int) -> bool:
-    """Whether a region goes around a hole: the middle row of its box holds an outer wall on both sides and little else."""
+    """Whether a region goes around a hole: its middle row holds a wall on either side and little else."""
     row, start, stop = regions.runs_of(index)
     middle = row == (int(regions.top[index]) + int(regions.bottom[index])) // 2
     if middle.sum() != 2:

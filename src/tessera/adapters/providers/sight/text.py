@@ -98,7 +98,7 @@ def is_writing(counts: NDArray[np.int64], edges: NDArray[np.bool_]) -> bool:
 
 
 def has_ground(box: NDArray[np.uint8]) -> bool:
-    """Writing stands on something of one tone: two neighbouring sixteenths of the grey scale hold a third of the box."""
+    """Writing stands on one tone: two neighbouring sixteenths of the grey scale hold a third of the box."""
     shares = np.bincount(box.ravel() >> 4, minlength=16) / box.size
     return float((shares[:-1] + shares[1:]).max()) > 0.34
 
@@ -107,7 +107,7 @@ def has_ground(box: NDArray[np.uint8]) -> bool:
 def data_folder() -> str | None:
     """The folder with Tesseract's English data, None when the reader or the data is not installed."""
     try:
-        import tesserocr  # noqa: F401, PLC0415 (an extra: looked for once, when first needed)
+        import tesserocr  # noqa: F401 (an extra: looked for once, when first needed)
     except ImportError:
         return None
     named = os.environ.get("TESSDATA_PREFIX")
@@ -119,7 +119,7 @@ def data_folder() -> str | None:
 
 def read(luma: NDArray[np.uint8], characters_max: int) -> str:
     """What Tesseract reads with some confidence, line by line; `` when that is nothing."""
-    import tesserocr  # noqa: PLC0415
+    import tesserocr
 
     grey = luma
     if grey.mean() < 110:  # Tesseract expects dark writing on light ground.

@@ -58,7 +58,7 @@ def gradient_direction(channel: Floats) -> str | None:
 
 
 def spectrum(channel: Floats) -> tuple[Floats, Floats, Floats]:
-    """Energy, and its frequencies across and down in cycles per picture, of one half plane without the slowest waves."""
+    """Energy and its frequencies, across and down in cycles per picture; half a plane, without the slowest waves."""
     rows, columns = channel.shape
     window = np.hanning(rows)[:, None] * np.hanning(columns)[None, :]
     energy = np.abs(np.fft.rfft2((channel - channel.mean()) * window)) ** 2
