@@ -151,7 +151,7 @@ def _file_sizes(images: tuple[Path, ...]) -> list[tuple[str, int, int]]:
             raise click.ClickException(f"{path}: {error.message}") from None
         except OSError as error:
             raise click.ClickException(f"{path}: {error.strerror}") from None
-        found.append((path.name, header.width, header.height))
+        found.append((path.name, *header.displayed))
     return found
 
 
