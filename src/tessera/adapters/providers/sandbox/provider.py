@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tessera.adapters.providers.inside import Draft, InsideReply, compose, image_contents, last_question
 from tessera.adapters.providers.inside.reply import pieces_of, reply_headers
-from tessera.adapters.providers.sandbox import content, faults
+from tessera.adapters.providers.sandbox import content, faults, structured
 from tessera.adapters.providers.sandbox.schema_answers import Known
 from tessera.ports import TextCounter, UpstreamCall, UpstreamReply
 
@@ -63,16 +63,16 @@ class SandboxProvider:
         tool = content.chosen_tool(request)
         if tool is not None:
             known = await self._known(images)
-            calls = [await asyncio.to_thread(content.call_of, tool, request, one, known) for one in seeds]
+            calls = [await asyncio.to_thread(structured.call_of, tool, request, one, known) for one in seeds]
             return [Draft(tool_calls=(one,)) for one in calls]
         if request.output_format.kind == "json_schema":
             known = await self._known(images)
-            texts = [await asyncio.to_thread(content.json_text, request, one, known, "") for one in seeds]
+            texts = [await asyncio.to_thread(structured.json_text, request, one, known, "") for one in seeds]
             return [Draft(text=text) for text in texts]
         described = await self._describe(images, last_question(request)) if images else ""
         if request.output_format.kind == "json_object":
             words = [described or content.plain_text(request, one) for one in seeds]
-            return [Draft(text=content.json_text(request, seed, None, one)) for one in words]
+            return [Draft(text=structured.json_text(request, seed, None, one)) for one in words]
         return [Draft(text=described or content.plain_text(request, one)) for one in seeds]
 
     async def _known(self, images: Sequence[bytes]) -> Known | None:
