@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -42,7 +43,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise click.ClickException(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+        raise click.ClickException(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.") from None
 
 
 def address_of(listener: socket.socket) -> str:
