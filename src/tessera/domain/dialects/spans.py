@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 _KEY = re.compile(rb'[\s,{]*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
+_SCALAR = re.compile(rb'\s*:\s*("[^"\\]*+(?:\\.[^"\\]*+)*+"|[-+.0-9eE]+|null|true|false)', re.DOTALL)
 _GAP = re.compile(rb"[\s,]*")
 _object: Callable[[bytes | memoryview], dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _array: Callable[[bytes | memoryview], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -33,6 +34,19 @@ def members(text: bytes, start: int, end: int) -> dict[str, tuple[int, int, int]
 
 def _text(key: bytes) -> str:
     return str(msgspec.json.decode(key)) if b"\\" in key else key[1:-1].decode()
+
+
+def scalar(text: bytes, name: str) -> tuple[int, int] | None:
+    """Where the value of the one key `name` stands, without measuring the whole text; None when that takes more.
+
+    `text` is an object that has the key, which is plain ASCII. Where nothing is written with `\\u`, a key stands as
+    itself, so a name that stands once in quotes is that key; quotes inside strings have a backslash before them.
+    """
+    quoted = b'"%s"' % name.encode()
+    if b"\\u" in text or text.count(quoted) != 1:
+        return None
+    found = _SCALAR.match(text, text.index(quoted) + len(quoted))
+    return found.span(1) if found else None
 
 
 def elements(text: bytes, start: int, end: int) -> list[tuple[int, int]]:

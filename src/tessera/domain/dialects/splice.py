@@ -7,7 +7,7 @@ import msgspec
 
 from tessera.domain.dialects.body import Body
 from tessera.domain.dialects.checks import service_tier
-from tessera.domain.dialects.spans import elements, members
+from tessera.domain.dialects.spans import elements, members, scalar
 from tessera.domain.request import InferenceRequest, Surface, Tier
 
 JOIN_MAX = 64 * 1024
@@ -42,24 +42,25 @@ def splice(surface: Surface, body: Body, request: InferenceRequest, edits: Edits
     both), `service_tier`, `stream_options.include_usage` of a chat stream, and images in the place of their addresses.
     """
     text = body.skeleton
-    top = members(text, 0, len(text))
     changes: list[_Change] = []
     added: list[bytes] = []
+    finder = _Finder(text)
     for name, wanted in _wanted(surface, body, request, edits).items():
-        span = top.get(name)
-        if span is None:
-            added.append(msgspec.json.encode(name) + b":" + wanted)
-        elif text[span[1] : span[2]] != wanted:
-            changes.append((span[1], span[2], (wanted,)))
+        if name in body.value:
+            start, end = scalar(text, name) or finder.object("")[name][1:]
+            changes.append((start, end, (wanted,)))
+        else:
+            added.append(b'"%s":%s' % (name.encode(), wanted))
     if surface is Surface.CHAT and request.stream and edits.include_usage and not request.include_usage:
-        changes += _ask_for_usage(text, top, added)
+        if "stream_options" in body.value:
+            changes.append(_ask_for_usage(text, *finder.object("")["stream_options"][1:]))
+        else:
+            added.append(b'"stream_options":{"include_usage":true}')
     if added:
         place = text.index(b"{") + 1
         changes.append((place, place, (b",".join(added) + b",",)))
-    if edits.images:
-        finder = _Finder(text, top)
-        for index, address in edits.images.items():
-            changes += _inlined(finder, request.images[index].param, address)
+    for index, address in edits.images.items():
+        changes += _inlined(finder, request.images[index].param, address)
     return _apply(body, changes)
 
 
@@ -83,19 +84,15 @@ def _wanted(surface: Surface, body: Body, request: InferenceRequest, edits: Edit
     return wanted
 
 
-def _ask_for_usage(text: bytes, top: dict[str, tuple[int, int, int]], added: list[bytes]) -> list[_Change]:
-    span = top.get("stream_options")
-    if span is None:
-        added.append(b'"stream_options":{"include_usage":true}')
-        return []
-    _, start, end = span
+def _ask_for_usage(text: bytes, start: int, end: int) -> _Change:
+    """The change that makes the stream options at `start`…`end` ask for usage."""
     if text[start:end] == b"null":
-        return [(start, end, (b'{"include_usage":true}',))]
+        return start, end, (b'{"include_usage":true}',)
     inner = members(text, start, end)
     if "include_usage" in inner:
         _, begin, stop = inner["include_usage"]
-        return [(begin, stop, (b"true",))]
-    return [(start + 1, start + 1, (b'"include_usage":true,' if inner else b'"include_usage":true',))]
+        return begin, stop, (b"true",)
+    return start + 1, start + 1, (b'"include_usage":true,' if inner else b'"include_usage":true',)
 
 
 def _inlined(finder: "_Finder", param: str, address: Piece) -> list[_Change]:
@@ -115,14 +112,14 @@ def _inlined(finder: "_Finder", param: str, address: Piece) -> list[_Change]:
 class _Finder:
     """Finds objects by the path a caller would write; every level is measured once."""
 
-    def __init__(self, text: bytes, top: dict[str, tuple[int, int, int]]) -> None:
+    def __init__(self, text: bytes) -> None:
         self._text = text
-        self._objects: dict[int, dict[str, tuple[int, int, int]]] = {-1: top}
+        self._objects: dict[int, dict[str, tuple[int, int, int]]] = {}
         self._arrays: dict[int, list[tuple[int, int]]] = {}
 
     def object(self, path: str) -> dict[str, tuple[int, int, int]]:
-        """The members of the object at `path`, such as `messages[0].content[1].image_url`."""
-        start, end = -1, -1
+        """The members of the object at `path`, such as `messages[0].content[1].image_url`; "" is the body itself."""
+        start, end = 0, len(self._text)
         for name, index in _STEP.findall(path):
             if name:
                 _, start, end = self._members(start, end)[name]

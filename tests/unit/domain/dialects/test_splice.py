@@ -179,6 +179,22 @@ def test_spans_are_where_values_stand(values: list[Any], owner: dict[str, Any], 
     )
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"messages":[{"role":"user","content":"x"}],"metadata":{"model":"gpt-4o"},"model":"gpt-4o"}',
+        b'{"messages":[{"role":"user","content":"x"}],"metadata":{"model":"gpt-4o"},"\\u006dodel":"gpt-4o"}',
+        b'{"messages":[{"role":"user","content":"model"}],"model" : "gpt-4o"}',
+        b'{"messages":[{"role":"user","content":"\\"model\\":\\"gpt-4o\\""}],"model":"gpt-4o"}',
+        b'{"messages":[{"role":"user","content":"\\\\"}],"model":"gpt\\u002d4o"}',
+    ],
+)
+def test_only_the_top_level_model_is_replaced(raw: bytes) -> None:
+    before = json.loads(raw)
+    after = json.loads(spliced(raw, Edits(model="up", output_cap=3)))
+    assert after == {**before, "model": "up", "max_completion_tokens": 3}
+
+
 @pytest.mark.parametrize("raw", [b'{"a":1,"a":2}', b'{"a":1,"b":2,"a":1}', b'{"a":1,"a":1}', b"[]", b"{", b"{} x"])
 def test_an_object_that_cannot_be_measured_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
