@@ -286,12 +286,9 @@ def test_an_answer_comes_before_the_next_line_is_sent():
 
 
 def documented_commands() -> list[tuple[str, str]]:
-    """(command, expected output) of every console block of the how-to."""
+    """(command, what it prints) of the how-to's examples: an `sh` block and the `text` block after it."""
     text = (ROOT / "docs" / "how-to" / "quote.md").read_text("utf-8")
-    found = []
-    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
-        command, _, output = block.partition("\n")
-        found.append((command.removeprefix("$ "), output))
+    found = re.findall(r"```sh\n(.*?)\n```\n\n```text\n(.*?)```", text, re.DOTALL)
     assert len(found) == 4
     return found
 

@@ -36,7 +36,7 @@ def count_text(request: InferenceRequest, framing: Framing, counter: Callable[[s
         message.role in _PUBLISHED_ROLES and len(message.texts) <= 1 for message in request.messages
     )
     if request.tools:
-        published = _add_tools(tally, request.tools, framing) and published
+        published = _add_tools(tally, request.tools, framing) and published and request.tool_choice == "auto"
     if request.output_format.kind != "text":
         published = False
         tally.add(request.output_format.name)

@@ -119,6 +119,7 @@ def test_newer_claude_predicts_thirty_percent_more():
     "fields",
     [
         {"surface": Surface.RESPONSES},
+        {"tools": (WEATHER_TOOL,), "tool_choice": "required"},
         {"output_format": OutputFormat(kind="json_schema", name="answer", schema=b'{"type":"object"}')},
         {"tools": (Tool(name="f", parameters=b'{"type":"object","properties":{"a":{"type":"object"}}}'),)},
         {"tools": (Tool(name="f", parameters=b"[1]"),)},
