@@ -1,6 +1,7 @@
 """Every example of the README and the docs is run, block after block, as a reader would: against a real server.
 
-Above a block may stand: `<!-- not run: why -->`, or `<!-- exit: 1 -->` for one that must fail.
+Above a block may stand: `<!-- not run: why -->`, or `<!-- exit: 1 -->` for one that must fail. A `text` block is what
+the block before it must print, and in a `console` block what follows the line `$ command`; `…` stands for anything.
 """
 
 import os
@@ -8,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,37 +18,47 @@ from servers import running_server
 from tessera.cli import main
 from tessera.settings import load_settings
 from tessera.settings.reading import setting_names
+from tessera.settings.rows import catalogue_of, price_book_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-RUNNABLE = ("sh", "python", "js", "toml")
-SHOWN_ONLY = ("json", "text", "")
+RUNNABLE = ("sh", "console", "python", "js", "toml")
+SHOWN = ("json", "text", "")
 _BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]*?) -->\n+)?^```(?P<language>[a-z]*)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """An example: its language, its text, and the exit code it must have."""
+    """An example: its language, its text, the exit code it must have and, where shown, what it must print."""
 
     language: str
     text: str
     exit_code: int
     line: int
+    prints: str | None = None
 
 
 def blocks(document: Path) -> list[Block]:
     """The examples of a document that run."""
-    found = []
+    found: list[Block] = []
     content = document.read_text()
+    last_ran = False
     for match in _BLOCK.finditer(content):
         line = content.count("\n", 0, match.start("text"))
-        note = match["note"] or ""
-        language = match["language"]
-        assert language in RUNNABLE + SHOWN_ONLY, f"{document.name}:{line} has a block of unknown language {language!r}"
-        if language in RUNNABLE and not note.startswith("not run: "):
-            exit_code = int(note.removeprefix("exit: ")) if note.startswith("exit: ") else 0
-            found.append(Block(language, match["text"], exit_code, line))
+        note, language, text = match["note"] or "", match["language"], match["text"]
+        assert language in RUNNABLE + SHOWN, f"{document.name}:{line} has a block of unknown language {language!r}"
+        if language == "text" and last_ran:
+            found[-1] = replace(found[-1], prints=text)
+        last_ran = language in RUNNABLE and not note.startswith("not run: ")
+        if not last_ran:
+            continue
+        exit_code = int(note.removeprefix("exit: ")) if note.startswith("exit: ") else 0
+        if language == "console":
+            command, _, prints = text.removeprefix("$ ").partition("\n")
+            found.append(Block("sh", command, exit_code, line, prints))
+        else:
+            found.append(Block(language, text, exit_code, line))
     return found
 
 
@@ -70,9 +81,8 @@ def test_the_examples_of_a_document_run(document: Path, tmp_path: Path) -> None:
         folder = tmp_path / "reader"
         environment = prepare(folder, server.data_dir)
         for block in found:
-            text = block.text.replace("http://127.0.0.1:8080", server.base_url)
-            where = f"{document.name}:{block.line}"
-            environment = execute(Block(block.language, text, block.exit_code, block.line), where, folder, environment)
+            block = replace(block, text=block.text.replace("http://127.0.0.1:8080", server.base_url))
+            environment = execute(block, f"{document.name}:{block.line}", folder, environment)
         server.verify()
 
 
@@ -106,7 +116,8 @@ def execute(block: Block, where: str, folder: Path, environment: dict[str, str])
     if block.language == "toml":
         path = folder / "tessera.toml"
         path.write_text(block.text)
-        load_settings({}, config=path)
+        settings = load_settings({}, config=path)
+        price_book_of(settings, catalogue_of(settings))
         return environment
     left_behind = folder / ".environment"
     if block.language == "sh":
@@ -123,6 +134,10 @@ def execute(block: Block, where: str, folder: Path, environment: dict[str, str])
     )
     told = f"{where}\n{block.text}\n--- stdout\n{result.stdout}\n--- stderr\n{result.stderr}"
     assert result.returncode == block.exit_code, told
+    if block.prints is not None:
+        expected = ".*?".join(re.escape(part) for part in block.prints.split("…"))
+        printed = re.sub(r" +$", "", result.stdout, flags=re.MULTILINE)
+        assert re.fullmatch(expected, printed, re.DOTALL), f"{told}\n--- the document says\n{block.prints}"
     if left_behind.exists():
         pairs = (pair.partition("=") for pair in left_behind.read_text().split("\0") if pair)
         return {name: value for name, _, value in pairs}
