@@ -11,6 +11,7 @@ from tessera.adapters.providers.sandbox.structured import call_of, json_text
 from tessera.adapters.providers.sight.answers import answer
 from tessera.adapters.providers.sight.fields import known_fields
 from tessera.adapters.providers.sight.observation import Observation
+from tessera.domain.errors import TesseraError
 from tessera.domain.request import Tool
 from tessera.ports import TextCounter, UpstreamCall, UpstreamReply
 
@@ -19,8 +20,13 @@ class Engine(Protocol):
     """What looks at pictures, outside the event loop, with a bounded queue."""
 
     async def observe_all(self, images: Sequence[bytes]) -> tuple[Observation, ...]:
-        """What is seen in each picture. Raises [overloaded] when the queue is full, and the media codes."""
+        """What is seen in each picture.
+
+        Raises [overloaded] when the queue is full, and the media codes with `images[N]` as `param`.
+        """
         ...
+
+    async def close(self) -> None: ...
 
 
 class SightProvider:
@@ -40,13 +46,14 @@ class SightProvider:
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """See `ports.Provider`. Also raises the caller's own mistakes: [unsupported_parameter] for a schema that
         cannot be filled, [invalid_base64_image] and the media codes for a picture that cannot be read."""
-        observations = await self._engine.observe_all(await image_contents(call))
+        observations = await self._observed(call)
         draft = await asyncio.to_thread(_draft, call, observations)
         drafts = [draft] * call.request.choices
         return reply_to(call, compose(call, self._counter, drafts, self._now()))
 
     async def close(self) -> None:
-        """The engine belongs to whoever made it."""
+        """Closes the engine."""
+        await self._engine.close()
 
     async def describe(self, images: Sequence[bytes], question: str) -> str:
         """What the images show, with a question in mind."""
@@ -56,6 +63,16 @@ class SightProvider:
     async def recognize(self, images: Sequence[bytes]) -> Known:
         """What fills the schema fields that can be known from the images."""
         return _known_from(await self._engine.observe_all(images))
+
+    async def _observed(self, call: UpstreamCall) -> tuple[Observation, ...]:
+        """What is seen in the call's images; a picture at fault is named as the caller wrote it."""
+        try:
+            return await self._engine.observe_all(await image_contents(call))
+        except TesseraError as error:
+            for image in call.request.images:
+                if error.param == f"images[{image.index}]" and image.param:
+                    error.param = image.param
+            raise
 
 
 def _known_from(observations: Sequence[Observation]) -> Known:
