@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tessera.adapters.media import MediaLimits
+    from tessera.adapters.providers.sight.provider import SightProvider
     from tessera.catalog.catalogue import Catalogue
     from tessera.flows.world import CallLimits, World
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
-_SANDBOX_ENCODING = "o200k_base"
-"""The encoding in which the sandbox counts what it says."""
+INSIDE_ENCODING = "o200k_base"
+"""The encoding in which the providers inside this process count what they say."""
 OPENAI, SIGHT, SANDBOX = "openai", "sight", "sandbox"
 KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
 _DISPLAY_START, _DISPLAY_END = 16, 4
@@ -205,7 +206,6 @@ def _provider_settings(settings: Settings, environment: Mapping[str, str]) -> tu
 def _providers(settings: Settings, environment: Mapping[str, str]) -> dict[str, Provider]:
     from tessera.adapters.providers.openai import OpenAIProvider, TransportLimits
     from tessera.adapters.providers.sandbox import SandboxProvider
-    from tessera.adapters.providers.sight import SightProvider
     from tessera.adapters.tokenizers import counter_for
 
     limits = TransportLimits(
@@ -213,8 +213,8 @@ def _providers(settings: Settings, environment: Mapping[str, str]) -> dict[str, 
         gap_s=settings.limits.gap_seconds_max,
         reply_bytes_max=settings.limits.reply_bytes_max,
     )
-    sight = SightProvider()
-    sandbox = SandboxProvider(sight.describe, counter_for(_SANDBOX_ENCODING), recognize=sight.recognize)
+    sight = _sight(settings)
+    sandbox = SandboxProvider(sight.describe, counter_for(INSIDE_ENCODING), recognize=sight.recognize)
     providers: dict[str, Provider] = {SIGHT: sight, SANDBOX: sandbox}
     for setting in _provider_settings(settings, environment):
         credential = read_secret(setting.credential, environment, f"provider {setting.name}")
@@ -281,8 +281,23 @@ def _key_notices(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 async def describe_locally(settings: Settings, contents: Sequence[bytes], prompt: str) -> str:
-    """What `sight` says about images, here and now, with no server and no money."""
-    raise NotImplementedError
+    """What `sight` says about images, here and now, with no server and no money. Raises the media codes."""
+    sight = _sight(settings)
+    try:
+        return await sight.describe(contents, prompt)
+    finally:
+        await sight.close()
+
+
+def _sight(settings: Settings) -> "SightProvider":
+    from tessera.adapters.providers.sight.engine import SightEngine
+    from tessera.adapters.providers.sight.observation import SightLimits
+    from tessera.adapters.providers.sight.provider import SightProvider
+    from tessera.adapters.tokenizers import counter_for
+
+    limits = SightLimits(bytes_max=settings.limits.image_bytes_max, pixels_max=settings.limits.image_pixels_max)
+    workers = max(1, len(os.sched_getaffinity(0)) // 2)
+    return SightProvider(SightEngine(workers=workers, limits=limits), counter_for(INSIDE_ENCODING))
 
 
 def turn_upright(content: bytes) -> bytes:

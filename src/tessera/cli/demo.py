@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tessera.settings import Settings
 
 MODEL = "gpt-5.2-pro"
-PROMPT = "Describe this photograph for someone who cannot see it."
+PROMPT = "Describe this photograph."
 OUTPUT_TOKENS_MAX = 1_000
 PHOTOGRAPH = "coffee.webp"
 
@@ -139,6 +139,10 @@ def _print_summary(shown: dict[str, Any], name: str) -> None:
     quote, charge, receipt = shown["quote"], shown["charge"], shown["receipt"]
     image = quote["images"][0]
     console.print(Panel(shown["description"], title=f"{MODEL} on {name}", title_align="left", border_style="cyan"))
+
+    console.print(
+        "  A test key: the words are the sight engine's, the counting and the prices are the model's.\n", style="dim"
+    )
 
     before = Table("Quoted before the call", "expected", "at most", box=box.SIMPLE_HEAD)
     for label in ("text_tokens", "image_tokens", "total_tokens"):
