@@ -134,7 +134,7 @@ def read_rows(files: Iterable[Mapping[str, Any]]) -> tuple[ImageRuleRow, ...]:
         for row in content["rule"]:
             if row["id"] in written:
                 raise ValueError(f"two image rules are called {row['id']}")
-            written[row["id"]] = {**defaults, **row, "_row": row}
+            written[row["id"]] = {**defaults, **_sourced(row, defaults.get("source", ""))}
     rows = []
     for row_id in written:
         try:
@@ -170,11 +170,18 @@ def parse_size(text: str) -> tuple[int, int] | None:
     return None if match is None else (int(match[1]), int(match[2]))
 
 
+def _sourced(row: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """A row whose source says so when its figures are inherited rather than printed."""
+    if row.get("confidence") != Confidence.INFERRED or "like" not in row or "source" in row:
+        return dict(row)
+    return {**row, "source": f"inferred from {row['like']} ({source})"}
+
+
 def _resolve(row_id: str, written: Mapping[str, dict[str, Any]], path: tuple[str, ...]) -> dict[str, Any]:
     """A row with the figures of the row it is like, its file's defaults over those, and its own over all."""
     if row_id not in written or row_id in path:
         raise ValueError(f"image rule {path[-1] if path else row_id} is like {row_id}, which is missing or a circle")
-    full = {name: value for name, value in written[row_id].items() if name != "_row"}
+    full = written[row_id]
     if "like" not in full:
         return full
     inherited = _resolve(full["like"], written, (*path, row_id))

@@ -243,7 +243,7 @@ def _notes(quoter: "Quoter", found: "list[tuple[str, QuoteLine]]", asked: "Quote
 
     notes = [""]
     for _, line in found:
-        note = f"{line.model}: {line.rule}, {line.confidence}; {line.rule_source}; valid from {line.valid_from}."
+        note = f"{line.model}: {line.rule}; {line.rule_source}; valid from {line.valid_from}."
         if note not in notes:
             notes.append(note)
     for name, line in found:
