@@ -7,6 +7,6 @@ processes may write the same file at any time.
 
 from tessera.adapters.storage.sqlite.archive import restore
 from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
-from tessera.adapters.storage.sqlite.storage import SqliteStorage
+from tessera.adapters.storage.sqlite.storage import Machine, SqliteStorage
 
-__all__ = ["Secrets", "SqliteStorage", "load_secrets", "restore"]
+__all__ = ["Machine", "Secrets", "SqliteStorage", "load_secrets", "restore"]

@@ -40,8 +40,10 @@ class Committer:
         checkpoint_key: bytes,
         clock: Callable[[], int],
         make_id: Callable[[str], str],
+        factory: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = path
+        self._factory = factory
         self._connection: sqlite3.Connection | None = None
         self._clock = clock
         self._make_id = make_id
@@ -56,7 +58,7 @@ class Committer:
     def connection(self) -> sqlite3.Connection:
         """The writing connection, opened again after a failure. Raises sqlite3.Error."""
         if self._connection is None:
-            self._connection = connect(self.path, writable=True)
+            self._connection = connect(self.path, writable=True, factory=self._factory)
         return self._connection
 
     def commit(self, orders: Sequence[Order]) -> list[Answer]:

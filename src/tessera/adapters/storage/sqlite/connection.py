@@ -19,10 +19,12 @@ def create_file(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+def connect(
+    path: Path, *, writable: bool, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
     """A connection with transactions in the caller's hands; it may move between threads, one at a time.
 
-    Commits are on disk when they return: write-ahead log, synchronous=FULL.
+    `factory` is the class it is made of. Commits are on disk when they return: write-ahead log, synchronous=FULL.
     """
     # mode=rw: a database that has gone is an error, never a new empty one.
     connection = sqlite3.connect(
@@ -32,6 +34,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
         cached_statements=STATEMENTS_CACHED,
+        factory=factory,
     )
     try:
         connection.execute("PRAGMA synchronous = FULL")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +22,9 @@ from tessera.adapters.storage.sqlite.migrations import is_current, migrate
 from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
 from tessera.adapters.storage.sqlite.sweep import heartbeat, sweep
 from tessera.adapters.storage.sqlite.witness import write_witness
-from tessera.adapters.storage.sqlite.writer import Writer
+from tessera.adapters.storage.sqlite.writer import Duties, Writer
 from tessera.domain.auth import Caller
+from tessera.domain.errors import TesseraError
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.money import Mode
@@ -63,6 +65,20 @@ def system_clock() -> int:
     return time.time_ns() // 1000
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What the storage takes from the machine it runs on; the money simulation brings a machine of its own.
+
+    `clock` gives microseconds since 1970, `random` that many random bytes, `connection` is the class of database
+    connections, `writer` makes what takes the writer's turns.
+    """
+
+    clock: Callable[[], int] = system_clock
+    random: Callable[[int], bytes] = os.urandom
+    connection: type[sqlite3.Connection] = sqlite3.Connection
+    writer: Callable[[Committer, Duties], Writer] = Writer
+
+
 class SqliteStorage:
     """The ledger, accounts, keys and quotes of one data folder. Made by `open`, ended by `close`.
 
@@ -70,14 +86,17 @@ class SqliteStorage:
     holds.
     """
 
-    def __init__(self, data_dir: Path, owner: str, secrets: Secrets, clock: Callable[[], int]) -> None:
+    def __init__(self, data_dir: Path, owner: str, secrets: Secrets, machine: Machine) -> None:
         self.owner = owner
         self.secrets = secrets
         self._path = data_dir / DATABASE_FILE
-        self._clock = clock
+        self._machine = machine
+        self._clock = machine.clock
         self._callers: dict[bytes, Caller] = {}
         self._generation = 0
-        self._committer = Committer(self._path, owner, secrets.checkpoint_key, clock, self._make_id)
+        self._committer = Committer(
+            self._path, owner, secrets.checkpoint_key, machine.clock, self._make_id, machine.connection
+        )
         self._committer.changed = self._forget_callers
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tessera-reads")
         self._reading = threading.local()
@@ -86,22 +105,27 @@ class SqliteStorage:
 
     @classmethod
     async def open(
-        cls, data_dir: Path, *, owner: str | None = None, clock: Callable[[], int] = system_clock
+        cls,
+        data_dir: Path,
+        *,
+        owner: str | None = None,
+        clock: Callable[[], int] = system_clock,
+        machine: Machine | None = None,
     ) -> "SqliteStorage":
         """Opens a data folder, making it, its secrets and its schema where they are missing, and sweeps it once.
 
-        `clock` gives microseconds since 1970. Raises [storage_unavailable], and ValueError if a living process has the
-        name `owner` already.
+        `clock` gives microseconds since 1970; `machine` is for whoever brings more than a clock. Raises
+        [storage_unavailable], and ValueError if a living process has the name `owner` already.
         """
-        return await asyncio.to_thread(cls._open, data_dir, owner, clock)
+        return await asyncio.to_thread(cls._open, data_dir, owner, machine or Machine(clock=clock))
 
     @classmethod
-    def _open(cls, data_dir: Path, owner: str | None, clock: Callable[[], int]) -> "SqliteStorage":
+    def _open(cls, data_dir: Path, owner: str | None, machine: Machine) -> "SqliteStorage":
         try:
             secrets = load_secrets(data_dir)
             path = data_dir / DATABASE_FILE
             create_file(path)
-            connection = connect(path, writable=True)
+            connection = connect(path, writable=True, factory=machine.connection)
             try:
                 if not is_current(connection):
                     migrate(connection)
@@ -109,8 +133,8 @@ class SqliteStorage:
                 connection.close()
         except (sqlite3.Error, OSError) as error:
             raise unavailable(error) from error
-        name = owner or make_id("prc", clock() // 1000, os.urandom(10))
-        storage = cls(data_dir, name, secrets, clock)
+        name = owner or make_id("prc", machine.clock() // 1000, machine.random(10))
+        storage = cls(data_dir, name, secrets, machine)
         try:
             storage._start(named=owner is not None)
         except (sqlite3.Error, OSError) as error:
@@ -128,14 +152,18 @@ class SqliteStorage:
                 committer.lease.take()
             except BlockingIOError:
                 raise ValueError(f"another running process is named {self.owner!r}") from None
-        committer.outbox.prepare()
-        sweep(committer, self._clock(), self._make_id, starting=True)
-        duties: list[tuple[float, Callable[[], None]]] = [
+        try:
+            committer.outbox.prepare()
+            sweep(committer, self._clock(), self._make_id, starting=True)
+        except (sqlite3.Error, OSError, TesseraError) as error:
+            # A disk that takes no writes still answers reads; whoever wants to write hears of it then.
+            log.error("ledger.sweep_failed", error=repr(error))
+        duties: Duties = [
             (0.5, committer.look),
             (RETRY_EVERY_S, committer.retry),
             (SWEEP_EVERY_S, self._sweep),
         ]
-        self._writer = Writer(committer, duties)
+        self._writer = self._machine.writer(committer, duties)
 
     async def close(self) -> None:
         """Commits everything handed in, then closes. A second time does nothing."""
@@ -330,7 +358,9 @@ class SqliteStorage:
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         try:
             if connection is None:
-                connection = self._reading.connection = connect(self._path, writable=False)
+                connection = self._reading.connection = connect(
+                    self._path, writable=False, factory=self._machine.connection
+                )
                 self._connections.append(connection)
             connection.execute("BEGIN")
             try:
@@ -349,4 +379,4 @@ class SqliteStorage:
         self._callers.clear()
 
     def _make_id(self, prefix: str) -> str:
-        return make_id(prefix, self._clock() // 1000, os.urandom(10))
+        return make_id(prefix, self._clock() // 1000, self._machine.random(10))

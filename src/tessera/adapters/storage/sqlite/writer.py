@@ -45,16 +45,41 @@ class Waiting:
         self.answer: Any = None
 
 
-class Writer:
-    """Runs a committer in a thread of its own. `every` is what it does between groups, by seconds of interval."""
+Duties = list[tuple[float, Callable[[], None]]]
+"""What a writer does between groups: seconds of interval, and the duty."""
 
-    def __init__(self, committer: Committer, every: list[tuple[float, Callable[[], None]]]) -> None:
+
+class Writer:
+    """Runs a committer in a thread of its own, turn after turn, and its duties between them.
+
+    Whoever drives the turns in another way overrides `start` and `ended` (the money simulation does); `monotonic` is
+    the clock duties are due by.
+    """
+
+    def __init__(self, committer: Committer, every: Duties, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._committer = committer
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._closed = False
-        self._duties = [(interval, time.monotonic() + interval, duty) for interval, duty in every]
+        self._monotonic = monotonic
+        self._duties = [(interval, monotonic() + interval, duty) for interval, duty in every]
+        self.start()
+
+    def start(self) -> None:
+        """Begins to take turns."""
         self._thread = threading.Thread(target=self._run, name="tessera-ledger", daemon=True)
         self._thread.start()
+
+    async def ended(self) -> None:
+        """Waits for the last turn."""
+        await asyncio.to_thread(self._thread.join)
+
+    def turn(self, wait_s: float) -> bool:
+        """Commits all that waits as one group, after waiting for the first; False after the last turn."""
+        group, running = self._take(wait_s)
+        if group:
+            self._commit(group)
+        self._do_duties()
+        return running
 
     def order(self, order: Order) -> "asyncio.Future[Any]":
         """Hands an order in; the future gets its answer."""
@@ -71,7 +96,7 @@ class Writer:
         if not self._closed:
             self._closed = True
             self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self.ended()
 
     def _hand_in(self, waiting: Waiting) -> "asyncio.Future[Any]":
         if self._closed:
@@ -81,19 +106,15 @@ class Writer:
         return waiting.future
 
     def _run(self) -> None:
-        running = True
-        while running:
-            group, running = self._take()
-            if group:
-                self._commit(group)
-            self._do_duties()
+        while self.turn(LOOK_EVERY_S):
+            pass
 
-    def _take(self) -> tuple[list[Waiting], bool]:
+    def _take(self, wait_s: float) -> tuple[list[Waiting], bool]:
         """Everything that waits now, after waiting for the first; and whether to go on."""
         group: list[Waiting] = []
         take = self._queue.get_nowait
         with contextlib.suppress(queue.Empty):
-            item = self._queue.get(timeout=LOOK_EVERY_S)
+            item = self._queue.get(timeout=wait_s)
             while item is not None:
                 group.append(item)
                 if len(group) == GROUP_MAX:
@@ -149,7 +170,7 @@ class Writer:
                 self._queue.put(Waiting(void, None, None, None))
 
     def _do_duties(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         for position, (interval, due, duty) in enumerate(self._duties):
             if now >= due:
                 try:
@@ -158,7 +179,7 @@ class Writer:
                     log.error("ledger.duty_failed", duty=duty.__name__, error=repr(error))
                 except Exception:
                     log.exception("ledger.duty_failed", duty=duty.__name__)
-                self._duties[position] = (interval, time.monotonic() + interval, duty)
+                self._duties[position] = (interval, self._monotonic() + interval, duty)
 
 
 def _result(change: Callable[[], Any]) -> Any:
