@@ -1,5 +1,6 @@
 """What a caller agreed to pay: a quote, a highest price, a wish to fit; checked before anything is held."""
 
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -66,6 +67,17 @@ async def find_quote(world: World, caller: Caller, terms: Terms) -> SavedQuote |
     return saved
 
 
+def under_quote(found: Estimate, saved: SavedQuote) -> Estimate:
+    """The estimate under the name and life of the quote that the caller holds it to, so that the receipt shows it."""
+    named = msgspec.structs.replace(
+        found.quote,
+        id=saved.id,
+        created_at=saved.created_at_us // 1_000_000,
+        expires_at=saved.expires_at_us // 1_000_000,
+    )
+    return replace(found, quote=named)
+
+
 def agree(terms: Terms, quote: SavedQuote | None, found: Estimate) -> Estimate:
     """The estimate, fitted to the caller's terms. Raises quote_mismatch, price_over_limit."""
     price_max = found.quote.max_nanos
@@ -76,6 +88,8 @@ def agree(terms: Terms, quote: SavedQuote | None, found: Estimate) -> Estimate:
             f"${format_usd(quote.max_nanos)} on {quote.model}.",
             param="Tessera-Quote",
         )
+    if quote is not None:
+        found = under_quote(found, quote)
     limit = terms.price_max_nanos
     if limit is None or price_max <= limit:
         return found

@@ -24,6 +24,8 @@ def test_a_call_is_held_to_its_quote(client: openai.OpenAI) -> None:
     raw = call(client, {"Tessera-Quote": quoted["id"]})
     assert nanos(raw.headers["tessera-charge"]) <= quoted["price"]["max_nanos"]
     assert raw.headers["tessera-price-max"] == quoted["price"]["max"]
+    receipt = client.get(f"/requests/{raw.headers['x-request-id']}", cast_to=object)
+    assert receipt["quote"] == {**quoted, "cheaper": []}
     again = call(client, {"Tessera-Quote": quoted["id"]})
     assert again.headers["tessera-charge"] == raw.headers["tessera-charge"]
     assert client.get(f"/quotes/{quoted['id']}", cast_to=object) == quoted
