@@ -8,7 +8,7 @@ from typing import Any
 
 from tessera.adapters.storage.sqlite.accounts import sign_key
 from tessera.adapters.storage.sqlite.books import sign_wallet
-from tessera.adapters.storage.sqlite.witness import read_witness
+from tessera.adapters.storage.sqlite.witness import cut_off, read_witness
 from tessera.domain.ledger.chain import CHAIN_START, next_link
 
 _WALLETS = """
@@ -41,15 +41,6 @@ _KEYS = """
 SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, signature FROM api_key
 """
 
-_FIND_LINK = """
-SELECT chain_link FROM hold WHERE wallet_id = :wallet AND chain_seq = :seq
-UNION ALL
-SELECT event.chain_link FROM usage_event AS event JOIN hold ON hold.number = hold_number
-WHERE hold.wallet_id = :wallet AND event.chain_seq = :seq
-UNION ALL
-SELECT chain_link FROM credit WHERE wallet_id = :wallet AND chain_seq = :seq
-"""
-
 _MOVEMENTS = (("hold", _HOLDS), ("event", _EVENTS), ("credit", _CREDITS))
 
 
@@ -69,9 +60,7 @@ def chain_faults(connection: sqlite3.Connection) -> Iterator[str]:
 
 def checkpoint_faults(connection: sqlite3.Connection, data_dir: Path, key: bytes) -> Iterator[str]:
     """Wallets whose balances or chain's end are not as signed, or fall short of what was witnessed."""
-    heads: dict[int, int] = {}
     for row in connection.execute(_WALLETS).fetchall():
-        heads[row[0]] = row[11]
         if row[13] != sign_wallet(key, row[0], row[1], row[2], row[3:11], row[11], row[12]):
             yield f"wallet {row[0]}: the checkpoint at movement {row[11]} is not signed by this ledger"
     try:
@@ -79,11 +68,7 @@ def checkpoint_faults(connection: sqlite3.Connection, data_dir: Path, key: bytes
     except ValueError as error:
         yield str(error)
         return
-    for head in witnessed:
-        if head.chain_seq > heads.get(head.wallet_id, -1):
-            yield f"wallet {head.wallet_id}: movements up to {head.chain_seq} were witnessed and are cut off"
-        elif head.chain_seq and _link(connection, head.wallet_id, head.chain_seq) != head.chain_link:
-            yield f"wallet {head.wallet_id}: movement {head.chain_seq} is not the one that was witnessed"
+    yield from cut_off(connection, witnessed)
 
 
 def key_faults(connection: sqlite3.Connection, key: bytes) -> Iterator[str]:
@@ -104,11 +89,3 @@ def _stream(
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for row in connection.execute(sql, (wallet_id,)):
         yield kind, row
-
-
-def _link(connection: sqlite3.Connection, wallet_id: int, seq: int) -> str | None:
-    row = connection.execute(_FIND_LINK, {"wallet": wallet_id, "seq": seq}).fetchone()
-    if row is None:
-        return None
-    link: bytes = row[0]
-    return link.hex()

@@ -8,6 +8,7 @@ import sqlite3
 from typing import Any
 
 import msgspec
+import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value, next_link, signature
@@ -15,9 +16,11 @@ from tessera.domain.ledger.transfers import Account
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, drawing_order
 from tessera.domain.money import Mode
 
+log = structlog.get_logger(__name__)
+
 _FIND_WALLET = """
 SELECT wallet.id, available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos, provider_cost_nanos,
-    provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, suspended
+    provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, suspended, signature
 FROM wallet JOIN organization ON organization.id = wallet.organization_id
 WHERE wallet.organization_id = ? AND mode = ?
 """
@@ -134,12 +137,17 @@ class Books:
         self._data_version = None
 
     def book(self, connection: sqlite3.Connection, organization_id: str, mode: Mode) -> Book:
-        """The book of an organization in one mode. Raises [not_found]."""
+        """The book of an organization in one mode. Raises [not_found, storage_unavailable].
+
+        A wallet whose checkpoint is not signed by this ledger was edited: it moves nothing more, because the next
+        commit would sign the edit.
+        """
         book = self._books.get((organization_id, mode))
         if book is None:
             row = connection.execute(_FIND_WALLET, (organization_id, mode.value)).fetchone()
             if row is None:
                 raise TesseraError(ErrorCode.NOT_FOUND, "There is no such organization.")
+            self._check_signature(organization_id, mode, row)
             lots = drawing_order(
                 LotBalance(
                     id=lot[0],
@@ -158,6 +166,15 @@ class Books:
             self._books[organization_id, mode] = book
         self._touched[book.id] = book
         return book
+
+    def _check_signature(self, organization_id: str, mode: Mode, row: tuple[Any, ...]) -> None:
+        if row[12] != sign_wallet(self._key, row[0], organization_id, mode.value, row[1:9], row[9], row[10]):
+            log.critical("ledger.wallet_edited", wallet=row[0], organization_id=organization_id, mode=mode.value)
+            raise TesseraError(
+                ErrorCode.STORAGE_UNAVAILABLE,
+                "This organization's ledger does not pass its audit and is stopped. Ask the operator of this gateway.",
+                should_retry=False,
+            )
 
     def next_number(self, connection: sqlite3.Connection) -> int:
         """The number of the next hold."""

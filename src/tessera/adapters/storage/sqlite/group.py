@@ -146,7 +146,7 @@ class Group:
                 book = self._books.book(self._connection, order.organization_id, order.mode)
                 resolution = self._resolve(book, order)
             except TesseraError as error:
-                self.answers[index] = error
+                self.answers[index] = self._kept(order, error)
                 continue
             self.answers[index] = None
             if resolution is not None:
@@ -181,6 +181,12 @@ class Group:
             self._freed_rows.append((open_hold.number,))
         self.resolved.append(order.hold_id)
         return Resolution(amount_nanos=open_hold.amount_nanos, charge_nanos=event.charge_nanos, draws=open_hold.draws)
+
+    def _kept(self, order: UsageEvent | VoidOrder, error: TesseraError) -> TesseraError:
+        """A settlement that its wallet did not take is kept for reconciliation, whatever the reason."""
+        if isinstance(order, UsageEvent) and error.code is not ErrorCode.INTERNAL_ERROR:
+            return self._refuse(order, "its wallet cannot be used")
+        return error
 
     def _check_done(self, order: UsageEvent | VoidOrder, row: tuple[Any, ...] | None) -> None:
         """A hold that is not there or not open: fine for a void and for the same event again, refused otherwise."""

@@ -1,0 +1,218 @@
+"""F16–F20: the database cannot be reached: holds are refused, settlements wait in the outbox and are settled once."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ledger_calls import database, eventually, faults, funded, hold_order, usage_event
+from tessera.adapters.storage.sqlite import SqliteStorage, connection
+from tessera.adapters.storage.sqlite.outbox import Outbox, read_outbox
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0.05)
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Another program holds the write lock of the file, longer than the ledger waits."""
+    other = sqlite3.connect(database(data_dir), isolation_level=None, check_same_thread=False)
+    for _ in range(1000):
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError:
+            continue
+    assert other.in_transaction, "the injector fired"
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+async def test_f19_a_locked_database_refuses_holds_and_comes_back(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100)
+    with locked(tmp_path):
+        with pytest.raises(TesseraError) as caught:
+            await storage.hold(hold_order(organization, 60, mode=Mode.LIVE, owner=storage.owner))
+        assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+        assert caught.value.retry_after_s is not None
+        assert not await storage.ready()
+        assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 100, "reads go on"
+    assert await storage.ready()
+    order = hold_order(organization, 100, mode=Mode.LIVE, owner=storage.owner)
+    assert (await storage.hold(order)).granted_nanos == 100
+    await storage.settle(usage_event(order, 1))
+    assert faults(await storage.verify()) == {}
+    await storage.close()
+
+
+async def test_f17_a_settlement_waits_in_the_outbox_and_is_settled_once(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100)
+    order = hold_order(organization, 60, mode=Mode.LIVE, owner=storage.owner)
+    await storage.hold(order)
+    with locked(tmp_path):
+        await storage.settle(usage_event(order, 25))
+        record = await storage.find_request(organization, Mode.LIVE, order.id)
+        assert record is not None
+        assert record.state == "settling"
+        assert (await storage.balance(organization, Mode.LIVE)).held_nanos == 60
+
+    async def settled() -> bool:
+        return (await storage.balance(organization, Mode.LIVE)).spent_nanos == 25
+
+    await eventually(settled)
+    await storage.settle(usage_event(order, 25))
+    balance = await storage.balance(organization, Mode.LIVE)
+    assert (balance.available_nanos, balance.held_nanos, balance.spent_nanos) == (75, 0, 25)
+    assert list((tmp_path / "outbox").glob("*.jsonl")) == []
+    assert faults(await storage.verify()) == {}
+    await storage.close()
+
+
+async def test_f17_an_outbox_left_by_a_process_that_ended_is_settled_at_the_next_start(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100)
+    orders = [hold_order(organization, 20, mode=Mode.LIVE, owner=storage.owner) for _ in range(4)]
+    for order in orders:
+        await storage.hold(order)
+    with locked(tmp_path):
+        await asyncio.gather(*(storage.settle(usage_event(order, 5)) for order in orders[:3]))
+        await storage.close()
+    box = next((tmp_path / "outbox").glob("*.jsonl"))
+    with box.open("ab") as file:
+        file.write(b'{"hold_id":"torn')
+    again = await SqliteStorage.open(tmp_path)
+    balance = await again.balance(organization, Mode.LIVE)
+    assert (balance.available_nanos, balance.held_nanos, balance.spent_nanos) == (85, 0, 15)
+    record = await again.find_request(organization, Mode.LIVE, orders[3].id)
+    assert record is not None
+    assert record.state == "expired", "usage known: settled; unknown: released and recorded"
+    assert not box.exists()
+    assert faults(await again.verify()) == {}
+    await again.close()
+
+
+async def test_f18_a_hold_refused_while_the_database_failed_is_not_left_behind(tmp_path: Path) -> None:
+    """The commit's answer is unknown to the caller; if it happened after all, the hold is voided."""
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100)
+    order = hold_order(organization, 60, mode=Mode.LIVE, owner=storage.owner)
+    with locked(tmp_path), pytest.raises(TesseraError):
+        await storage.hold(order)
+    other = await SqliteStorage.open(tmp_path)
+    await other.hold(order)
+
+    async def voided() -> bool:
+        record = await storage.find_request(organization, Mode.LIVE, order.id)
+        return record is not None and record.state == "released"
+
+    await eventually(voided)
+    assert faults(await storage.verify()) == {}
+    await other.close()
+    await storage.close()
+
+
+async def test_a_full_outbox_folder_is_an_error_and_the_settlement_can_be_tried_again(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100)
+    order = hold_order(organization, 60, mode=Mode.LIVE, owner=storage.owner)
+    await storage.hold(order)
+    for file in (tmp_path / "outbox").iterdir():
+        file.unlink()
+    (tmp_path / "outbox").rmdir()
+    (tmp_path / "outbox").write_text("in the way")
+    with locked(tmp_path), pytest.raises(TesseraError) as caught:
+        await storage.settle(usage_event(order, 25))
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    await storage.settle(usage_event(order, 25))
+    assert (await storage.balance(organization, Mode.LIVE)).spent_nanos == 25
+    (tmp_path / "outbox").unlink()
+    await storage.close()
+
+
+async def test_a_half_written_line_spoils_no_other(tmp_path: Path) -> None:
+    box = Outbox(tmp_path, "prc_1")
+    box.prepare()
+    first, second = (usage_event(hold_order("org_1", 10), charge) for charge in (1, 2))
+    box.add([first])
+    with box.path.open("ab") as file:
+        file.write(b'{"half":')
+    box.add([second])
+    assert read_outbox(box.path) == ([first, second], 1)
+    assert (box.path.stat().st_mode & 0o777, (tmp_path / "outbox").stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+FULL_DISK = """
+import asyncio, resource, sys
+sys.path.insert(0, sys.argv[3])
+from pathlib import Path
+from ledger_calls import faults, hold_order, usage_event
+from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.domain.errors import TesseraError
+from tessera.domain.money import Mode
+
+async def main():
+    folder = Path(sys.argv[1])
+    storage = await SqliteStorage.open(folder)
+    orders = [hold_order(sys.argv[2], 10, mode=Mode.LIVE, owner=storage.owner) for _ in range(20)]
+    for order in orders:
+        await storage.hold(order)
+    size = (folder / "tessera.db-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    refused = 0
+    for _ in range(50):
+        try:
+            quote = b'{"note":"' + b"q" * 9000 + b'"}'
+            await storage.hold(hold_order(sys.argv[2], 10, mode=Mode.LIVE, owner=storage.owner, quote=quote))
+        except TesseraError as error:
+            assert error.code == "storage_unavailable", error
+            refused += 1
+    assert refused > 0, "the injector fired"
+    for order in orders:
+        await storage.settle(usage_event(order, 3))
+    await storage.balance(sys.argv[2], Mode.LIVE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for _ in range(2000):
+        if (await storage.balance(sys.argv[2], Mode.LIVE)).spent_nanos == 60:
+            break
+        await asyncio.sleep(0.005)
+    assert (await storage.balance(sys.argv[2], Mode.LIVE)).spent_nanos == 60
+    await storage.close()
+    print("refused", refused)
+
+asyncio.run(main())
+"""
+
+
+async def test_f20_a_disk_that_takes_no_more_refuses_holds_and_loses_no_settlement(tmp_path: Path) -> None:
+    """The limit on file size stands in for a full disk: the database cannot grow, small files still can be written."""
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100_000)
+    await storage.close()
+    done = subprocess.run(  # noqa: ASYNC221
+        [sys.executable, "-c", FULL_DISK, str(tmp_path), organization, str(Path(__file__).parents[2])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    storage = await SqliteStorage.open(tmp_path)
+    assert faults(await storage.verify()) == {}
+    balance = await storage.balance(organization, Mode.LIVE)
+    assert (balance.held_nanos, balance.spent_nanos) == (0, 60)
+    await storage.close()
