@@ -68,11 +68,13 @@ class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Terms(msgspec.Struct, frozen=True):
-    """What is the same for every line of one model, tier and day."""
+    """What is the same for every line of one model, tier and day. `prices` remembers prices by counts: many sizes
+    have the same counts."""
 
     model: Model
     rules: ImageRules
     row: PriceRow | None
+    prices: dict[tuple[int, int, int, int, int | None], tuple[int | None, int | None]] = {}
 
 
 class Quoter:
@@ -95,7 +97,14 @@ class Quoter:
         prompt = ask.prompt if ask.prompt is not None else defaults.prompt
         text = _NO_TEXT if prompt is None else self._text(terms.model, prompt)
         stated = ask.max_output_tokens if ask.max_output_tokens is not None else defaults.max_output_tokens
-        most, predicted = _prices(terms, text, count.tokens, stated)
+        image = count.tokens
+        key = (text.predicted, text.max, image.predicted, image.max, stated)
+        prices = terms.prices.get(key)
+        if prices is None:
+            if len(terms.prices) >= _CACHED_MAX:
+                terms.prices.clear()
+            prices = terms.prices[key] = _prices(terms, text, image, stated)
+        most, predicted = prices
         return QuoteLine(
             model=model_id,
             detail=count.detail,
