@@ -233,10 +233,10 @@ class _Writer:
         elif self._sparse(depth):
             tries = [[], optional]
         failure: _ImpossibleError | None = None
-        for extra in tries:
-            room = None if most is None else max(most - len(required), 0)
+        room = None if most is None else max(most - len(required), 0)
+        for extra in dict.fromkeys(tuple(names[:room]) for names in tries):
             try:
-                yield self._object(plain, named, required, extra[:room], depth)
+                yield self._object(plain, named, required, extra, depth)
             except _ImpossibleError as error:
                 failure = error
         if failure is not None:
@@ -250,7 +250,7 @@ class _Writer:
         return self._known is not None and self._known(name, merged) is not None
 
     def _object(
-        self, plain: list[dict[str, Any]], named: list[str], required: list[str], extra: list[str], depth: int
+        self, plain: list[dict[str, Any]], named: list[str], required: list[str], extra: tuple[str, ...], depth: int
     ) -> dict[str, object]:
         chosen = set(required) | set(extra)
         while True:
@@ -296,8 +296,8 @@ class _Writer:
         asked: list[Schema] = [schema["propertyNames"] for schema in plain if "propertyNames" in schema]
         made: list[object] = []
         for source in sources:
-            for _ in range(least):
-                yield from self._document.pattern(source).examples(self._random, 1, None)
+            for length in range(1, least + 8):
+                yield from itertools.islice(self._document.pattern(source).examples(self._random, length, None), 2)
         for number in range(1, least + 1):
             if not asked:
                 yield f"extra_{number}"

@@ -172,7 +172,7 @@ def numbers(kind: str, plain: list[dict[str, Any]], random: Random, *, invent: b
         picks += [place * step for place in [*drawn, *range(first, min(first + 8, last + 1)), last]]
     if kind == "number" and not steps:
         picks += [(start + end) / 2, start + (end - start) / 3, start, end]
-    for pick in picks:
+    for pick in picks or [Fraction(math.ceil(start)) if kind == "integer" else start]:
         yield pick.numerator if pick.denominator == 1 else float(pick)
 
 
