@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -61,6 +62,8 @@ async def serving(app: ASGIApp, listener: socket.socket, settings: Settings) -> 
     task.add_done_callback(lambda _: server.answers.set())
     try:
         await server.answers.wait()
+        gc.collect()
+        gc.freeze()
         yield server
     finally:
         server.should_exit = True
@@ -84,7 +87,12 @@ async def until_signal(server: Server) -> None:
 
 
 def run_server(work: Any) -> None:
-    """Runs asynchronous work on the fast event loop."""
+    """Runs asynchronous work on the fast event loop.
+
+    Cycles are rare here and calls make many short-lived objects: looking for cycles as often as Python does by default
+    took an eighth of the time of a call.
+    """
+    gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
 
