@@ -108,7 +108,8 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
     # holds
     ("hash-chain", [f"UPDATE hold SET amount_nanos = amount_nanos + 1 WHERE number = {A_SETTLED_HOLD}"]),
     ("hash-chain", [f"UPDATE hold SET key_id = 'key_other' WHERE number = {A_SETTLED_HOLD}"]),
-    ("hash-chain", [f"UPDATE hold SET quote = CAST(quote || ' ' AS BLOB) WHERE number = {A_SETTLED_HOLD}"]),
+    ("hash-chain", [f"UPDATE hold_quote SET quote = CAST(quote || ' ' AS BLOB) WHERE hold_number = {A_SETTLED_HOLD}"]),
+    ("hash-chain", [f"DELETE FROM hold_quote WHERE hold_number = {A_SETTLED_HOLD}"]),
     ("hash-chain", ["DELETE FROM hold WHERE state = 'open'"]),
     ("one-resolution-per-hold", [f"UPDATE hold SET state = 'open' WHERE number = {A_SETTLED_HOLD}"]),
     ("one-resolution-per-hold", ["UPDATE hold SET state = 'settled' WHERE state = 'released'"]),
@@ -116,7 +117,9 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
     ("charges-within-holds", [f"UPDATE hold SET charge_nanos = charge_nanos - 1 WHERE number = {A_SETTLED_HOLD}"]),
     (
         "charges-within-quotes",
-        [f"""UPDATE hold SET quote = CAST('{{"price":{{"max_nanos":1}}}}' AS BLOB) WHERE number = {A_SETTLED_HOLD}"""],
+        [
+            f"""UPDATE hold_quote SET quote = CAST('{{"price":{{"max_nanos":1}}}}' AS BLOB) WHERE hold_number = {A_SETTLED_HOLD}"""
+        ],
     ),
     ("lots-equal-draws", [f"UPDATE hold SET draws = '[]' WHERE number = {A_SETTLED_HOLD}"]),
     # usage events
@@ -211,7 +214,18 @@ async def test_a_database_put_back_to_an_older_state_is_found(data_dir: Path, tm
 
 @pytest.mark.anyio
 async def test_an_organization_that_vanished_with_everything_is_found(data_dir: Path) -> None:
-    tables = ["idempotency", "usage_event", "hold", "credit", "lot", "api_key", "project", "wallet", "organization"]
+    tables = [
+        "idempotency",
+        "usage_event",
+        "hold_quote",
+        "hold",
+        "credit",
+        "lot",
+        "api_key",
+        "project",
+        "wallet",
+        "organization",
+    ]
     tamper(data_dir, *(f"DELETE FROM {table}" for table in tables))
     assert list(await verified(data_dir)) == ["checkpoints-signed"]
 

@@ -19,8 +19,8 @@ FROM wallet ORDER BY id
 
 _HOLDS = """
 SELECT chain_seq, chain_link, number, id, wallet_id, project_id, key_id, amount_nanos, asked_nanos, asked_min_nanos,
-    draws, idempotency_key, fingerprint, endpoint, model, stream, quote, owner, placed_at_us
-FROM hold WHERE wallet_id = ? ORDER BY chain_seq
+    draws, idempotency_key, fingerprint, endpoint, model, stream, owner, placed_at_us, quote
+FROM hold LEFT JOIN hold_quote ON hold_number = number WHERE wallet_id = ? ORDER BY chain_seq
 """
 
 _EVENTS = """

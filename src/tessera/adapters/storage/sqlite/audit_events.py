@@ -14,6 +14,7 @@ JOIN hold ON hold.number = event.hold_number
 
 _QUOTES = """
 SELECT hold.id, hold.amount_nanos, asked_nanos, charge_nanos, quote FROM hold
+JOIN hold_quote ON hold_number = number
 """
 
 

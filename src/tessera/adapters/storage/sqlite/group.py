@@ -13,6 +13,7 @@ from tessera.adapters.storage.sqlite.books import Book, Books, OpenHold, expect
 from tessera.adapters.storage.sqlite.rows import (
     INSERT_EVENT,
     INSERT_HOLD,
+    INSERT_QUOTE,
     SELECT_EVENT,
     decode_draws,
     event_values,
@@ -104,6 +105,7 @@ class Group:
         self.deferred: list[int] = []
         self.resolved: list[str] = []
         self._hold_rows: list[tuple[Value, ...]] = []
+        self._quote_rows: list[tuple[Value, ...]] = []
         self._event_rows: list[tuple[Value, ...]] = []
         self._resolved_rows: list[tuple[Value, ...]] = []
         self._key_rows: list[tuple[Value, ...]] = []
@@ -120,6 +122,7 @@ class Group:
         """Writes everything decided. Raises Conflict or sqlite3.Error; the caller rolls back."""
         connection = self._connection
         connection.executemany(INSERT_HOLD, self._hold_rows)
+        connection.executemany(INSERT_QUOTE, self._quote_rows)
         expect(connection.executemany(_RESOLVE_HOLD, self._resolved_rows), len(self._resolved_rows))
         connection.executemany(INSERT_EVENT, self._event_rows)
         if self._key_rows:
@@ -256,7 +259,8 @@ class Group:
                 continue
             number = self._books.next_number(self._connection)
             values = hold_values(order, number, book.id, decision)
-            self._hold_rows.append((*values, *book.link("hold", values)))
+            self._hold_rows.append((*values[:-1], *book.link("hold", values)))
+            self._quote_rows.append((number, order.quote))
             if order.idempotency_key is not None:
                 self._key_rows.append((book.id, order.idempotency_key, number, order.fingerprint, order.placed_at_us))
             self._books.open_holds[order.id] = OpenHold(number, decision.amount_nanos, decision.draws)

@@ -38,8 +38,9 @@ ORDER BY created_at, id
 
 _CALL = """
 SELECT number, hold.id, wallet_id, project_id, key_id, amount_nanos, asked_nanos, asked_min_nanos, draws,
-    idempotency_key, fingerprint, endpoint, model, stream, quote, owner, placed_at_us, hold.state, event.*
-FROM hold JOIN wallet ON wallet.id = hold.wallet_id LEFT JOIN usage_event AS event ON event.hold_number = hold.number
+    idempotency_key, fingerprint, endpoint, model, stream, owner, placed_at_us, quote, hold.state, event.*
+FROM hold JOIN wallet ON wallet.id = hold.wallet_id JOIN hold_quote ON hold_quote.hold_number = hold.number
+LEFT JOIN usage_event AS event ON event.hold_number = hold.number
 WHERE wallet.organization_id = ? AND wallet.mode = ?
 """
 _FIND_CALL = _CALL + " AND hold.id = ?"

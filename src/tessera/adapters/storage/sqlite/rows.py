@@ -21,9 +21,11 @@ EVENT_VALUES = 25
 INSERT_HOLD = """
 INSERT INTO hold (
     number, id, wallet_id, project_id, key_id, amount_nanos, asked_nanos, asked_min_nanos, draws, idempotency_key,
-    fingerprint, endpoint, model, stream, quote, owner, placed_at_us, chain_seq, chain_link
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    fingerprint, endpoint, model, stream, owner, placed_at_us, chain_seq, chain_link
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+INSERT_QUOTE = "INSERT INTO hold_quote (hold_number, quote) VALUES (?, ?)"
 
 INSERT_EVENT = """
 INSERT INTO usage_event (
@@ -48,7 +50,7 @@ _decode_attempts = msgspec.json.Decoder(tuple[Attempt, ...]).decode
 
 
 def hold_values(order: HoldOrder, number: int, wallet_id: int, placed: Placed) -> tuple[Value, ...]:
-    """The row of a granted hold, without its link."""
+    """The row of a granted hold, without its link; last the quote, which is stored apart."""
     return (
         number,
         order.id,
@@ -64,9 +66,9 @@ def hold_values(order: HoldOrder, number: int, wallet_id: int, placed: Placed) -
         order.endpoint,
         order.model,
         1 if order.stream else 0,
-        order.quote,
         order.owner,
         order.placed_at_us,
+        order.quote,
     )
 
 
@@ -117,9 +119,9 @@ def read_order(row: tuple[Any, ...], organization_id: str, mode: Mode) -> HoldOr
         endpoint=row[11],
         model=row[12],
         stream=bool(row[13]),
-        quote=row[14],
-        owner=row[15],
-        placed_at_us=row[16],
+        owner=row[14],
+        placed_at_us=row[15],
+        quote=row[16],
     )
 
 

@@ -104,7 +104,6 @@ CREATE TABLE hold (
     endpoint TEXT NOT NULL,
     model TEXT NOT NULL,
     stream INTEGER NOT NULL CHECK (stream IN (0, 1)),
-    quote BLOB NOT NULL,
     owner TEXT NOT NULL,
     placed_at_us INTEGER NOT NULL,
     chain_seq INTEGER NOT NULL,
@@ -115,6 +114,12 @@ CREATE TABLE hold (
     CONSTRAINT charge_within_hold CHECK (charge_nanos <= amount_nanos)
 ) STRICT;
 CREATE INDEX hold_open ON hold (owner) WHERE state = 'open';
+
+-- The quote a hold was placed on, apart from the hold: the row that changes when a call ends stays small.
+CREATE TABLE hold_quote (
+    hold_number INTEGER PRIMARY KEY REFERENCES hold (number),
+    quote BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE usage_event (
     hold_number INTEGER PRIMARY KEY REFERENCES hold (number),
