@@ -40,7 +40,8 @@ def test_an_ordinary_address_passes(text: str) -> None:
     [
         "", "x", "example.com/a.png", "/a.png", "//example.com/a.png", "http:", "http://", "http:///a",
         "https:example.com",
-        "ftp://example.com/a", "file:///etc/passwd", "gopher://example.com", "data:image/png;base64,AAAA", "javascript:1",
+        "ftp://example.com/a", "file:///etc/passwd", "gopher://example.com", "data:image/png;base64,AAAA",
+        "javascript:1",
         "http://user@example.com/", "http://user:pass@example.com/", "http://@example.com/", "http://:@example.com/",
         "http://example.com\\@evil.com/", "http:\\\\example.com", "http://example.com/\\..", "https:/\\example.com",
         "http://exa\tmple.com/", "http://example.com/\n", " http://example.com", "http://example.com/a b",

@@ -4,8 +4,9 @@ from tessera.adapters.media.formats.header import DamagedError, Header
 from tessera.adapters.media.source import Source, TruncatedError
 
 _BLOCKS_MAX = 300_000
-_WINDOW_BYTES = 65_536
-_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_EXTENSIONS_MAX = 2_000
+_WINDOW_BYTES_MIN, _WINDOW_BYTES_MAX = 512, 65_536
+_EXTENSION, _IMAGE = 0x21, 0x2C  # anything else, such as the trailer, ends the file
 
 
 def is_gif(head: bytes) -> bool:
@@ -18,7 +19,7 @@ def read_gif(source: Source) -> Header:
     head = source.take(0, 13)
     width, height = int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
     offset = 13 + _table_bytes(head[10])
-    images, blocks = 0, _BLOCKS_MAX
+    images, blocks, extensions = 0, _BLOCKS_MAX, _EXTENSIONS_MAX
     while images < 2:
         try:
             kind = source.take(offset, 1)[0]
@@ -26,10 +27,8 @@ def read_gif(source: Source) -> Header:
             if images:
                 break
             raise
-        if kind == _TRAILER:
-            break
         if kind == _EXTENSION:
-            offset += 2
+            offset, extensions = offset + 2, extensions - 1
         elif kind == _IMAGE:
             images += 1
             if images == 2:
@@ -40,8 +39,10 @@ def read_gif(source: Source) -> Header:
             height = max(height, int.from_bytes(place[2:4], "little") + int.from_bytes(place[6:8], "little"))
             offset += 11 + _table_bytes(place[8])
         else:
-            raise DamagedError("a block is of no known kind")
+            break
         offset, blocks = _skip_blocks(source, offset, blocks)
+        if not extensions:
+            raise DamagedError("it has too many extensions")
     if not images:
         raise DamagedError("it has no image")
     if not width or not height:
@@ -56,8 +57,10 @@ def _table_bytes(flags: int) -> int:
 
 def _skip_blocks(source: Source, offset: int, blocks_left: int) -> tuple[int, int]:
     """Goes over sub-blocks to the byte after their end, looking at their lengths only."""
+    step = _WINDOW_BYTES_MIN  # most runs are short; a window is widened only where one is long
     while True:
-        window = source.take(offset, min(_WINDOW_BYTES, max(source.size - offset, 1)))
+        window = source.take(offset, min(step, max(source.size - offset, 1)))
+        step = _WINDOW_BYTES_MAX
         position, size = 0, len(window)
         while position < size:
             length = window[position]
