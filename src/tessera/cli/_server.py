@@ -26,11 +26,26 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answers = asyncio.Event()
+        self._asked_to_stop = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and lets whoever waits for `answers` go on."""
         await super().startup(sockets)
         self.answers.set()
+
+    def listen_for_signals(self) -> None:
+        """From now on SIGINT and SIGTERM end `until_signal`; a second one ends the drain at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+
+    async def until_signal(self) -> None:
+        """Returns once the server was asked to stop."""
+        await self._asked_to_stop.wait()
+
+    def _stop(self) -> None:
+        self.force_exit = self._asked_to_stop.is_set()
+        self._asked_to_stop.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -62,6 +77,7 @@ async def serving(app: ASGIApp, listener: socket.socket, settings: Settings) -> 
     task.add_done_callback(lambda _: server.answers.set())
     try:
         await server.answers.wait()
+        server.listen_for_signals()
         gc.collect()
         gc.freeze()
         yield server
@@ -69,21 +85,6 @@ async def serving(app: ASGIApp, listener: socket.socket, settings: Settings) -> 
         server.should_exit = True
         await task
         await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
-
-
-async def until_signal(server: Server) -> None:
-    """Returns at the first SIGINT or SIGTERM; a second one ends the drain at once."""
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-
-    def stop() -> None:
-        if asked.is_set():
-            server.force_exit = True
-        asked.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    await asked.wait()
 
 
 def run_server(work: Any) -> None:

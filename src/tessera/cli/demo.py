@@ -56,7 +56,7 @@ async def _demo(settings: "Settings", content: bytes, name: str, *, once: bool, 
     import asyncio
 
     from tessera.bootstrap import open_app, open_storage
-    from tessera.cli._server import address_of, bind, serving, until_signal
+    from tessera.cli._server import address_of, bind, serving
 
     async with open_storage(settings) as opened, open_app(settings, opened, {}) as served:
         listener = bind(settings.host, settings.port)
@@ -73,7 +73,7 @@ async def _demo(settings: "Settings", content: bytes, name: str, *, once: bool, 
                 return
             if not as_json:
                 _print_how_to_go_on(address, key)
-            await until_signal(server)
+            await server.until_signal()
 
 
 async def _first_key(opened: "Opened") -> str:

@@ -53,7 +53,7 @@ async def _serve(settings: "Settings", as_json: bool) -> None:
     import os
 
     from tessera.bootstrap import open_app, open_storage
-    from tessera.cli._server import address_of, bind, serving, until_signal
+    from tessera.cli._server import address_of, bind, serving
 
     async with open_storage(settings) as opened, open_app(settings, opened, os.environ) as served:
         for notice in served.notices:
@@ -66,7 +66,7 @@ async def _serve(settings: "Settings", as_json: bool) -> None:
             else:
                 first = not await opened.storage.list_organizations()
                 click.echo(_greeting(settings, address, first=first))
-            await until_signal(server)
+            await server.until_signal()
             click.echo("Stopping: calls in flight may end first; a second signal stops at once.", err=True)
 
 
