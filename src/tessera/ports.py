@@ -122,6 +122,8 @@ class Provider(Protocol):
         """Sends a call and returns when the head of the answer is here.
 
         Raises [provider_error, provider_timeout, overloaded]; an HTTP error status is an answer, not an exception.
+        A provider inside this process also raises the caller's own mistakes [invalid_request, unsupported_parameter,
+        invalid_base64_image and the other image codes], in words meant for the caller.
         """
         ...
 
@@ -215,6 +217,8 @@ class Storage(Protocol):
 
     async def settle(self, event: UsageEvent) -> None:
         """Resolves a hold exactly once, durable on return. The same event again changes nothing.
+
+        What was handed in is finished even when the caller is cancelled while it waits.
 
         If the database cannot be reached, the event is kept in the durable outbox and settled later.
         """
