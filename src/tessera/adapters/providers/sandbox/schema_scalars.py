@@ -111,7 +111,7 @@ _SHORTEST = {
 def plain_texts(name: str, random: Random, least: int, most: int | None) -> Iterator[str]:
     """Plain words, `name` first, within the lengths."""
     words = [name.replace("_", " ").strip()] if name.strip() else []
-    text = " ".join([*words, _word(random), _word(random)])
+    text = " ".join([*words, *random.sample(_WORDS, 2)])
     if len(text) < least:
         text = (text + " ") * (least // (len(text) + 1) + 1)
         text = text[:least].rstrip().ljust(least, "a")
