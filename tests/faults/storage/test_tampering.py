@@ -118,7 +118,8 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
     (
         "charges-within-quotes",
         [
-            f"""UPDATE hold_quote SET quote = CAST('{{"price":{{"max_nanos":1}}}}' AS BLOB) WHERE hold_number = {A_SETTLED_HOLD}"""
+            """UPDATE hold_quote SET quote = CAST('{"price":{"max_nanos":1}}' AS BLOB)"""
+            f" WHERE hold_number = {A_SETTLED_HOLD}"
         ],
     ),
     ("lots-equal-draws", [f"UPDATE hold SET draws = '[]' WHERE number = {A_SETTLED_HOLD}"]),
