@@ -1,0 +1,62 @@
+"""`python -m simulation --seed N` replays one run; `--runs N` plays many."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from simulation.world import FAULTS, Outcome, Simulation
+
+
+def main() -> int:
+    """Plays runs; 1 if an invariant broke or a kind of fault never fired."""
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one run, and print its trace")
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    arguments = parser.parse_args()
+    if arguments.seed is not None:
+        outcome = Simulation(arguments.seed).run()
+        print("\n".join(outcome.log))
+        print(describe(outcome))
+        return 1 if outcome.violation else 0
+    return play(arguments.first, arguments.runs)
+
+
+def play(first: int, runs: int) -> int:
+    """Plays runs one after the other and prints what they came to."""
+    fired: Counter[str] = Counter()
+    steps = checks = calls = charged = 0
+    broken: list[Outcome] = []
+    started = time.monotonic()
+    for seed in range(first, first + runs):
+        outcome = Simulation(seed).run()
+        fired.update(outcome.fired)
+        steps, checks = steps + outcome.steps, checks + outcome.checks
+        calls, charged = calls + outcome.calls, charged + outcome.charged
+        if outcome.violation:
+            broken.append(outcome)
+            print(describe(outcome), flush=True)
+        if sys.stderr.isatty() and seed % 20 == 0:
+            print(f"\r{seed - first + 1} of {runs} runs", end="", file=sys.stderr, flush=True)
+    seconds = time.monotonic() - started
+    print(f"{runs} runs (seeds {first} to {first + runs - 1}) in {seconds:.0f} s, {len(broken)} with a violation")
+    print(f"{steps} steps, {checks} checks after commits, {calls} calls, {charged} charged")
+    for kind in sorted(FAULTS):
+        print(f"{fired[kind]:8d}  {kind}")
+    missing = sorted(kind for kind in FAULTS if not fired[kind])
+    if missing:
+        print(f"never fired: {', '.join(missing)}")
+    return 1 if broken or missing else 0
+
+
+def describe(outcome: Outcome) -> str:
+    """One run in a few words, with what replays it."""
+    head = f"seed {outcome.seed}: {outcome.steps} steps, {outcome.calls} calls, trace {outcome.trace[:16]}"
+    if outcome.violation is None:
+        return f"{head}: nothing broken"
+    return f"{head}\n  VIOLATION {outcome.violation}\n  replay: PYTHONPATH=tests python -m simulation --seed {outcome.seed}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
