@@ -65,9 +65,6 @@ async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Se
 def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id: str) -> HoldOrder:
     maximum = found.quote.max_nanos
     minimum = with_output_cap(found, found.output_cap_min).quote.max_nanos if call.terms.fit == "balance" else maximum
-    digest = hashlib.sha256(call.endpoint.encode())
-    digest.update(b"\0")
-    digest.update(call.body)
     return HoldOrder(
         id=request_id,
         organization_id=caller.organization_id,
@@ -77,7 +74,7 @@ def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id
         amount_nanos=maximum,
         amount_min_nanos=min(minimum, maximum),
         idempotency_key=call.terms.idempotency_key,
-        fingerprint=digest.digest(),
+        fingerprint=_fingerprint(call) if call.terms.idempotency_key is not None else b"",
         endpoint=call.endpoint,
         model=found.request.model,
         stream=found.request.stream,
@@ -85,6 +82,14 @@ def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id
         owner=world.owner,
         placed_at_us=world.clock.now_us(),
     )
+
+
+def _fingerprint(call: Call) -> bytes:
+    """What a repeat under the same idempotency key must equal: endpoint and body, the model in it."""
+    digest = hashlib.sha256(call.endpoint.encode())
+    digest.update(b"\0")
+    digest.update(call.body)
+    return digest.digest()
 
 
 def _with_affordable(error: TesseraError, found: Estimate) -> TesseraError:

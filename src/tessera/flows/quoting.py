@@ -152,10 +152,18 @@ def _rows(
 ) -> tuple[PriceRow, ...]:
     rows: dict[str, PriceRow] = {}
     for deployment, _ in ways:
-        provider = model.provider if caller.mode is Mode.TEST else deployment.provider
-        row = world.prices.price(model.id, tier, provider=provider, organization=caller.organization_id, as_of=as_of)
+        row = price_row(world, caller, model, deployment, tier, as_of)
         rows.setdefault(row.version, row)
     return tuple(rows.values())
+
+
+def price_row(world: World, caller: Caller, model: Model, deployment: Deployment, tier: Tier, as_of: date) -> PriceRow:
+    """The customer's price row for a call served by `deployment`; the sandbox stands for the model's own provider.
+
+    Raises unsupported_service_tier, model_not_found.
+    """
+    provider = model.provider if caller.mode is Mode.TEST else deployment.provider
+    return world.prices.price(model.id, tier, provider=provider, organization=caller.organization_id, as_of=as_of)
 
 
 def _output_cap(model: Model, request: InferenceRequest) -> int:

@@ -74,7 +74,7 @@ async def _whole(running: Running, surface: Surface, upstream: UpstreamReply) ->
     if surface is not caller_surface:
         raw = translate_reply(surface, caller_surface, raw, model=running.found.request.model)
     event = await price_up(running, Outcome.COMPLETED, facts)
-    body = finish_reply(caller_surface, raw, receipt_of(event))
+    body = finish_reply(caller_surface, raw, receipt_of(event), reported=facts.usage is not None)
     if running.order.idempotency_key is not None:
         event = msgspec.structs.replace(event, reply=_stored(running, event.charge_nanos, "application/json", body))
     await write(running, event)

@@ -16,8 +16,8 @@ from tessera.domain.pricing.charge import Charge, charge, charge_object
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Tier
-from tessera.domain.usage import Attempt, Delivered, Owed, UsageEvent, UsageSource, owed
-from tessera.flows.quoting import Estimate
+from tessera.domain.usage import NOTHING, Attempt, Delivered, Owed, UsageEvent, UsageSource, owed
+from tessera.flows.quoting import Estimate, price_row
 from tessera.flows.world import World
 from tessera.ports import Deployment
 
@@ -96,9 +96,9 @@ def receipt_of(event: UsageEvent) -> Receipt:
 
 
 async def write(running: Running, event: UsageEvent) -> None:
-    """Writes the settlement; when it returns it is durable. Survives the cancellation of the caller."""
+    """Writes the settlement; when it returns it is durable. The ledger finishes what it was given, cancelled or not."""
     running.event = event
-    await asyncio.shield(running.world.spawn(running.world.storage.settle(event)))
+    await running.world.storage.settle(event)
 
 
 async def settle(running: Running, outcome: Outcome, facts: ReplyFacts) -> None:
@@ -144,21 +144,18 @@ async def _count_output(running: Running, text: str) -> int:
 def _charged_row(running: Running, served_tier: Tier | None) -> tuple[PriceRow, Tier]:
     """The row of the tier that was served; of the tier that was asked for when that has no row of its own."""
     found = running.found
-    provider = running.deployment.provider if running.deployment else None
-    for tier in (served_tier, found.tier):
-        if tier is None:
-            continue
-        try:
-            return running.world.prices.price(
-                found.model.id,
-                tier,
-                provider=provider,
-                organization=running.caller.organization_id,
-                as_of=found.as_of,
-            ), tier
-        except TesseraError:
-            log.warning("tier.unpriced", request_id=running.order.id, tier=tier)
-    return found.rows[0], found.tier
+    if running.deployment is None:
+        return found.rows[0], found.tier
+    if served_tier is None or served_tier is found.tier:
+        if len(found.rows) == 1:
+            return found.rows[0], found.tier
+        served_tier = found.tier
+    world, caller = running.world, running.caller
+    try:
+        return price_row(world, caller, found.model, running.deployment, served_tier, found.as_of), served_tier
+    except TesseraError:
+        log.warning("tier.unpriced", request_id=running.order.id, tier=served_tier)
+    return price_row(world, caller, found.model, running.deployment, found.tier, found.as_of), found.tier
 
 
 def _price(running: Running, decided: Owed, row: PriceRow) -> tuple[Owed, Charge]:
@@ -177,13 +174,18 @@ def _price(running: Running, decided: Owed, row: PriceRow) -> tuple[Owed, Charge
 
 
 def _cost(running: Running, tier: Tier, decided: Owed) -> tuple[int, int]:
-    """What the provider bills for this call, and how much of it no customer pays. Test calls cost nothing."""
+    """What the provider bills for this call, and how much of it no customer pays. Test calls cost nothing, nor does a
+    model that neither the list nor the operator has a cost for."""
     if running.deployment is None or running.order.mode is Mode.TEST:
         return 0, 0
-    row = running.world.prices.cost(
-        running.found.model.id, tier, provider=running.deployment.provider, as_of=running.found.as_of
-    )
-    return charge(row, decided.usage).nanos, charge(row, decided.lost).nanos
+    try:
+        row = running.world.prices.cost(
+            running.found.model.id, tier, provider=running.deployment.provider, as_of=running.found.as_of
+        )
+    except TesseraError:
+        return 0, 0
+    lost = 0 if decided.lost is NOTHING else charge(row, decided.lost).nanos
+    return charge(row, decided.usage).nanos, lost
 
 
 def _name(deployment: Deployment | None) -> str:

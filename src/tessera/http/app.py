@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from starlette.middleware.cors import CORSMiddleware
@@ -74,15 +74,28 @@ def build_app(world: World, *, cors_origins: Sequence[str] = (), metrics_token: 
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
+    endpoints = {path: Endpoint(world, routes) for path, routes in by_path.items()}
     app: ASGIApp = Router(
-        [StarletteRoute(path, Endpoint(world, routes)) for path, routes in by_path.items()]
+        [StarletteRoute(path, endpoint) for path, endpoint in endpoints.items()]
         + operations.routes(world, description, metrics_token),
         redirect_slashes=False,
         default=_nothing_here,
     )
     if cors_origins:
         app = CORSMiddleware(app, allow_origins=list(cors_origins), allow_methods=["*"], allow_headers=["*"])
+    else:
+        # Paths without parameters need no search; with CORS the middleware must see every request.
+        app = _direct({path: endpoint for path, endpoint in endpoints.items() if "{" not in path}, app)
     return _sane_host(app)
+
+
+def _direct(endpoints: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIApp:
+    """Sends requests for exactly these paths straight to their endpoints, and all others on."""
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        await endpoints.get(scope["path"], others)(scope, receive, send)
+
+    return dispatch
 
 
 def _sane_host(app: ASGIApp) -> ASGIApp:

@@ -85,27 +85,43 @@ class Exchange:
         declared = self.header(b"content-length")
         if declared is not None and declared.isdecimal() and int(declared) > bytes_max:
             raise _too_large(bytes_max)
-        pieces: list[bytes] = []
-        size = 0
+        task = asyncio.current_task()
+        assert task is not None
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            task.cancel()
+
+        # A bare timer: `asyncio.timeout` costs four times as much, on every call.
+        timer = asyncio.get_running_loop().call_later(seconds_max, give_up)
         try:
-            async with asyncio.timeout(seconds_max):
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        self.gone = True
-                        raise ClientGoneError
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size > bytes_max:
-                        raise _too_large(bytes_max)
-                    pieces.append(piece)
-                    if not message.get("more_body", False):
-                        break
-        except TimeoutError:
+            return await self._read_body(bytes_max)
+        except asyncio.CancelledError:
+            if not late or task.uncancel() > 0:
+                raise
             raise TesseraError(
                 ErrorCode.REQUEST_TIMEOUT, f"The request's body did not arrive within {seconds_max} seconds."
             ) from None
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        finally:
+            timer.cancel()
+
+    async def _read_body(self, bytes_max: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.gone = True
+                raise ClientGoneError
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > bytes_max:
+                raise _too_large(bytes_max)
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def watch_disconnect(self) -> None:
         """Returns when the client has gone. The only way to learn it: sends to a closed connection are silent."""

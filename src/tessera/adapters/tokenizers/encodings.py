@@ -4,7 +4,7 @@ Patterns and vocabularies are OpenAI's (tiktoken, MIT; see NOTICE in this folder
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -54,6 +54,11 @@ ENCODINGS = {"o200k_base": _O200K, "o200k_harmony": _O200K, "cl100k_base": _CL10
 """By tiktoken's name. o200k_harmony differs from o200k_base in special tokens only, which text never has."""
 
 
+SHORT_CHARS_MAX = 16
+"""Roles and names come again in every call: texts this short are remembered, a few thousand of them."""
+
+
+@cache
 def counter_for(encoding: str) -> Callable[[str], int]:
     """A `TextCounter` for an encoding. The vocabulary is read at the first count, once per process.
 
@@ -64,6 +69,12 @@ def counter_for(encoding: str) -> Callable[[str], int]:
         raise ValueError(f"no vocabulary for {encoding!r}: there are {', '.join(ENCODINGS)}")
 
     def count(text: str) -> int:
+        if len(text) <= SHORT_CHARS_MAX:
+            return count_short(text)
+        return len(_load(source.vocabulary).encode_ordinary(text))
+
+    @lru_cache(maxsize=4096)
+    def count_short(text: str) -> int:
         return len(_load(source.vocabulary).encode_ordinary(text))
 
     return count

@@ -83,8 +83,10 @@ def build_quote(
     if not rows:
         raise ValueError("a quote needs at least one price row")
     total, image = count.total, count.image
-    dearest = max(rows, key=lambda row: price_max(row, total.max, image.max, output_max_tokens, choices))
-    max_nanos = price_max(dearest, total.max, image.max, output_max_tokens, choices)
+    max_nanos, dearest = max(
+        ((price_max(row, total.max, image.max, output_max_tokens, choices), row) for row in rows),
+        key=lambda priced: priced[0],
+    )
     input_max_nanos = price_max(dearest, total.max, image.max, 0, choices)
     predicted = charge(rows[0], Quantities(input_tokens=total.predicted, input_image_tokens=image.predicted))
     return Quote(

@@ -10,7 +10,9 @@ from tessera.domain.dialects.refusals import read_refusal
 from tessera.domain.errors import ErrorCode
 
 
-def refusal(status: int, code: str | None = None, message: str = "no", headers: dict[str, str] | None = None, **kw: bool):
+def refusal(
+    status: int, code: str | None = None, message: str = "no", headers: dict[str, str] | None = None, **kw: bool
+):
     body = json.dumps({"error": {"message": message, "type": "x", "code": code, "param": None}}).encode()
     return read_refusal(status, headers or {}, body, flex=kw.get("flex", False))
 
@@ -44,7 +46,9 @@ def test_a_request_at_fault_is_a_400_with_the_reason_and_no_fallback() -> None:
 
 
 def test_addresses_keys_and_accounts_are_cut_out_of_a_message() -> None:
-    message = "org-AbCdEf123 at https://api.internal.example/v1 with sk-proj-abc123def456 from 10.0.0.7:8080, ask a@b.example"
+    message = (
+        "org-AbCdEf123 at https://api.internal.example/v1 with sk-proj-abc123def456 from 10.0.0.7:8080, ask a@b.example"
+    )
     error, _ = refusal(400, None, message)
     for secret in ("AbCdEf123", "internal", "abc123def456", "10.0.0.7", "a@b.example"):
         assert secret not in error.message
