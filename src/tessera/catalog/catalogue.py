@@ -15,7 +15,7 @@ from tessera.domain.pricing.book import OperatorRow, PriceBook
 from tessera.domain.pricing.rows import PriceRow
 
 if TYPE_CHECKING:
-    from tessera.catalog.framing import Framing
+    from tessera.domain.tokens.framing import Framing
     from tessera.domain.tokens.rules import ImageRules
 
 
