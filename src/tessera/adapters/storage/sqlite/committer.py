@@ -30,8 +30,12 @@ ON CONFLICT (owner) DO UPDATE SET heartbeat_at_us = excluded.heartbeat_at_us
 T = TypeVar("T")
 
 
+class NotDurableError(Exception):
+    """The answer to a settlement that is nowhere yet: neither the database nor the outbox took it."""
+
+
 class Committer:
-    """The one writer of this process. `changed` is called after any commit another process or a change made."""
+    """The one writer of this process. `changed` is called when another process has committed."""
 
     def __init__(
         self,
@@ -64,7 +68,7 @@ class Committer:
     def commit(self, orders: Sequence[Order]) -> list[Answer]:
         """Decides and writes orders in one commit; gives each one's answer, in the same order.
 
-        Errors are answers, not exceptions.
+        Errors are answers, not exceptions. `NotDurableError` says of a settlement that it must be handed in again.
         """
         answers: list[Answer] = [None] * len(orders)
         waiting = list(range(len(orders)))
@@ -91,7 +95,6 @@ class Committer:
             if isinstance(error, sqlite3.Error | OSError | ConflictError):
                 raise unavailable(error) from error
             raise
-        self.changed()
         return result
 
     def look(self) -> None:
@@ -106,6 +109,10 @@ class Committer:
             self.commit(doubtful)
         if self.outbox.waiting and self.settle_outbox(self.outbox.path):
             self.outbox.clear()
+
+    def give_up(self, event: UsageEvent) -> None:
+        """Lets a settlement go that could not be made durable in time: its hold is voided as soon as that can be."""
+        self._doubtful.append(VoidOrder(event.hold_id, event.organization_id, event.mode, Outcome.EXPIRED))
 
     def settle_outbox(self, path: Path) -> bool:
         """Brings an outbox file into the database; False if that cannot be reached. The file stays.
@@ -237,6 +244,7 @@ class Committer:
                 self.outbox.add(list(events.values()))
             except OSError as outbox_error:
                 log.critical("ledger.outbox_failed", error=repr(outbox_error), settlements=len(events))
+                answers.update(dict.fromkeys(events, NotDurableError(repr(outbox_error))))
             else:
                 answers.update(dict.fromkeys(events))
         for order in orders:

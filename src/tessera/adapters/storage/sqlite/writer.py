@@ -14,10 +14,12 @@ from typing import Any
 
 import structlog
 
-from tessera.adapters.storage.sqlite.committer import Committer
+from tessera.adapters.storage.sqlite.committer import Committer, NotDurableError
+from tessera.adapters.storage.sqlite.connection import unavailable
 from tessera.adapters.storage.sqlite.group import Answer, Order, VoidOrder
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
+from tessera.domain.usage import UsageEvent
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +27,19 @@ GROUP_MAX = 1000
 LOOK_EVERY_S = 0.5
 """How often other processes' commits are looked for when nothing is written: key revocation is seen this soon."""
 
+DURABLE_WITHIN_S = 30.0
+"""How long a settlement that neither the database nor the outbox takes is tried again, its reply waiting."""
+
+AGAIN_EVERY_S = 1.0
+
 
 class Waiting:
-    """One order or change on its way through the writer, and the caller's future."""
+    """One order or change on its way through the writer, and the caller's future.
 
-    __slots__ = ("answer", "change", "future", "loop", "order")
+    `until` is when a settlement that is not durable yet is given up; None before its first failure.
+    """
+
+    __slots__ = ("answer", "change", "future", "loop", "order", "until")
 
     def __init__(
         self,
@@ -43,6 +53,7 @@ class Waiting:
         self.loop = loop
         self.future = future
         self.answer: Any = None
+        self.until: float | None = None
 
 
 Duties = list[tuple[float, Callable[[], None]]]
@@ -61,7 +72,9 @@ class Writer:
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._monotonic = monotonic
-        self._duties = [(interval, monotonic() + interval, duty) for interval, duty in every]
+        self._undurable: list[Waiting] = []
+        duties = [*every, (AGAIN_EVERY_S, self._hand_in_again)]
+        self._duties = [(interval, monotonic() + interval, duty) for interval, duty in duties]
         self.start()
 
     def start(self) -> None:
@@ -77,6 +90,9 @@ class Writer:
         """Commits all that waits as one group, after waiting for the first; False after the last turn."""
         group, running = self._take(wait_s)
         if group:
+            self._commit(group)
+        if not running and self._undurable:
+            group, self._undurable = self._undurable, []
             self._commit(group)
         self._do_duties()
         return running
@@ -138,6 +154,8 @@ class Writer:
         for (item, _), answer in zip(orders, answers, strict=True):
             item.answer = answer
         for item in group:
+            if isinstance(item.answer, NotDurableError) and self._puts_off(item):
+                continue
             if item.loop is not None:
                 by_loop.setdefault(item.loop, []).append(item)
         for loop, items in by_loop.items():
@@ -145,6 +163,24 @@ class Writer:
                 loop.call_soon_threadsafe(self._wake, items)
             except RuntimeError:
                 self._give_back(items)
+
+    def _puts_off(self, item: Waiting) -> bool:
+        """Whether a settlement that is nowhere yet is tried again; if not, its hold is to be voided."""
+        assert isinstance(item.order, UsageEvent)
+        now = self._monotonic()
+        if item.until is None:
+            item.until = now + DURABLE_WITHIN_S
+        if not self._closed and now < item.until:
+            self._undurable.append(item)
+            return True
+        self._committer.give_up(item.order)
+        item.answer = unavailable(item.answer)
+        return False
+
+    def _hand_in_again(self) -> None:
+        again, self._undurable = self._undurable, []
+        for item in again:
+            self._queue.put(item)
 
     def _wake(self, items: list[Waiting]) -> None:
         """In the event loop: gives each caller its answer."""
