@@ -1,7 +1,8 @@
 """Whether a value satisfies a schema, and if not, which keyword it breaks.
 
 The writer's own judge: nothing is answered that was not checked here against the whole schema. Where validators differ,
-an answer has to pass either way: numbers by exact and by floating-point arithmetic, `format` checked and not.
+an answer has to pass either way: numbers by exact and by floating-point arithmetic, `format` unchecked, at a glance and
+by its grammar.
 """
 
 from decimal import Decimal
@@ -9,8 +10,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from tessera.adapters.providers.sandbox.patterns import Pattern, UnsupportedPatternError
-from tessera.adapters.providers.sandbox.schema_keywords import RefusedSchemaError, Schema, is_number, is_whole
-from tessera.adapters.providers.sandbox.schema_scalars import holds_format
+from tessera.adapters.providers.sandbox.schema_keywords import (
+    RefusedSchemaError,
+    Schema,
+    check_schema,
+    is_number,
+    is_whole,
+)
+from tessera.adapters.providers.sandbox.schema_scalars import Strictness, holds_format
 
 STEPS_MAX = 60_000
 DEPTH_MAX = 200
@@ -22,7 +29,9 @@ class SchemaDocument:
     def __init__(self, root: Schema) -> None:
         self.root = root
         self.steps = 0
-        self._formats = False
+        self._strictness = Strictness.OFF
+        self._met_format = False
+        self._targets: dict[str, Schema] = {}
         self._patterns: dict[str, Pattern] = {}
 
     def step(self, count: int = 1) -> None:
@@ -33,20 +42,22 @@ class SchemaDocument:
 
     def resolve(self, ref: str) -> Schema:
         """The schema a `$ref` of the form `#/a/b` points to. Raises RefusedSchemaError for any other."""
+        if ref not in self._targets:
+            self._targets[ref] = self.root if ref == "#" else check_schema(self._pointed_at(ref), is_root=False)
+        return self._targets[ref]
+
+    def _pointed_at(self, ref: str) -> object:
+        if not ref.startswith("#/"):
+            raise RefusedSchemaError("$ref", f"{ref!r} does not point to a place in the schema (#/…)")
         target: Any = self.root
-        if ref not in ("#", "#/"):
-            if not ref.startswith("#/"):
-                raise RefusedSchemaError("$ref", f"{ref!r} does not point to a place in the schema (#/…)")
-            for part in ref[2:].split("/"):
-                name = unquote(part).replace("~1", "/").replace("~0", "~")
-                if isinstance(target, list) and name.isascii() and name.isdigit() and int(name) < len(target):
-                    target = target[int(name)]
-                elif isinstance(target, dict) and name in target:
-                    target = target[name]
-                else:
-                    raise RefusedSchemaError("$ref", f"{ref!r} points to nothing")
-        if not isinstance(target, dict | bool):
-            raise RefusedSchemaError("$ref", f"{ref!r} does not point to a schema")
+        for part in ref[2:].split("/"):
+            name = unquote(part).replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and name.isascii() and name.isdigit() and int(name) < len(target):
+                target = target[int(name)]
+            elif isinstance(target, dict) and name in target:
+                target = target[name]
+            else:
+                raise RefusedSchemaError("$ref", f"{ref!r} points to nothing")
         return target
 
     def pattern(self, source: str) -> Pattern:
@@ -69,18 +80,18 @@ class SchemaDocument:
     def verdict(self, schema: Schema, value: object) -> str | None:
         """The keyword `value` breaks for some validator, or None when it satisfies `schema` for all of them."""
         try:
-            self._formats = True
-            broken = self.violation(schema, value)
-            if broken is None:
-                self._formats = False
+            for self._strictness in Strictness:
                 broken = self.violation(schema, value)
-            return broken
+                if broken is not None or not self._met_format:
+                    return broken
+            return None
         finally:
-            self._formats = False
+            self._strictness = Strictness.OFF
 
     def holds_format(self, name: str, text: str) -> bool:
-        """Whether `text` is of that format, as far as this pass looks at formats."""
-        return not self._formats or holds_format(name, text)
+        """Whether `text` is of that format, as strictly as this pass looks at formats."""
+        self._met_format = True
+        return holds_format(name, text, self._strictness)
 
     def violation(self, schema: Schema, value: object, depth: int = 0) -> str | None:
         """The keyword `value` breaks, or None when it satisfies `schema`."""

@@ -92,8 +92,8 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def check_schema(schema: object) -> Schema:
-    """The same schema, every keyword in it understood and well formed.
+def check_schema(schema: object, *, is_root: bool = True) -> Schema:
+    """The same schema, every keyword in it understood and well formed. Only a root may have an `$id`.
 
     Raises RefusedSchemaError naming the first keyword that is not.
     """
@@ -108,7 +108,7 @@ def check_schema(schema: object) -> Schema:
             continue
         if not isinstance(current, dict):
             raise RefusedSchemaError("schema", "must be an object or a boolean wherever a schema is expected")
-        waiting += [(inner, depth + 1) for inner in _check_one(current, is_root=depth == 0)]
+        waiting += [(inner, depth + 1) for inner in _check_one(current, is_root=is_root and depth == 0)]
     return schema  # type: ignore[return-value]
 
 

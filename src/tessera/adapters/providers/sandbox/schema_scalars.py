@@ -7,6 +7,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterator
+from enum import Enum
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -121,17 +122,45 @@ def plain_texts(name: str, random: Random, least: int, most: int | None) -> Iter
     yield "a" * max(least, 1) if most != 0 else ""
 
 
-def holds_format(name: str, text: str) -> bool:
-    """Whether a text is of one of `FORMATS`, as strictly as validators come; True for any other name."""
+class Strictness(Enum):
+    """How validators look at `format`: not at all, at a glance (an `@` makes an address), or by its grammar."""
+
+    OFF = "off"
+    LOOSE = "loose"
+    STRICT = "strict"
+
+
+def holds_format(name: str, text: str, strictness: Strictness) -> bool:
+    """Whether a text is of one of `FORMATS`; True for any other name."""
+    if strictness is Strictness.OFF or name not in FORMATS:
+        return True
+    if strictness is Strictness.LOOSE:
+        return re.search(_GLANCES.get(name, ""), text) is not None
     if name in ("ipv4", "ipv6"):
         try:
             return ipaddress.ip_address(text).version == int(name[-1])
         except ValueError:
             return False
-    shape = _SHAPES.get(name)
-    return shape is None or re.fullmatch(shape, text, re.ASCII) is not None
+    return re.fullmatch(_SHAPES.get(name, r"(?s).*"), text, re.ASCII) is not None
 
 
+_GLANCES = {
+    "email": "@",
+    "idn-email": "@",
+    "date": r"\d",
+    "time": r"\d",
+    "date-time": r"\d",
+    "duration": "P",
+    "ipv4": r"\d",
+    "ipv6": "[0-9a-f:]",
+    "uuid": "[0-9a-fA-F]",
+    "uri": ":",
+    "iri": ":",
+    "url": ":",
+    "hostname": r"\w",
+    "idn-hostname": r"\w",
+    "relative-json-pointer": r"\d",
+}
 _DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 _HOST = r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*"
