@@ -109,13 +109,19 @@ def name_of(lab: Floats) -> tuple[str, str]:
     return NAMED[row][0], NAMED[row][1]
 
 
+def names_of(lab: Floats) -> list[str]:
+    """The names of many CIELAB values, one a row."""
+    rows = lab.reshape(-1, 1, 3)
+    return [NAMED[int(index)][0] for index in difference(rows, _NAMED_LAB[None]).argmin(axis=1)]
+
+
 def difference(first: Floats, second: Floats) -> Floats:
-    """CIE94 between rows, lightness at two thirds."""
-    light = (first[:, 0] - second[:, 0]) * (2 / 3)
-    chroma_a, chroma_b = np.hypot(first[:, 1], first[:, 2]), np.hypot(second[:, 1], second[:, 2])
+    """CIE94 between the last axes of two arrays that broadcast, lightness at two thirds."""
+    light = (first[..., 0] - second[..., 0]) * (2 / 3)
+    chroma_a, chroma_b = np.hypot(first[..., 1], first[..., 2]), np.hypot(second[..., 1], second[..., 2])
     mean = np.sqrt(chroma_a * chroma_b)  # The symmetric form, so that grey and coloured references are treated alike.
     chroma = chroma_a - chroma_b
-    hue = np.maximum(0, (first[:, 1] - second[:, 1]) ** 2 + (first[:, 2] - second[:, 2]) ** 2 - chroma**2)
+    hue = np.maximum(0, (first[..., 1] - second[..., 1]) ** 2 + (first[..., 2] - second[..., 2]) ** 2 - chroma**2)
     total: Floats = light**2 + (chroma / (1 + 0.045 * mean)) ** 2 + hue / (1 + 0.015 * mean) ** 2
     return np.sqrt(total)
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tessera.adapters.providers.sight.colours import Floats, lab_of, name_of
+from tessera.adapters.providers.sight.colours import Floats, lab_of, name_of, names_of
 from tessera.adapters.providers.sight.observation import Composition, Region
 
 GRID = 48
@@ -70,7 +70,7 @@ def subject_of(standing_out: Floats) -> Region | None:
 
 
 def commonest_name(colours: NDArray[np.uint8]) -> str:
-    names = [name_of(lab)[0] for lab in lab_of(colours.reshape(-1, 3))]
+    names = names_of(lab_of(colours.reshape(-1, 3)))
     return max(sorted(set(names)), key=names.count)
 
 

@@ -167,7 +167,7 @@ class SightEngine:
             except TimeoutError as error:
                 raise TesseraError(
                     ErrorCode.OVERLOADED,
-                    f"The image was not looked at within {self.limits.seconds_max:.0f} s. Try again, or send a smaller one.",
+                    f"Looking at the image took over {self.limits.seconds_max:.0f} s. Try again or send a smaller one.",
                     retry_after_s=round(self.limits.seconds_max),
                 ) from error
             finally:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tessera.adapters.providers.sight.observation import Region
 
-SIDE = 720
+SIDE = 512
 CASCADE = "haarcascade_frontalface_alt.xml"
 NEIGHBOURS_MIN = 6
 

@@ -28,13 +28,15 @@ class Evidence:
     """What the kinds are told apart by; shares are of the picture.
 
     `still`: pixels equal to both neighbours. `few`: covered by the six commonest greys. `few_rest`: the same of what
-    is not the commonest grey. `panels`: long straight steps across. `axes`: a long thin line across and one down that
-    meet. `rulers`: long thin lines across.
+    is not the commonest grey; `shaded_rest`: the share of that which goes over gently into its neighbours. `panels`:
+    long straight steps across. `rulers`: long thin lines across. `axes`: a base line and one rising from its left end.
+    `slices`: a round figure in several colours. `lines`, `written`: lines of writing and their share.
     """
 
     still: float
     few: float
     few_rest: float
+    shaded_rest: float
     nearly_still: float
     panels: int
     rulers: int
@@ -60,12 +62,15 @@ def gather(luma: NDArray[np.uint8], clusters: Clusters, text: Text) -> Evidence:
     rest = shares.copy()
     rest[max(0, mode - 3) : mode + 4] = 0
     few_rest = float(np.sort(rest)[-6:].sum() / rest.sum()) if rest.sum() > 0.02 else 1.0
+    figure = np.abs(grey - mode)[:-1, :-1] > 3
+    slope = np.maximum(across, down)[figure]
     steps = longest_runs(down > STEP_MIN)[0]
     rulers, axes = find_axes(grey)
     return Evidence(
         still=still,
         few=few,
         few_rest=few_rest,
+        shaded_rest=float(((slope > 0) & (slope <= 12)).mean()) if slope.size else 0.0,
         nearly_still=nearly,
         panels=groups(steps > 0.3 * luma.shape[1]),
         rulers=rulers,
@@ -80,16 +85,20 @@ def gather(luma: NDArray[np.uint8], clusters: Clusters, text: Text) -> Evidence:
 def decide(seen: Evidence) -> tuple[str, float]:
     page = seen.lines >= 8 and seen.written > 0.1
     made = seen.few + 0.5 * seen.still > 0.86 or seen.nearly_still > 0.955
-    if made and seen.few < 0.8 and seen.few_rest < 0.3 and seen.still < 0.5:
-        made = page
+    if seen.few_rest < 0.2 and seen.shaded_rest > 0.4 and not page:
+        return "photo", 0.7 if made else 0.9  # A thing photographed before a plain ground.
     if not made and not (page and seen.few > 0.42 and seen.ground_lightness > 0.5):
         return "photo", clear(0.86 - seen.few - 0.5 * seen.still, 0.4)
-    table = seen.rulers >= 4 and seen.lines >= 15
-    if (seen.axes and not table and seen.written < 0.12) or seen.slices or (seen.rulers >= 3 and 2 <= seen.lines < 15):
+    table = seen.lines >= 25 and seen.ground_lightness > 0.8 and seen.panels < 4 and seen.written > 0.06
+    if (
+        (seen.axes and not table and seen.written < 0.12)
+        or seen.slices
+        or (seen.rulers >= 3 and 2 <= seen.lines < 15 and seen.panels < 7)
+    ):
         return "chart", 0.85 if seen.axes or seen.slices else 0.6
     if seen.lines >= 5 and seen.ground_lightness < 0.4:
         return "screenshot", 0.7 if seen.panels < 2 else 0.85
-    if page and (seen.panels < 4 or seen.written > 0.16):
+    if table or (page and (seen.panels < 4 or seen.written > 0.16)):
         return "document", clear(seen.written - 0.1, 0.1)
     if seen.lines >= 5 and seen.panels >= 2:
         return "screenshot", clear(seen.panels - 1, 5)
@@ -132,6 +141,14 @@ def thin_lines(grey: NDArray[np.int16]) -> NDArray[np.bool_]:
     return both
 
 
+def bridged(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Gaps of up to three pixels closed: tick marks interrupt an axis."""
+    result = mask.copy()
+    for reach in (1, 2):
+        result[:, reach:-reach] |= mask[:, : -2 * reach] & mask[:, 2 * reach :]
+    return result
+
+
 def find_axes(grey: NDArray[np.int16]) -> tuple[int, bool]:
     """How many long thin lines run across, and whether a base line low down meets one running down on the left.
 
@@ -141,17 +158,22 @@ def find_axes(grey: NDArray[np.int16]) -> tuple[int, bool]:
     thin, upright = thin_lines(grey), thin_lines(grey.T)
     if not thin.size or not upright.size:
         return 0, False
-    across = longest_runs(thin)[0]
-    down, down_start = longest_runs(upright)
-    below = np.abs(grey[LINE_HALF:-LINE_HALF] - grey[2 * LINE_HALF :]) > LINE_MIN
-    base, base_start = longest_runs(below)
-    levels = np.flatnonzero((base > 0.45 * columns) & (thin.sum(axis=1) > 0.1 * columns))
-    for y in levels[levels > 0.5 * rows]:
-        for x in np.flatnonzero(down[: int(0.4 * columns)] > 0.45 * rows):
-            foot = down_start[x] + down[x]
-            if abs(x - base_start[y]) < 0.06 * columns and abs(foot - y) < 0.08 * rows:
-                return groups(across > 0.45 * columns), True
-    return groups(across > 0.45 * columns), False
+    covered = thin.sum(axis=1)
+    rulers = groups(covered > 0.3 * columns)
+    # Only rows and columns with enough of a line in them are looked at closer.
+    levels = np.flatnonzero((covered > 0.1 * columns) & (np.arange(len(covered)) > 0.5 * rows))
+    uprights = np.flatnonzero(upright[: int(0.4 * columns)].sum(axis=1) > 0.3 * rows)
+    if not levels.size or not uprights.size:
+        return rulers, False
+    below = np.abs(grey[levels + LINE_HALF] - grey[levels + 2 * LINE_HALF]) > LINE_MIN
+    base, base_start = longest_runs(bridged(below))
+    down, down_start = longest_runs(bridged(upright[uprights]))
+    for index in np.flatnonzero(base > 0.45 * columns):
+        beside = np.abs(uprights - base_start[index]) < 0.06 * columns
+        meeting = np.abs(down_start + down - levels[index]) < 0.08 * rows
+        if (beside & meeting & (down > 0.45 * rows)).any():
+            return rulers, True
+    return rulers, False
 
 
 def has_slices(clusters: Clusters) -> bool:
@@ -169,7 +191,7 @@ def has_slices(clusters: Clusters) -> bool:
         round_ = (
             hull_area / max(ellipse, 1) > 0.985 and 0.74 < hull_area / (long_side * short_side) < 0.84 and ratio > 0.9
         )
-        if not round_ or figures.area[index] < 0.75 * hull_area:
+        if not round_ or figures.area[index] < 0.5 * hull_area:
             continue
         held = np.concatenate([labels[y, a:b] for y, a, b in zip(row, start, stop, strict=True)])
         shares = np.bincount(held, minlength=len(clusters.shares)) / len(held)

@@ -40,7 +40,7 @@ def see_sharpness(luma: NDArray[np.uint8]) -> Sharpness:
     A crisp picture loses most of it, a smeared one hardly any. The idea of measuring blur by re-blurring is Crété and
     others, 2007 ("The blur effect"); here only the steepest fifth of the pixels vote, so that empty sky does not.
     """
-    grey = central(luma, 768).astype(np.float32)
+    grey = central(luma, 640).astype(np.float32)
     across, down = blur_along(grey), blur_along(grey.T)
     noise = noise_of(grey)
     known = [value for value in (across, down) if value is not None]

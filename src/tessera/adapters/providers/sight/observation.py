@@ -7,7 +7,8 @@ class SightLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much work a picture from a stranger may cause.
 
     `pixels_max` is checked from the header, before anything is decoded. `memory_bytes_max` is the address space of a
-    worker process and `seconds_max` the time one picture may take in it.
+    worker process and `seconds_max` the time one picture may take in it. With a `text_characters_max` of 0 nothing is
+    read.
     """
 
     bytes_max: int = 50_000_000

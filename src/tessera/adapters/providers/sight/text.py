@@ -27,7 +27,7 @@ def see_text(luma: NDArray[np.uint8], characters_max: int, *, codes: tuple[Regio
     lines = tuple(line for line in find_lines(luma) if not any(inside(line, code) for code in codes))
     share = sum(line.width * line.height for line in lines)
     reader = data_folder() is not None
-    content = read(luma, characters_max) if reader and lines else None
+    content = read(luma, characters_max) if reader and lines and characters_max else None
     return Text(lines=lines, share=float(min(share, 1.0)), reader=reader, content=content)
 
 
