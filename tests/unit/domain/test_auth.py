@@ -1,5 +1,7 @@
 """Keys say their mode, carry a checksum and are stored as digests only."""
 
+import hmac
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,11 @@ def test_one_changed_character_breaks_the_checksum(random: bytes, place: int, ch
 def test_a_key_cannot_change_its_mode() -> None:
     key = make_key(Mode.TEST, bytes(range(30)))
     assert key_mode(key.replace("-test-", "-live-")) is None
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200), st.binary(max_size=200))
+def test_the_digest_is_hmac_sha_256(key: str, pepper: bytes) -> None:
+    assert key_digest(key, pepper) == hmac.digest(pepper, key.encode(), "sha256")
 
 
 @given(st.text(max_size=80))
