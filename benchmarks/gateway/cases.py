@@ -141,7 +141,7 @@ def big_body(server: Server, load: Load, _: Plan) -> Figures:
 Case = Callable[[Server, Load, Plan], Figures]
 
 CASES: dict[str, Case] = {
-    case.__name__: case for case in (small, latency, image_1mb, image_5mb, streams, many_streams, big_body)
+    case.__name__: case for case in (small, latency, image_1mb, image_5mb, streams, big_body, many_streams)
 }
 DIRECT_CASES = ("latency", "big_body")
 """Also measured against the provider itself, with nothing in between."""
