@@ -161,9 +161,11 @@ class LiveStream:
 
     async def abandon(self) -> None:
         """Resolves the hold of a stream that was opened but never read."""
-        await settle(self._running, Outcome.CLIENT_DISCONNECTED, NO_FACTS)
-        if self._upstream is not None:
-            await self._upstream.close()
+        try:
+            await settle(self._running, Outcome.CLIENT_DISCONNECTED, NO_FACTS)
+        finally:
+            if self._upstream is not None:
+                await self._upstream.close()
 
     def error_frames(self, error: TesseraError) -> list[bytes]:
         """The frames that end a stream whose head was sent before the provider refused."""

@@ -54,6 +54,8 @@ async def send_stream(exchange: Exchange, stream: LiveStream, keep_alive_s: int)
             await exchange.start(200, HEAD)
             await _wait(exchange, opening, keep_alive_s)
         opening.result()
+        if not exchange.started:
+            await exchange.start(200, HEAD)
     except TesseraError as error:
         if not exchange.started:
             raise
@@ -61,13 +63,13 @@ async def send_stream(exchange: Exchange, stream: LiveStream, keep_alive_s: int)
             await exchange.send_piece(frame)
         await exchange.end()
         return
-    except asyncio.CancelledError:
+    except BaseException:
+        # Until the first frame is asked for, nobody else ends the stream: not when the client leaves, not when the head
+        # cannot be sent.
         opening.cancel()
         await asyncio.wait({opening})
         await stream.abandon()
         raise
-    if not exchange.started:
-        await exchange.start(200, HEAD)
     async with aclosing(stream.chunks()) as frames:
         await _send_frames(exchange, frames, keep_alive_s)
     await exchange.end()
