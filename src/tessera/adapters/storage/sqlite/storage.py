@@ -202,7 +202,14 @@ class SqliteStorage:
 
     async def hold(self, order: HoldOrder) -> HoldGrant:
         """See the port. A caller that is cancelled while it waits leaves no hold behind."""
-        grant: HoldGrant = await self._running().order(order)
+        writer = self._running()
+        granting = writer.order(order)
+        try:
+            grant: HoldGrant = await granting
+        except asyncio.CancelledError:
+            if not granting.cancelled() and granting.exception() is None:
+                writer.give_back(order, granting.result())
+            raise
         return grant
 
     async def settle(self, event: UsageEvent) -> None:

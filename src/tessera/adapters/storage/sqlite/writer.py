@@ -197,13 +197,16 @@ class Writer:
         if gone:
             self._give_back(gone)
 
+    def give_back(self, order: HoldOrder, grant: HoldGrant) -> None:
+        """Voids a hold whose caller went away as it was granted: nobody else knows of it."""
+        if grant.replay is None:
+            void = VoidOrder(order.id, order.organization_id, order.mode, Outcome.CANCELLED)
+            self._queue.put(Waiting(void, None, None, None))
+
     def _give_back(self, items: list[Waiting]) -> None:
-        """Voids holds whose callers went away before they were granted: nobody else knows of them."""
         for item in items:
-            order, answer = item.order, item.answer
-            if isinstance(order, HoldOrder) and isinstance(answer, HoldGrant) and answer.replay is None:
-                void = VoidOrder(order.id, order.organization_id, order.mode, Outcome.CANCELLED)
-                self._queue.put(Waiting(void, None, None, None))
+            if isinstance(item.order, HoldOrder) and isinstance(item.answer, HoldGrant):
+                self.give_back(item.order, item.answer)
 
     def _do_duties(self) -> None:
         now = self._monotonic()
