@@ -32,7 +32,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Plan:
-    """One call a client wants made: repeated, it is the same bytes."""
+    """One call a client wants made: repeated, it is the same bytes. `revoked` says that its key must be refused."""
 
     account: Account
     path: str
@@ -42,6 +42,7 @@ class Plan:
     idempotency_key: str | None = None
     quote_first: bool = False
     tries: int = 0
+    revoked: bool = False
 
 
 def draw_plan(random: Random, accounts: list[Account], keys: list[str]) -> Plan:

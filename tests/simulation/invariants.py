@@ -26,8 +26,8 @@ _ENTRIES = "SELECT wallet_id, account, sum(amount_nanos) FROM entry GROUP BY wal
 _ACCOUNTS = "SELECT wallet_id, account, balance_nanos FROM account"
 _HOLDS = "SELECT number, state, charge_nanos FROM hold"
 _NEW_EVENTS = """
-SELECT hold.number, hold.id, hold.amount_nanos, hold.charge_nanos, hold.state, hold_quote.quote, hold.stream, hold.model,
-    hold.owner, event.outcome, event.charge_nanos, event.waived_nanos, event.charge, event.input_tokens,
+SELECT hold.number, hold.id, hold.amount_nanos, hold.charge_nanos, hold.state, hold_quote.quote, hold.stream,
+    hold.model, hold.owner, event.outcome, event.charge_nanos, event.waived_nanos, event.charge, event.input_tokens,
     event.output_tokens, event.usage_source, event.deployment, event.cost_nanos, event.loss_nanos,
     event.predicted_input_tokens, wallet.mode, hold.asked_nanos, event.cached_input_tokens
 FROM hold JOIN usage_event AS event ON event.hold_number = hold.number JOIN wallet ON wallet.id = hold.wallet_id
@@ -45,6 +45,10 @@ _EXPIRED_TO_REVENUE = """
 SELECT wallet_id, sum(amount_nanos) FROM credit WHERE kind = 'expiry' AND to_account = 'revenue' GROUP BY wallet_id
 """
 _LOT_CREDITS = "SELECT lot_id, count(*) FROM credit WHERE kind <> 'expiry' GROUP BY lot_id HAVING count(*) <> 1"
+_TWICE = """
+SELECT wallet_id, idempotency_key, count(*) FROM hold WHERE idempotency_key IS NOT NULL AND charge_nanos > 0
+GROUP BY wallet_id, idempotency_key HAVING count(*) > 1
+"""
 _EVERYTHING = (
     "SELECT * FROM wallet ORDER BY id",
     "SELECT * FROM lot ORDER BY id",
@@ -81,6 +85,7 @@ class Checker:
         self.connection = sqlite3.connect(
             f"{database.as_uri()}?mode=ro", uri=True, isolation_level=None, cached_statements=64
         )
+        self._open: set[int] = set()
         self._resolved: dict[int, tuple[str, int]] = {}
         self._outcomes: dict[str, tuple[str, int]] = {}
         self.checks = 0
@@ -122,13 +127,16 @@ class Checker:
             events, holds = charged.get(wallet, (0, 0))
             claim(
                 events == holds == settled.get(wallet, 0) == revenue - expired.get(wallet, 0),
-                f"I9: wallet {wallet}: events {events}, holds {holds}, settles {settled.get(wallet)}, revenue {revenue}",
+                f"I9: wallet {wallet}: events {events}, holds {holds}, settles {settled.get(wallet)}, "
+                f"revenue {revenue}",
             )
         entries = {(row[0], row[1]): row[2] for row in self.connection.execute(_ENTRIES)}
         for wallet, account, balance in self.connection.execute(_ACCOUNTS):
             found = entries.pop((wallet, account), 0)
             claim(found == balance, f"I1: {account} of wallet {wallet} is {balance}, its entries sum to {found}")
         claim(not entries, f"I1: entries without an account: {entries}")
+        twice = self.connection.execute(_TWICE).fetchall()
+        claim(not twice, f"I10: one idempotency key was charged for twice: {twice}")
         claim(not self.connection.execute(_LOT_CREDITS).fetchall(), "I5: a lot was not credited exactly once")
 
     def _holds(self) -> None:
@@ -145,7 +153,15 @@ class Checker:
                 self._resolved[number] = (state, charge)
                 seen += 1
                 self._event(event)
+                self._simulation.note("resolved", event[1], *event[9:12])
+            elif number not in self._open:
+                self._open.add(number)
+                self._simulation.note("held", number, self._id(number))
         claim(seen == len(self._resolved), "I3: a resolved hold has gone")
+
+    def _id(self, number: int) -> str:
+        found: str = self.connection.execute("SELECT id FROM hold WHERE number = ?", (number,)).fetchone()[0]
+        return found
 
     def _event(self, row: tuple[Any, ...]) -> None:
         (_, hold_id, amount, hold_charge, state, quote, _, _, _, outcome, charge, waived, receipt, *_) = row

@@ -73,6 +73,7 @@ class SimProvider:
         choices = call.request.choices
         deed = Deed(call.request_id, call.deployment.name, call.surface, call.stream, call.output_cap * choices)
         simulation.deeds.setdefault(call.request_id, []).append(deed)
+        simulation.note("sent", call.request_id, self.name)
         await self._process.pause(SLOWEST_STEP_S, slowly="provider slow")
         for kind in BEFORE_HEAD:
             if simulation.strikes(kind):
@@ -126,8 +127,7 @@ class SimReply:
             for number, part in enumerate(parts, 1):
                 await self._process.pause(SLOWEST_STEP_S if slow else 0.05)
                 self._process.check_alive()
-                if number == len(parts):
-                    script.given(piece)
+                script.given(piece, whole=number == len(parts))
                 yield part
 
     def _cut(self, piece: bytes) -> list[bytes]:
@@ -165,11 +165,12 @@ class Script:
         self._simulation.fired(kind)
         self._deed.faults.append(kind)
 
-    def given(self, piece: bytes) -> None:
-        """Notes what the provider has truly said by now."""
-        text, usage = self._pending.pop(piece, ("", None))
+    def given(self, piece: bytes, *, whole: bool) -> None:
+        """Notes what the provider has truly said by now. Of half a piece, text may have been heard already."""
+        text, usage = self._pending.get(piece, ("", None))
+        self._pending[piece] = ("", usage)
         self._deed.said += text
-        if usage is not None:
+        if whole and usage is not None:
             self._deed.usage = usage
 
     # ---- usage and tier ------------------------------------------------------------------------------------------
@@ -289,10 +290,10 @@ class Script:
         self._deed.ended = True
 
     def _repeat(self, event: Any, text: str) -> Any:
+        frames = self._frame(event) * 20
         while True:
-            frame = self._frame(event)
-            self._pending[frame] = (text, None)
-            yield frame * 20
+            self._pending[frames] = (text * 20, None)
+            yield frames
 
     def _frame(self, event: dict[str, Any]) -> bytes:
         kind = f"event: {event['type']}\n" if "type" in event else ""

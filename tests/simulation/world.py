@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Client, Plan, draw_plan
+from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Client, Plan, Reply, draw_plan
 from simulation.disk import TURN_FAULTS, WEATHERS, Disk
 from simulation.invariants import Checker, ViolationError, claim, violations
 from simulation.loop import ProcessDiedError, SimLoop, VirtualTime, finish_generators
@@ -43,6 +43,10 @@ WALL_START_US = 1_795_000_000_000_000
 
 STEPS_MAX = 60_000
 REST_S = 45.0
+REVOKED_WITHIN_S = 5.0
+CALM_S = 15.0
+"""How long the disk must have been well for what is promised of revoked keys (faults F28)."""
+
 KINDS: dict[str, float] = {
     **dict.fromkeys(BEFORE_HEAD, 0.12),
     **dict.fromkeys(BODY_FAULTS, 0.1),
@@ -80,6 +84,9 @@ FAULTS = (
     | {"client leaves before the head", "client leaves mid-stream", "same key again", "reply replayed"}
 )
 """Every kind of fault; the tests show that each one fires."""
+
+
+DISK_FAULTS = {*TURN_FAULTS, *WEATHERS, "read fails", "disk slow"}
 
 
 @functools.cache
@@ -276,6 +283,11 @@ class Process:
             self.storage._committer.lease.drop()
 
 
+def _said(reply: Reply) -> bytes:
+    """A reply without what keeps its connection alive."""
+    return reply.body.replace(b": keep-alive\n\n", b"")
+
+
 def _deployment(provider: str, model: str, *surfaces: Surface) -> Deployment:
     return Deployment(
         name=f"{provider}/{model}", provider=provider, model=model, upstream_model=model, surfaces=surfaces
@@ -310,13 +322,14 @@ class Outcome:
 class Simulation:
     """A run. `run` plays it and says what came of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, odds: dict[str, float] | None = None) -> None:
+        """`odds` are the chances of each kind of fault where it can happen; drawn from the seed if they are not given."""
         self.seed = seed
         self.random = Random(seed)
         self.time = VirtualTime(WALL_START_US)
         self.shuffled = self.random.random() < 0.5
         self.stormy = False
-        self.odds = self._draw_odds()
+        self.odds = self._draw_odds() if odds is None else odds
         self.counts: Counter[str] = Counter()
         self.deeds: dict[str, list[Deed]] = {}
         self.running: dict[asyncio.Task[Any], Plan] = {}
@@ -326,11 +339,12 @@ class Simulation:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._agenda_made = 0
         self._digest = hashlib.sha256()
-        self._log: deque[str] = deque(maxlen=400)
+        self._log: deque[str] = deque(maxlen=4000)
         self._dirty = False
         self._steps = 0
         self._accounts: list[Account] = []
         self._revoked: dict[str, float] = {}
+        self._disk_failed_at = 0.0
         self._lots_known: set[str] = set()
         self._credits_tried = 0
         self._refused: list[str] = []
@@ -347,7 +361,7 @@ class Simulation:
             if self.random.random() < share
         }
 
-    # ---- what everything else asks -------------------------------------------------------------------------------
+    # ---- what everything else asks ----------------------------------------------------------------------------------
 
     def strikes(self, kind: str) -> bool:
         """Whether a fault of this kind happens here."""
@@ -357,6 +371,8 @@ class Simulation:
     def fired(self, kind: str) -> None:
         """Notes that a fault has happened."""
         self.counts[kind] += 1
+        if kind in DISK_FAULTS:
+            self._disk_failed_at = self.time.now
         self.note("fault", kind)
 
     def note(self, *words: object) -> None:
@@ -391,7 +407,7 @@ class Simulation:
                     found[event.hold_id] = (event.outcome.value, event.charge_nanos)
         return found
 
-    # ---- the run ---------------------------------------------------------------------------------------------------
+    # ---- the run ----------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
         """Plays the whole run. Never raises for a violation: it is in the outcome."""
@@ -407,6 +423,7 @@ class Simulation:
             with structlog.testing.capture_logs() as logs:
                 try:
                     self._play()
+                    self.counts["outbox unwritable"] += sum(e["event"] == "ledger.outbox_failed" for e in logs)
                 except ViolationError as error:
                     violation = str(error)
                 except BaseException:
@@ -554,7 +571,7 @@ class Simulation:
         self._until(task.done, "a task")
         return task.result()
 
-    # ---- what happens to processes -----------------------------------------------------------------------------------
+    # ---- what happens to processes ----------------------------------------------------------------------------------
 
     def _start_server(self) -> None:
         process = Process(self, f"server{len(self.processes)}-{self._steps}")
@@ -655,7 +672,7 @@ class Simulation:
         await storage.revoke_key(account.key_id)
         self._revoked.setdefault(account.key, self.time.now)
 
-    # ---- what happens to calls -----------------------------------------------------------------------------------------
+    # ---- what happens to calls --------------------------------------------------------------------------------------
 
     def _arrive(self, plan: Plan) -> None:
         server = self.server
@@ -664,6 +681,9 @@ class Simulation:
             return
         if plan.idempotency_key is not None and plan.tries:
             self.fired("same key again")
+        revoked_at = self._revoked.get(plan.account.key, self.time.now)
+        if min(self.time.now - revoked_at - REVOKED_WITHIN_S, self.time.now - self._disk_failed_at - CALM_S) > 0:
+            plan = replace(plan, revoked=True)
         server.take_call(plan)
 
     def call_ended(self, plan: Plan, reply: Any) -> None:
@@ -679,6 +699,7 @@ class Simulation:
 
     def _check_reply(self, plan: Plan, reply: Any) -> None:
         request_id = reply.headers["x-request-id"]
+        claim(not plan.revoked or reply.status != 200, f"F28: {request_id} was served with a key revoked before")
         claim(
             reply.status != 500, f"{request_id} was answered with 500: {reply.body[:300]!r}"
         ) if not self.odds else None
@@ -694,11 +715,11 @@ class Simulation:
             self.fired("reply replayed")
             first = self._replayable.get(place)
             if first is not None and first[0] == replayed:
-                claim(first[1] == reply.body, f"{replayed} was replayed with other bytes")
+                claim(first[1] == _said(reply), f"{replayed} was replayed with other bytes")
         elif b'"error"' not in reply.body:
-            self._replayable[place] = (request_id, reply.body)
+            self._replayable[place] = (request_id, _said(reply))
 
-    # ---- the end ---------------------------------------------------------------------------------------------------------
+    # ---- the end ----------------------------------------------------------------------------------------------------
 
     def _at_the_end(self) -> None:
         """All faults have ended: everything is resolved, audited, and repeats change nothing."""
