@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --requi
 # Only progress and complaints of the installation: standard output belongs to the commands.
 SELF := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-.PHONY: demo test install lock format clean
+.PHONY: demo test simulate install lock format clean
 
 demo: $(VENV)/installed-runtime  ## a real vision call, quoted, held, served and settled
 	@$(VENV)/bin/tessera demo $(ARGS)
@@ -16,6 +16,10 @@ install: $(VENV)/installed-runtime  ## the `tessera` command in .venv/bin
 
 test: $(VENV)/installed-test tests/node/node_modules/.package-lock.json  ## every check and every test
 	@$(VENV)/bin/python -m pytest -n 2 $(ARGS)
+
+RUNS ?= 10000
+simulate: $(VENV)/installed-test  ## the money simulation, RUNS seeded runs; a failure prints what replays it
+	@PYTHONPATH=tests $(VENV)/bin/python -m simulation --runs $(RUNS) $(ARGS)
 
 format: $(VENV)/installed-test
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .

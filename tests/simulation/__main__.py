@@ -5,7 +5,8 @@ import sys
 import time
 from collections import Counter
 
-from simulation.world import FAULTS, Outcome, Simulation
+from simulation.faults import FAULTS
+from simulation.world import Outcome, Simulation
 
 
 def main() -> int:
@@ -55,7 +56,8 @@ def describe(outcome: Outcome) -> str:
     head = f"seed {outcome.seed}: {outcome.steps} steps, {outcome.calls} calls, trace {outcome.trace[:16]}"
     if outcome.violation is None:
         return f"{head}: nothing broken"
-    return f"{head}\n  VIOLATION {outcome.violation}\n  replay: PYTHONPATH=tests python -m simulation --seed {outcome.seed}"
+    replay = f"PYTHONPATH=tests python -m simulation --seed {outcome.seed}"
+    return f"{head}\n  VIOLATION {outcome.violation}\n  replay: {replay}"
 
 
 if __name__ == "__main__":

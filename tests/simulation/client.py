@@ -1,4 +1,4 @@
-"""Simulated clients: they come in through the application's front door, read slowly, leave at any moment, and repeat."""
+"""Simulated clients: they come in by the front door, read slowly, leave at any moment, and repeat."""
 
 import asyncio
 import json
@@ -10,7 +10,8 @@ from simulation.invariants import claim
 from tessera.domain.money import format_usd
 
 if TYPE_CHECKING:
-    from simulation.world import Process, Simulation
+    from simulation.process import Process
+    from simulation.world import Simulation
 
 MODELS = ("gpt-4o", "gpt-4o", "gpt-4o", "gpt-5.2", "gpt-5.2", "gpt-5.2-pro")
 TIERS = ("default", "default", "auto", "priority", "priority", "flex")
@@ -52,42 +53,55 @@ def draw_plan(random: Random, accounts: list[Account], keys: list[str]) -> Plan:
     body: dict[str, Any] = {"model": random.choice(MODELS), "stream": random.random() < 0.6}
     text = " ".join(random.choice(("describe", "count", "the", "cats", "größe")) for _ in range(random.randint(1, 30)))
     image = f"https://images.example/{random.randint(1, 2000)}x{random.randint(1, 2000)}.png"
-    with_image = random.random() < 0.3
-    if chat:
-        parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
-        if with_image:
-            parts.append({"type": "image_url", "image_url": {"url": image}})
-        body["messages"] = [{"role": "user", "content": parts}]
-        if random.random() < 0.9:
-            body["max_completion_tokens"] = random.randint(1, 300)
-        if random.random() < 0.2:
-            body["n"] = random.randint(1, 3)
-        if body["stream"] and random.random() < 0.5:
-            body["stream_options"] = {"include_usage": True}
-    else:
-        content: list[dict[str, Any]] = [{"type": "input_text", "text": text}]
-        if with_image:
-            content.append({"type": "input_image", "image_url": image})
-        body["input"] = [{"role": "user", "content": content}]
-        if random.random() < 0.9:
-            body["max_output_tokens"] = random.randint(16, 300)
+    shown = image if random.random() < 0.3 else None
+    body |= _chat(random, text, shown, streams=body["stream"]) if chat else _response(random, text, shown)
     if random.random() < 0.3:
         body["service_tier"] = random.choice(TIERS)
-    headers: list[tuple[bytes, bytes]] = []
-    price_max_nanos = None
-    if random.random() < 0.15:
-        price_max_nanos = random.randint(1, 30_000_000)
-        headers.append((b"tessera-max-price", format_usd(price_max_nanos).encode()))
-        if random.random() < 0.5:
-            headers.append((b"tessera-fit", b"max-price"))
-    elif random.random() < 0.4:
-        headers.append((b"tessera-fit", b"balance"))
+    headers, price_max_nanos = _terms(random)
     key = random.choice(keys) if random.random() < 0.2 else None
     if key is not None:
         headers.append((b"idempotency-key", key.encode()))
     path = "/v1/chat/completions" if chat else "/v1/responses"
     encoded = json.dumps(body, ensure_ascii=False).encode()
     return Plan(account, path, encoded, tuple(headers), price_max_nanos, key, random.random() < 0.15)
+
+
+def _chat(random: Random, text: str, image: str | None, *, streams: bool) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
+    if image is not None:
+        parts.append({"type": "image_url", "image_url": {"url": image}})
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": parts}]}
+    if random.random() < 0.9:
+        body["max_completion_tokens"] = random.randint(1, 300)
+    if random.random() < 0.2:
+        body["n"] = random.randint(1, 3)
+    if streams and random.random() < 0.5:
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def _response(random: Random, text: str, image: str | None) -> dict[str, Any]:
+    content: list[dict[str, Any]] = [{"type": "input_text", "text": text}]
+    if image is not None:
+        content.append({"type": "input_image", "image_url": image})
+    body: dict[str, Any] = {"input": [{"role": "user", "content": content}]}
+    if random.random() < 0.9:
+        body["max_output_tokens"] = random.randint(16, 300)
+    return body
+
+
+def _terms(random: Random) -> tuple[list[tuple[bytes, bytes]], int | None]:
+    """Headers that say what a call may cost, and the most they allow."""
+    headers: list[tuple[bytes, bytes]] = []
+    if random.random() < 0.15:
+        price_max_nanos = random.randint(1, 30_000_000)
+        headers.append((b"tessera-max-price", format_usd(price_max_nanos).encode()))
+        if random.random() < 0.5:
+            headers.append((b"tessera-fit", b"max-price"))
+        return headers, price_max_nanos
+    if random.random() < 0.4:
+        headers.append((b"tessera-fit", b"balance"))
+    return headers, None
 
 
 @dataclass

@@ -1,17 +1,18 @@
-"""The database's machine: real SQLite on a real file, whose calls fail, lie, dawdle or kill the process when told to."""
+"""The database's machine: real SQLite on a real file, whose calls fail, lie, dawdle or kill when told to."""
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from simulation.faults import COMMIT_FAULTS, TURN_FAULTS, WEATHERS
 from simulation.loop import ProcessDiedError, SimLoop
 from tessera.adapters.storage.sqlite import Machine
 from tessera.adapters.storage.sqlite.committer import Committer
 from tessera.adapters.storage.sqlite.writer import LOOK_EVERY_S, Duties, Writer
 
 if TYPE_CHECKING:
-    from simulation.world import Process
+    from simulation.process import Process
 
 CALLS_BEFORE_FAILURE_MAX = 12
 SLOWEST_TURN_S = 6.0
@@ -88,23 +89,24 @@ class Disk:
         if self._weather is not None:
             self._bad_weather(sql, self._weather)
         kind = self._armed
-        if kind is not None:
-            if kind in _COMMIT_FAULTS:
-                if sql == "COMMIT":
-                    self._armed = None
-                    return self._strike_commit(kind, run)
-            elif self._is_hit(sql, kind):
-                self._armed = None
-                if kind == "killed inside a transaction":
-                    self._kill(kind)
-                if kind == "constraint refuses":
-                    self.process.simulation.fired(kind)
-                    raise sqlite3.IntegrityError("CHECK constraint failed: simulated")
-                raise self._failure(kind)
+        if kind in COMMIT_FAULTS and sql == "COMMIT":
+            self._armed = None
+            return self._strike_commit(kind, run)
+        if kind is not None and kind not in COMMIT_FAULTS and self._is_hit(sql, kind):
+            self._armed = None
+            self._strike_call(kind)
         result = run()
         if sql == "COMMIT":
             self.process.simulation.committed()
         return result
+
+    def _strike_call(self, kind: str) -> None:
+        if kind == "killed inside a transaction":
+            self._kill(kind)
+        if kind == "constraint refuses":
+            self.process.simulation.fired(kind)
+            raise sqlite3.IntegrityError("CHECK constraint failed: simulated")
+        raise self._failure(kind)
 
     def _is_hit(self, sql: str, kind: str) -> bool:
         if kind == "database locked":
@@ -155,19 +157,6 @@ class Disk:
     def _check_alive(self) -> None:
         if self.process.dead:
             raise ProcessDiedError
-
-
-_COMMIT_FAULTS = ("killed before the commit", "killed after the commit", "commit fails", "commit answer lost")
-TURN_FAULTS = (
-    *_COMMIT_FAULTS,
-    "database locked",
-    "disk full",
-    "database read-only",
-    "disk I/O error",
-    "constraint refuses",
-    "killed inside a transaction",
-)
-WEATHERS = ("database locked", "disk full", "database read-only", "commit fails", "database cannot be opened")
 
 
 class FaultyConnection(sqlite3.Connection):

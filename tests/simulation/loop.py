@@ -3,10 +3,9 @@
 import asyncio
 import heapq
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context
 from random import Random
-from types import AsyncGeneratorType
 from typing import Any
 
 THROWS_MAX = 50
@@ -61,18 +60,24 @@ class SimLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         return self.dead
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         if not self.dead:
             self._ready.append(handle)
         return handle
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
         return self.call_at(self._virtual.now + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         if not self.dead:
             self._made += 1
@@ -179,7 +184,7 @@ def finish_generators() -> Callable[[], None]:
     """Lets abandoned asynchronous generators end as asyncio ends them; gives what undoes it."""
     before = sys.get_asyncgen_hooks()
 
-    def finalizer(generator: AsyncGeneratorType[Any, Any]) -> None:
+    def finalizer(generator: AsyncGenerator[Any, Any]) -> None:
         loop = asyncio._get_running_loop()
         if isinstance(loop, SimLoop) and not loop.dead:
             loop.create_task(generator.aclose())

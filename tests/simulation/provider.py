@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from simulation.faults import BEFORE_HEAD, BODY_FAULTS, TIER_FAULTS, USAGE_FAULTS
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import Surface
 from tessera.ports import UpstreamCall
 
 if TYPE_CHECKING:
-    from simulation.world import Process
+    from simulation.process import Process
 
 REFUSALS = {
     "provider 400": 400,
@@ -21,19 +22,6 @@ REFUSALS = {
     "provider 503": 503,
     "provider 529": 529,
 }
-BEFORE_HEAD = ("connection refused", "first byte timeout", "adapter breaks", *REFUSALS)
-BODY_FAULTS = (
-    "not JSON",
-    "cut off",
-    "ends early",
-    "gap timeout",
-    "error event",
-    "endless",
-    "empty answer",
-    "silent end",
-)
-USAGE_FAULTS = ("usage missing", "usage absurd", "usage zero", "usage above the cap", "usage doubled", "usage late")
-TIER_FAULTS = ("tier dearer", "tier unknown")
 WORDS = ("tile", "mosaic", "ticket", "cat", "a", "the", "on", "seven", "größer", "🎟")
 SLOWEST_STEP_S = 40.0
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from simulation.__main__ import describe
-from simulation.disk import TURN_FAULTS, WEATHERS
-from simulation.world import FAULTS, KINDS, Simulation
+from simulation.faults import FAULTS, KINDS, TURN_FAULTS, WEATHERS
+from simulation.world import Simulation
 from tessera.domain.quantities import Quantities
-from tessera.domain.usage import Owed, UsageSource
+from tessera.domain.usage import Owed, UsageSource, owed
 from tessera.flows import settling
 
 RUNS = 300
@@ -93,10 +93,8 @@ def test_a_client_that_leaves_as_its_hold_is_granted_strands_no_hold(seed: int) 
 
 
 def test_charging_for_a_provider_s_failure_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = settling.owed
-
     def wrong(outcome: Any, delivered: Any) -> Owed:
-        found = right(outcome, delivered)
+        found = owed(outcome, delivered)
         if found.source is UsageSource.NONE:
             return Owed(usage=Quantities(input_tokens=5), source=UsageSource.LOCAL, lost=found.lost)
         return found
@@ -108,10 +106,8 @@ def test_charging_for_a_provider_s_failure_is_found(monkeypatch: pytest.MonkeyPa
 
 
 def test_charging_more_than_was_used_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = settling.owed
-
     def wrong(outcome: Any, delivered: Any) -> Owed:
-        found = right(outcome, delivered)
+        found = owed(outcome, delivered)
         usage = Quantities(input_tokens=found.usage.input_tokens + 1, output_tokens=found.usage.output_tokens)
         return Owed(usage=usage, source=found.source, lost=found.lost)
 
