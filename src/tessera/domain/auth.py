@@ -11,6 +11,7 @@ from tessera.domain.money import Mode
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_LENGTH = 30
+_PAIRS = [high + low for high in BASE62 for low in BASE62]
 _KEY = re.compile(r"sk-tess-(live|test)-([0-9A-Za-z]{30})([0-9A-Za-z]{6})", re.ASCII)
 
 
@@ -69,8 +70,9 @@ def _checksum(mode: Mode, body: str) -> str:
 
 
 def _base62(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        digits.append(BASE62[digit])
-    return "".join(reversed(digits))
+    """The last `length` digits, an even number of them."""
+    pairs = []
+    for _ in range(length // 2):
+        number, pair = divmod(number, 3844)
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs))

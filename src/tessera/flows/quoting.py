@@ -21,6 +21,7 @@ from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.request import InferenceRequest, Surface, Tier
 from tessera.domain.routing import plan
 from tessera.domain.tokens import TokenCount
+from tessera.domain.tokens.framing import Framing
 from tessera.domain.tokens.requests import count_request
 from tessera.flows.world import World
 from tessera.ports import Deployment, ProbedImage
@@ -68,7 +69,8 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
     rows = _rows(world, caller, model, ways, tier, as_of)
     output_cap = _output_cap(model, request)
     images = await world.media.probe(request.images) if request.images else ()
-    count = await _count(world, model, request, images, as_of)
+    framing = world.catalogue.framing(model.id)
+    count = await _count(world, model, framing, request, images, as_of)
     if model.context_max is not None and count.total.predicted > model.context_max:
         raise TesseraError(
             ErrorCode.CONTEXT_LENGTH_EXCEEDED,
@@ -86,7 +88,7 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
         output_cap=output_cap,
         output_cap_min=min(output_cap, max(_OUTPUT_MIN[way] for _, way in ways)),
         as_of=as_of,
-        encoding=world.catalogue.framing(model.id).encoding,
+        encoding=framing.encoding,
         quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap),
     )
 
@@ -180,10 +182,14 @@ def _output_cap(model: Model, request: InferenceRequest) -> int:
 
 
 async def _count(
-    world: World, model: Model, request: InferenceRequest, images: Sequence[ProbedImage], as_of: date
+    world: World,
+    model: Model,
+    framing: Framing,
+    request: InferenceRequest,
+    images: Sequence[ProbedImage],
+    as_of: date,
 ) -> TokenCount:
     rules = world.catalogue.image_rules(model.id, as_of) if images else None
-    framing = world.catalogue.framing(model.id)
     sizes = [(image.width, image.height) for image in images]
     counter = world.counter_for(framing.encoding)
     if request.text_bytes > _COUNT_ON_LOOP_BYTES_MAX:

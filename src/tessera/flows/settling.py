@@ -57,7 +57,7 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
     row, tier = _charged_row(running, facts.served_tier)
     decided, price = _price(running, decided, row)
     charge_nanos = min(price.nanos, running.granted_nanos)
-    cost = _cost(running, tier, decided)
+    cost = _cost(running, tier, decided, row, price)
     if facts.absurd:
         log.warning("usage.absurd", request_id=running.order.id, deployment=_name(running.deployment))
     return UsageEvent(
@@ -173,7 +173,7 @@ def _price(running: Running, decided: Owed, row: PriceRow) -> tuple[Owed, Charge
         return msgspec.structs.replace(decided, usage=own, source=UsageSource.LOCAL), charge(row, own)
 
 
-def _cost(running: Running, tier: Tier, decided: Owed) -> tuple[int, int]:
+def _cost(running: Running, tier: Tier, decided: Owed, price_row: PriceRow, price: Charge) -> tuple[int, int]:
     """What the provider bills for this call, and how much of it no customer pays. Test calls cost nothing, nor does a
     model that neither the list nor the operator has a cost for."""
     if running.deployment is None or running.order.mode is Mode.TEST:
@@ -185,7 +185,8 @@ def _cost(running: Running, tier: Tier, decided: Owed) -> tuple[int, int]:
     except TesseraError:
         return 0, 0
     lost = 0 if decided.lost is NOTHING else charge(row, decided.lost).nanos
-    return charge(row, decided.usage).nanos, lost
+    cost = price if row.version == price_row.version else charge(row, decided.usage)
+    return cost.nanos, lost
 
 
 def _name(deployment: Deployment | None) -> str:

@@ -21,6 +21,9 @@ class Span(msgspec.Struct, frozen=True):
     max: int
 
 
+NO_TOKENS = Span(0, 0)
+
+
 class ImageCount(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens of one image under one rule.
 
@@ -56,10 +59,14 @@ class TokenCount(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def image(self) -> Span:
         """All images together."""
+        if not self.images:
+            return NO_TOKENS
         return Span(sum(i.tokens.predicted for i in self.images), sum(i.tokens.max for i in self.images))
 
     @property
     def total(self) -> Span:
         """Text and images together: the call's input."""
+        if not self.images:
+            return self.text
         image = self.image
         return Span(self.text.predicted + image.predicted, self.text.max + image.max)
