@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 
 TEXT_LENGTH_MAX = 4096
+# Without local variables: among them are prompts, images and the secret that keys are digested with.
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 _SECRET = re.compile(r"\b(sk-(?:tess-(?:live|test)-)?)[0-9A-Za-z_-]{12,}|(?<=Bearer )\S+")
 
 
@@ -18,7 +20,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            _tracebacks,
             bound,
             structlog.processors.JSONRenderer(),
         ],
@@ -31,7 +33,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                _tracebacks,
                 bound,
                 structlog.processors.JSONRenderer(),
             ],

@@ -101,7 +101,7 @@ def run_server(work: Any) -> None:
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=bounded_protocol(settings.limits.headers_seconds_max),
+        http=bounded_protocol(settings.limits.headers_seconds_max, settings.limits.write_seconds_max),
         ws="none",
         lifespan="off",
         log_config=None,

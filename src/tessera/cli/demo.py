@@ -87,23 +87,23 @@ async def _first_key(opened: "Opened") -> str:
 
 def _call(address: str, key: str, content: bytes) -> dict[str, Any]:
     """Quote, call and receipt through the HTTP API, with the official client."""
-    from openai import APIError, OpenAI
+    from openai import APIError
 
-    from tessera.cli._images import message_of
+    from tessera.cli._client import message_of, open_client, refusal
 
     body: dict[str, Any] = {
         "model": MODEL,
         "messages": [message_of(PROMPT, [content])],
         "max_completion_tokens": OUTPUT_TOKENS_MAX,
     }
-    with OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as client:
+    with open_client(address, key) as client:
         try:
             quote: Any = client.post("/quotes", body={"url": "/v1/chat/completions", "body": body}, cast_to=object)
             raw = client.chat.completions.with_raw_response.create(**body, extra_headers={"Tessera-Quote": quote["id"]})
             request_id = raw.headers["x-request-id"]
             receipt: Any = client.get(f"/requests/{request_id}", cast_to=object)
         except APIError as error:
-            raise click.ClickException(error.message) from None
+            raise refusal(error) from None
         description = raw.parse().choices[0].message.content
     return {
         "description": description,

@@ -47,12 +47,13 @@ def command(
     if base_url and not key:
         raise click.UsageError("TESSERA_BASE_URL is set and TESSERA_API_KEY is not: both, or neither.")
     if base_url and key:
-        client = _client(base_url, key)
-        shown = (
-            _streamed(client, model, prompt, contents)
-            if stream and not as_json
-            else _asked(client, model, prompt, contents)
-        )
+        from tessera.cli._client import open_client
+
+        with open_client(base_url, key) as client:
+            if stream and not as_json:
+                _print_streamed(client, model, prompt, contents)
+                return
+            shown = _asked(client, model, prompt, contents)
     elif model != _SIGHT:
         raise click.UsageError(
             f"{model} needs a server: set TESSERA_BASE_URL and TESSERA_API_KEY. Without one, {_SIGHT} answers."
@@ -64,47 +65,35 @@ def command(
         shown = {"model": _SIGHT, "description": text}
     if as_json:
         print_json(shown)
-    elif not (stream and base_url):
+    else:
         click.echo(shown["description"])
-
-
-def _message(prompt: str, contents: list[bytes]) -> Any:
-    from tessera.cli._images import message_of
-
-    return message_of(prompt, contents)
-
-
-def _client(base_url: str, key: str) -> "OpenAI":
-    from openai import OpenAI
-
-    base_url = base_url.rstrip("/")
-    return OpenAI(base_url=base_url if base_url.endswith("/v1") else f"{base_url}/v1", api_key=key, max_retries=0)
 
 
 def _asked(client: "OpenAI", model: str, prompt: str, contents: list[bytes]) -> dict[str, Any]:
     from openai import APIError
 
+    from tessera.cli._client import message_of, refusal
+
+    messages: Any = [message_of(prompt, contents)]
     try:
-        reply = client.chat.completions.create(model=model, messages=[_message(prompt, contents)])
+        reply = client.chat.completions.create(model=model, messages=messages)
     except APIError as error:
-        raise click.ClickException(error.message) from None
+        raise refusal(error) from None
     charge = (reply.usage.model_extra or {}).get("charge") if reply.usage else None
     return {"model": reply.model, "description": reply.choices[0].message.content or "", "charge": charge}
 
 
-def _streamed(client: "OpenAI", model: str, prompt: str, contents: list[bytes]) -> dict[str, Any]:
+def _print_streamed(client: "OpenAI", model: str, prompt: str, contents: list[bytes]) -> None:
     from openai import APIError
 
+    from tessera.cli._client import message_of, refusal
+
+    messages: Any = [message_of(prompt, contents)]
     try:
-        with client.chat.completions.create(
-            model=model,
-            messages=[_message(prompt, contents)],
-            stream=True,
-        ) as chunks:
+        with client.chat.completions.create(model=model, messages=messages, stream=True) as chunks:
             for chunk in chunks:
                 for choice in chunk.choices:
                     click.echo(choice.delta.content or "", nl=False)
     except APIError as error:
-        raise click.ClickException(error.message) from None
+        raise refusal(error) from None
     click.echo()
-    return {}

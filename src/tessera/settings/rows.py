@@ -75,7 +75,7 @@ def _rates(place: str, table: RateTable) -> Rates | None:
         return None
     missing = [name for name in ("input", "output") if name not in written]
     if missing:
-        raise SettingsError(f"{place}: a row with rates needs `input` and `output`; {missing[0]} is missing.")
+        raise SettingsError(f"{place}: a row with rates needs `input` and `output`; `{missing[0]}` is missing.")
     nanos = {}
     for name, text in written.items():
         try:

@@ -85,6 +85,7 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     fetch_seconds_max: int = 10
     headers_seconds_max: int = 10
     body_seconds_max: int = 30
+    write_seconds_max: int = 30
     first_byte_seconds_max: int = 900
     gap_seconds_max: int = 120
     idle_seconds_max: int = 75

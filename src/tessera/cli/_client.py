@@ -1,7 +1,22 @@
-"""Image files as parts of a chat message."""
+"""Calls to a server with the official client: how it is opened, what is sent, how a refusal is told."""
 
 import base64
 from typing import Any
+
+import click
+from openai import APIError, OpenAI
+
+
+def open_client(base_url: str, key: str) -> OpenAI:
+    """A client of the server at an address with or without its `/v1`. It never repeats a call by itself."""
+    base_url = base_url.rstrip("/")
+    return OpenAI(base_url=base_url if base_url.endswith("/v1") else f"{base_url}/v1", api_key=key, max_retries=0)
+
+
+def refusal(error: APIError) -> click.ClickException:
+    """The server's own sentence, without the client's words around it."""
+    body = error.body if isinstance(error.body, dict) else {}
+    return click.ClickException(str(body.get("message") or error.message))
 
 
 def message_of(prompt: str, contents: list[bytes]) -> dict[str, Any]:
