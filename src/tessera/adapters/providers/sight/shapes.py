@@ -26,23 +26,53 @@ def see_shapes(clusters: Clusters, *, strict: bool) -> tuple[Shape, ...]:
     boxes = (regions.right - regions.left) * (regions.bottom - regions.top)
     wanted = np.flatnonzero((boxes >= floor) & (regions.area >= floor / 4) & ~ground)
     wanted = wanted[np.argsort(-regions.area[wanted], kind="stable")][:REGIONS_MAX]
-    shapes: list[Shape] = []
+    rim = np.concatenate((clusters.labels[0], clusters.labels[-1], clusters.labels[:, 0], clusters.labels[:, -1]))
+    rim_label = int(np.bincount(rim).argmax())
+    found: list[tuple[Shape, bool]] = []
     for index in wanted:
         kind = classify(regions, int(index), (rows, columns), strict=strict)
-        if kind is None:
-            continue
-        rgb = clusters.rgb[int(regions.value[index])]
-        box = Region(
-            float(regions.left[index] / columns),
-            float(regions.top[index] / rows),
-            float((regions.right[index] - regions.left[index]) / columns),
-            float((regions.bottom[index] - regions.top[index]) / rows),
-        )
-        if not any(same_place(box, other.region) for other in shapes):
-            colour = name_of(lab_of(rgb))[0]
-            area = float(regions.area[index] / (rows * columns))
-            shapes.append(Shape(kind=kind, colour=colour, hex=hex_of(rgb), region=box, area=area))
-    return tuple(shapes[:SHAPES_MAX])
+        if kind is not None:
+            is_rim = int(regions.value[index]) == rim_label
+            found.append((shape_at(regions, int(index), clusters, kind), is_rim))
+    return one_each(found)[:SHAPES_MAX]
+
+
+def shape_at(regions: Regions, index: int, clusters: Clusters, kind: str) -> Shape:
+    rows, columns = clusters.labels.shape
+    left, top = float(regions.left[index] / columns), float(regions.top[index] / rows)
+    wide, high = (
+        (regions.right[index] - regions.left[index]) / columns,
+        (regions.bottom[index] - regions.top[index]) / rows,
+    )
+    rgb = clusters.rgb[int(regions.value[index])]
+    return Shape(
+        kind=kind,
+        colour=name_of(lab_of(rgb))[0],
+        hex=hex_of(rgb),
+        region=Region(left, top, float(wide), float(high)),
+        area=float(regions.area[index] / (rows * columns)),
+    )
+
+
+def one_each(found: list[tuple[Shape, bool]]) -> tuple[Shape, ...]:
+    """Each outline once: a filling and its edge are one shape, and the ground seen through a frame is none."""
+    kept: list[Shape] = []
+    for shape, is_rim in found:
+        twins = [other for other, _ in found if other is not shape and same_outline(shape, other)]
+        through = is_rim and any(other.region.width > shape.region.width for other in twins)
+        if not through and not any(other in kept for other in twins):
+            kept.append(shape)
+    return tuple(kept)
+
+
+def same_outline(first: Shape, second: Shape) -> bool:
+    """Whether two shapes are one outline seen twice: of one kind, about one centre, and nearly of one size."""
+    if first.kind != second.kind:
+        return same_place(first.region, second.region, 0.72)
+    (x, y), (x_other, y_other) = first.region.centre, second.region.centre
+    size = max(first.region.width, first.region.height)
+    concentric = abs(x - x_other) < 0.1 * size and abs(y - y_other) < 0.1 * size
+    return same_place(first.region, second.region, 0.5 if concentric else 0.72)
 
 
 def tidied(labels: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -77,14 +107,14 @@ def backgrounds(regions: Regions, rows: int, columns: int) -> NDArray[np.bool_]:
     return ground
 
 
-def same_place(first: Region, second: Region) -> bool:
-    """Whether two boxes are one outline seen twice: an edge and its filling, or a shape and its seam."""
+def same_place(first: Region, second: Region, alike: float) -> bool:
+    """Whether two boxes share more than `alike` of what they cover together."""
     wide = min(first.left + first.width, second.left + second.width) - max(first.left, second.left)
     high = min(first.top + first.height, second.top + second.height) - max(first.top, second.top)
     if wide <= 0 or high <= 0:
         return False
     union = first.width * first.height + second.width * second.height - wide * high
-    return wide * high / union > 0.72
+    return wide * high / union > alike
 
 
 def classify(regions: Regions, index: int, size: tuple[int, int], *, strict: bool) -> str | None:

@@ -89,7 +89,8 @@ def periodic(channel: Floats) -> tuple[str, str | None, int] | None:
         return "stripes", stripes_direction(first), round(cycles)
     crossed = on_first + on_second
     tilted = min(abs(first % (np.pi / 2)), np.pi / 2 - first % (np.pi / 2)) > np.pi / 12
-    if near > 0.1 and crossed > 0.66 and min(on_first, on_second) > 0.2:
+    # Of a chequerboard's energy two thirds lie on the diagonals, of a grid's nearly all on the axes.
+    if near > 0.12 and crossed > (0.56 if tilted else 0.66) and min(on_first, on_second) > 0.2:
         return ("checks", None, 2 * round(cycles / np.sqrt(2))) if tilted else ("grid", None, round(cycles))
     return None
 
