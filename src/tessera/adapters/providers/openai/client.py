@@ -7,12 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from yarl import URL
 
 from tessera import __version__
-from tessera.adapters.providers.openai.connections import (
-    Connections,
-    HttpReply,
-    PooledConnections,
-    TransportLimits,
-)
+from tessera.adapters.providers.openai.connections import Connections, HttpReply, TransportLimits
+from tessera.adapters.providers.openai.pool import PooledConnections
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import Surface
 from tessera.ports import UpstreamCall, UpstreamReply
@@ -81,14 +77,24 @@ class OpenAIProvider:
 
 
 class _Answer:
+    """A reply, and the iterator over its body: not a generator, which would need closing when it is left early."""
+
     def __init__(self, reply: HttpReply) -> None:
         self.status = reply.status
         self.headers = reply.headers
         self._reply = reply
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while piece := await self._reply.read():
-            yield piece
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._reply.read()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
     async def close(self) -> None:
         await self._reply.close()
