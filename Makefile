@@ -21,6 +21,11 @@ RUNS ?= 10000
 simulate: $(VENV)/installed-test  ## the money simulation, RUNS seeded runs; a failure prints what replays it
 	@PYTHONPATH=tests $(VENV)/bin/python -m simulation --runs $(RUNS) $(ARGS)
 
+# Two cores for a quarter of an hour; other work on the machine shows in the figures. Installs nginx, wrk, strace (root).
+bench: $(VENV)/installed-test  ## Tessera beside LiteLLM and nginx; writes docs/benchmarks.md
+	@$(VENV)/bin/python -m benchmarks.gateway $(ARGS)
+	@$(VENV)/bin/python -m benchmarks.gateway.report
+
 format: $(VENV)/installed-test
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 

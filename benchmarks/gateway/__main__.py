@@ -38,10 +38,20 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": machine.describe(),
         "versions": _versions(asked.only),
-        "settings": {"seconds": asked.seconds, "rounds": asked.rounds, "many_streams": asked.many_streams},
+        "settings": {
+            "seconds": asked.seconds,
+            "rounds": asked.rounds,
+            "many_streams": asked.many_streams,
+            "nice": asked.nice,
+        },
         "rounds": [],
     }
-    with _folder() as folder:
+    if machine.load_average()[0] > 1:
+        print(
+            f"The machine is busy (load average {machine.load_average()[0]}): read CPU time, not speed.",
+            file=sys.stderr,
+        )
+    with machine.priority(asked.nice), _folder() as folder:
         load = Load(cores, folder)
         with servers.provider(folder, cores) as upstream:
             for number in range(asked.rounds):
@@ -110,7 +120,7 @@ def _versions(names: list[str]) -> dict[str, str]:
     found = {
         "tessera": machine.commit(),
         "nginx": programs.version(["nginx", "-v"]).rpartition("/")[2],
-        "wrk": programs.version(["wrk", "-v"]).split(" [")[0].removeprefix("wrk "),
+        "wrk": programs.version(["wrk", "-v"]).split(" [")[0].removeprefix("wrk debian/"),
     }
     if "litellm" in names:
         programs.litellm()
@@ -147,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--case", action="append", choices=cases, help="This case; may be given again.")
     parser.add_argument("--seconds", type=float, default=5, help="Length of one measurement.")
     parser.add_argument("--rounds", type=int, default=None, help="Default: 3, and 1 with --only or --case.")
+    parser.add_argument("--nice", type=int, default=0, help="-10 takes both cores from what else runs (root).")
     parser.add_argument("--many-streams", type=int, default=1500, help="Streams of the many_streams case.")
     parser.add_argument("--save", type=Path, help="Where results go; a whole run writes them beside the harness.")
     asked = parser.parse_args()

@@ -172,12 +172,15 @@ async def streams(url: str, key: str, body: bytes, count: int, seconds_max: floa
             transport.abort()
         await waiting
     seconds = time.monotonic() - started
-    complete = sum(stream.complete() for stream in opened)
+    broken = [stream for stream in opened if not stream.complete()]
+    if broken:
+        print(f"first of {len(broken)} broken streams: {b''.join(broken[0].pieces)[:600]!r}", file=sys.stderr)
+    complete = count - len(broken)
     waits = sorted((stream.first_at or time.monotonic()) - stream.started_at for stream in opened)
     return {
         "streams": count,
         "complete": complete,
-        "failed": count - complete,
+        "failed": len(broken),
         "seconds": seconds,
         "bytes": sum(len(piece) for stream in opened for piece in stream.pieces),
         "first_byte_p50_ms": waits[len(waits) // 2] * 1000,

@@ -71,6 +71,7 @@ class Load:
         )
         if done.returncode or not done.stdout.strip():
             raise SystemExit(f"The load failed: {done.stderr or done.stdout}")
+        sys.stderr.write(done.stderr)
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return found
 

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,27 @@ def core_seconds(core: int) -> tuple[float, float]:
             ticks = [int(field) for field in line.split()[1:9]]
             return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS, sum(ticks) / _TICKS
     raise SystemExit(f"There is no core {core}.")
+
+
+@contextmanager
+def priority(nice: int) -> Iterator[None]:
+    """Runs the block, and all it starts, at a priority above (negative, for root) what else the machine does.
+
+    Linux weighs whole sessions against each other where autogroups are on, so that the session's weight is set too.
+    """
+    if nice == 0:
+        yield
+        return
+    os.nice(nice)
+    group = Path("/proc/self/autogroup")
+    before = group.read_text().rpartition(" ")[2].strip() if group.exists() else None
+    if before is not None:
+        group.write_text(str(nice))
+    try:
+        yield
+    finally:
+        if before is not None:
+            group.write_text(before)
 
 
 def load_average() -> list[float]:
