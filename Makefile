@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --requi
 # Only progress and complaints of the installation: standard output belongs to the commands.
 SELF := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-.PHONY: demo test simulate install lock format clean
+.PHONY: demo test simulate mutate install lock format clean
 
 demo: $(VENV)/installed-runtime  ## a real vision call, quoted, held, served and settled
 	@$(VENV)/bin/tessera demo $(ARGS)
@@ -25,6 +25,9 @@ simulate: $(VENV)/installed-test  ## the money simulation, RUNS seeded runs; a f
 bench: $(VENV)/installed-test  ## Tessera beside LiteLLM and nginx; writes docs/benchmarks.md
 	@$(VENV)/bin/python -m benchmarks.gateway $(ARGS)
 	@$(VENV)/bin/python -m benchmarks.gateway.report
+
+mutate: $(VENV)/installed-test  ## small changes to the rules of money, each of which a test must notice
+	@PYTHONPATH=tests $(VENV)/bin/python -m mutation $(ARGS)
 
 format: $(VENV)/installed-test
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .

@@ -41,6 +41,22 @@ def test_a_reply_with_neither_output_nor_end_costs_nothing() -> None:
     assert (decided.usage, decided.source) == (NOTHING, UsageSource.NONE)
 
 
+def test_an_answer_that_ended_with_nothing_in_it_costs_its_input() -> None:
+    decided = owed(Outcome.COMPLETED, delivered(reported=None, has_output=False, output_tokens=0))
+    assert (decided.usage, decided.source) == (INPUT, UsageSource.LOCAL)
+
+
+def test_a_client_that_leaves_pays_by_the_providers_usage_if_that_is_known() -> None:
+    decided = owed(Outcome.CLIENT_DISCONNECTED, delivered())
+    assert (decided.usage, decided.source, decided.lost) == (REPORTED, UsageSource.PROVIDER, NOTHING)
+
+
+def test_a_client_that_leaves_before_the_output_was_reported_pays_our_count() -> None:
+    early = msgspec.structs.replace(REPORTED, output_tokens=0)
+    decided = owed(Outcome.CLIENT_DISCONNECTED, delivered(reported=early))
+    assert (decided.usage, decided.source) == (OWN, UsageSource.LOCAL)
+
+
 def test_a_client_that_leaves_pays_for_what_was_produced() -> None:
     decided = owed(Outcome.CLIENT_DISCONNECTED, delivered(reported=None, finished=False))
     assert (decided.usage, decided.source) == (OWN, UsageSource.LOCAL)
