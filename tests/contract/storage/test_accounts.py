@@ -105,7 +105,7 @@ async def test_a_key_makes_its_project_once(storage: SqliteStorage) -> None:
         for number, project in enumerate(["shop", "shop", "default"])
     ]
     assert keys[0].project_id == keys[1].project_id != keys[2].project_id
-    assert [key.project for key in await storage.list_keys(organization)] == ["shop", "shop", "default"]
+    assert set(await storage.list_keys(organization)) == set(keys)
 
 
 async def test_a_key_for_nobody_or_an_unknown_key_is_not_found(storage: SqliteStorage) -> None:
@@ -164,7 +164,3 @@ async def test_usage_is_summed_by_mode_and_model(storage: SqliteStorage) -> None
     assert (rows["a"].calls, rows["a"].charge_nanos, rows["a"].cost_nanos) == (2, 12, 6)
     assert rows["a"].usage.input_tokens == 12
     assert rows["b"].mode is Mode.LIVE
-
-
-async def test_a_ready_storage_says_so_and_a_closed_one_does_not(storage: SqliteStorage) -> None:
-    assert await storage.ready()

@@ -57,7 +57,7 @@ async def test_entries_page_newest_first_and_sum_to_zero(storage: SqliteStorage,
         after = seen[-1].id
     ids = [entry.id for entry in seen]
     assert len(ids) == len(set(ids))
-    times = [entry.transfer_id.partition(".")[0][-26:] for entry in seen]
+    times = [entry.transfer_id.partition(".")[0].partition("_")[2] for entry in seen]
     assert times == sorted(times, reverse=True)
     assert sum(entry.amount_nanos for entry in seen) == 0
     balance = await storage.balance(organization, Mode.LIVE)

@@ -132,6 +132,31 @@ async def test_two_processes_on_one_balance_pay_exactly_what_it_has(tmp_path: Pa
     await two.close()
 
 
+async def test_an_audit_beside_a_running_server_raises_no_false_alarm(tmp_path: Path) -> None:
+    """Witness, locks and rows move on while the audit reads its snapshot."""
+    server, command_line = await SqliteStorage.open(tmp_path), await SqliteStorage.open(tmp_path)
+    organization = await funded(server, 10**9)
+    running = True
+
+    async def caller() -> None:
+        while running:
+            order = hold_order(organization, 3, mode=Mode.LIVE, owner=server.owner)
+            await server.hold(order)
+            await server.settle(usage_event(order, 1))
+
+    async def sweeper() -> None:
+        while running:
+            await asyncio.gather(server.sweep(), command_line.sweep())
+
+    work = [asyncio.ensure_future(caller()) for _ in range(8)] + [asyncio.ensure_future(sweeper())]
+    for _ in range(12):
+        assert faults(await command_line.verify()) == {}
+    running = False
+    await asyncio.gather(*work)
+    await command_line.close()
+    await server.close()
+
+
 async def test_a_suspension_written_by_another_process_is_obeyed(tmp_path: Path) -> None:
     server = await SqliteStorage.open(tmp_path)
     organization = await funded(server, 100)

@@ -12,6 +12,7 @@ from tessera.adapters.storage.sqlite.audit_chain import chain_faults, checkpoint
 from tessera.adapters.storage.sqlite.audit_events import event_faults, quote_faults
 from tessera.adapters.storage.sqlite.lease import is_alive
 from tessera.adapters.storage.sqlite.sweep import LEASE_US
+from tessera.adapters.storage.sqlite.witness import read_witness
 from tessera.domain.money import NANOS_MAX
 from tessera.ports import Check
 
@@ -157,7 +158,9 @@ LEFT JOIN wallet ON wallet.organization_id = organization.id GROUP BY organizati
 
 
 def audit(connection: sqlite3.Connection, data_dir: Path, key: bytes, now_us: int) -> tuple[Check, ...]:
-    """Every check over the whole ledger; `key` is the one that signed it."""
+    """Every check over the whole ledger; `key` is the one that signed it. The snapshot begins in here."""
+
+    witnessed = read_witness(data_dir, key)
 
     def rows(sql: str) -> Callable[[], Iterator[str]]:
         return lambda: (row[0] for row in connection.execute(sql))
@@ -181,7 +184,7 @@ def audit(connection: sqlite3.Connection, data_dir: Path, key: bytes, now_us: in
         ("idempotency-matches-holds", rows(_KEYS)),
         ("wallets-complete", rows(_WALLETS)),
         ("hash-chain", lambda: chain_faults(connection)),
-        ("checkpoints-signed", lambda: checkpoint_faults(connection, data_dir, key)),
+        ("checkpoints-signed", lambda: checkpoint_faults(connection, witnessed, key)),
         ("api-keys-signed", lambda: key_faults(connection, key)),
     ]
     try:

@@ -3,12 +3,11 @@
 import heapq
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tessera.adapters.storage.sqlite.accounts import sign_key
 from tessera.adapters.storage.sqlite.books import sign_wallet
-from tessera.adapters.storage.sqlite.witness import cut_off, read_witness
+from tessera.adapters.storage.sqlite.witness import Head, cut_off
 from tessera.domain.ledger.chain import CHAIN_START, next_link
 
 _WALLETS = """
@@ -58,17 +57,15 @@ def chain_faults(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"wallet {wallet[0]}: its chain ends at movement {seq}, the checkpoint at {wallet[11]}"
 
 
-def checkpoint_faults(connection: sqlite3.Connection, data_dir: Path, key: bytes) -> Iterator[str]:
+def checkpoint_faults(connection: sqlite3.Connection, witnessed: tuple[Head, ...] | str, key: bytes) -> Iterator[str]:
     """Wallets whose balances or chain's end are not as signed, or fall short of what was witnessed."""
     for row in connection.execute(_WALLETS).fetchall():
         if row[13] != sign_wallet(key, row[0], row[1], row[2], row[3:11], row[11], row[12]):
             yield f"wallet {row[0]}: the checkpoint at movement {row[11]} is not signed by this ledger"
-    try:
-        witnessed = read_witness(data_dir, key)
-    except ValueError as error:
-        yield str(error)
-        return
-    yield from cut_off(connection, witnessed)
+    if isinstance(witnessed, str):
+        yield witnessed
+    else:
+        yield from cut_off(connection, witnessed)
 
 
 def key_faults(connection: sqlite3.Connection, key: bytes) -> Iterator[str]:

@@ -12,6 +12,8 @@ BUSY_TIMEOUT_S = 5.0
 
 CACHE_KIB = 16_384
 STATEMENTS_CACHED = 256
+LOG_BYTES_KEPT = 64 * 1024 * 1024
+"""What the write-ahead log is cut back to after a long read (an audit, a backup) made it grow."""
 
 
 def create_file(path: Path) -> None:
@@ -41,6 +43,7 @@ def connect(
         connection.execute("PRAGMA foreign_keys = ON")
         if writable:
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB:d}")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT:d}")
         else:
             connection.execute("PRAGMA query_only = ON")
     except BaseException:

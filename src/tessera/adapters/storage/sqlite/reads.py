@@ -13,9 +13,6 @@ from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
 from tessera.ports import Balance, LedgerEntry, Lot, Page, RequestRecord, SavedQuote, UsageRow
 
-ID_LENGTH = 26
-"""The part of an id that sorts by time (domain/ids.py)."""
-
 _NEWEST = "~"
 """Sorts after every id."""
 
@@ -226,10 +223,10 @@ def _sources(
 ) -> list[tuple[str, tuple[LedgerEntry, ...]]]:
     """Calls and credits from `source` on, with their entries, newest first by the time in their ids."""
     wallet = (organization_id, mode.value)
-    time_part = source[-ID_LENGTH:]
     newest = connection.execute(_NEWEST_HOLD_ID, wallet).fetchone()[0] or ""
-    hold_bound = _NEWEST if source == _NEWEST else newest[:-ID_LENGTH] + time_part
-    credit_bound = _NEWEST if source == _NEWEST else CREDIT_PREFIX + time_part
+    hold_prefix = newest.removesuffix(_by_time(newest))
+    hold_bound = _NEWEST if source == _NEWEST else hold_prefix + _by_time(source)
+    credit_bound = _NEWEST if source == _NEWEST else CREDIT_PREFIX + _by_time(source)
     sources: list[tuple[str, tuple[LedgerEntry, ...]]] = []
     for row in connection.execute(_LIST_CALLS_FROM, (*wallet, hold_bound, limit)):
         record = _record(row, organization_id, mode, set())
@@ -245,5 +242,10 @@ def _sources(
             amount_nanos=amount,
         )
         sources.append((id_, _entries(transfer, at_us, None, note)))
-    sources.sort(key=lambda pair: pair[0][-ID_LENGTH:], reverse=True)
+    sources.sort(key=lambda pair: _by_time(pair[0]), reverse=True)
     return sources[:limit]
+
+
+def _by_time(id_: str) -> str:
+    """The part of an id that sorts by time, whatever it names: what stands behind the prefix (domain/ids.py)."""
+    return id_.rpartition("_")[2]

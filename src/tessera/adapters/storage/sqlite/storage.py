@@ -287,7 +287,7 @@ class SqliteStorage:
         )
         signing = self.secrets.checkpoint_key
         return await self._change(
-            lambda connection, _: accounts.create_key(connection, signing, key, digest, self._make_id)
+            lambda connection, _: accounts.create_key(connection, signing, key, digest, self._make_id), of_keys=True
         )
 
     async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]:
@@ -295,7 +295,9 @@ class SqliteStorage:
 
     async def revoke_key(self, key_id: str) -> ApiKey:
         signing = self.secrets.checkpoint_key
-        return await self._change(lambda connection, _: accounts.revoke_key(connection, signing, key_id, self._clock()))
+        return await self._change(
+            lambda connection, _: accounts.revoke_key(connection, signing, key_id, self._clock()), of_keys=True
+        )
 
     async def add_credit(
         self,
@@ -348,8 +350,16 @@ class SqliteStorage:
             raise unavailable(RuntimeError("the storage is closed"))
         return self._writer
 
-    async def _change(self, work: Callable[..., T]) -> T:
-        result: T = await self._writer_call(lambda: self._committer.change(work))
+    async def _change(self, work: Callable[..., T], *, of_keys: bool = False) -> T:
+        """Runs a change in a commit of its own. One of keys forgets the callers before anybody hears of it."""
+
+        def change() -> T:
+            result = self._committer.change(work)
+            if of_keys:
+                self._forget_callers()
+            return result
+
+        result: T = await self._writer_call(change)
         return result
 
     async def _writer_call(self, work: Callable[[], Any]) -> Any:

@@ -53,12 +53,13 @@ class Witness(msgspec.Struct, frozen=True):
 
 def write_witness(connection: sqlite3.Connection, data_dir: Path, key: bytes) -> None:
     """Writes every wallet's head down, if it has changed; whole or not at all. Raises OSError, sqlite3.Error."""
-    heads = tuple(Head(row[0], row[1], row[2].hex()) for row in connection.execute(_FIND_HEADS))
+    # The file first: another process may write both in between, and a file older than the database is no alarm.
     try:
         before = _read(data_dir, key)
     except ValueError as error:
         log.critical("ledger.witness_edited", error=str(error))
         return
+    heads = tuple(Head(row[0], row[1], row[2].hex()) for row in connection.execute(_FIND_HEADS))
     witness = Witness(heads, _sign(key, heads, alarm=False))
     if before is not None and _is_behind(connection, before, heads):
         witness = Witness(before.heads, _sign(key, before.heads, alarm=True), alarm=True)
@@ -67,9 +68,15 @@ def write_witness(connection: sqlite3.Connection, data_dir: Path, key: bytes) ->
         _write(data_dir, msgspec.json.encode(witness))
 
 
-def read_witness(data_dir: Path, key: bytes) -> tuple[Head, ...]:
-    """What was written down last; nothing if there is no file. Raises ValueError if it was not signed by this key."""
-    witness = _read(data_dir, key)
+def read_witness(data_dir: Path, key: bytes) -> tuple[Head, ...] | str:
+    """What was written down last, nothing if there is no file; or, in words, why it cannot be trusted.
+
+    Read it before the snapshot it is compared with begins: a running server moves both on.
+    """
+    try:
+        witness = _read(data_dir, key)
+    except ValueError as error:
+        return str(error)
     return () if witness is None else witness.heads
 
 
