@@ -109,7 +109,7 @@ def main_color(seen: Observation) -> Fact:
 
 def color_list(seen: Observation) -> Fact:
     main = dominant(seen.palette)
-    others = [swatch for swatch in seen.palette if swatch is not main and swatch.share >= 0.02]
+    others = [swatch for swatch in seen.palette if swatch is not main and swatch.share >= 0.01]
     items = tuple(swatch_fact(swatch) for swatch in (main, *others)[:8])
     return Fact(values=(", ".join(swatch.name for swatch in (main, *others)[:8]),), items=items)
 

@@ -13,7 +13,7 @@ class SightLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     bytes_max: int = 50_000_000
     pixels_max: int = 50_000_000
-    memory_bytes_max: int = 2_000_000_000
+    memory_bytes_max: int = 1_500_000_000
     seconds_max: float = 20.0
     text_characters_max: int = 4_000
 
