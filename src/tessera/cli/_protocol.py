@@ -91,9 +91,7 @@ class BoundedConnection(HttpToolsProtocol):
             if method == b"CONNECT":
                 raise httptools.HttpParserError("not a proxy") from None
             head = [method + b" " + self.url + b" HTTP/1.1"]
-            head += [
-                name + b": " + value for name, value in self.headers if name not in (b"connection", b"upgrade")
-            ]
+            head += [name + b": " + value for name, value in self.headers if name not in (b"connection", b"upgrade")]
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(b"\r\n".join(head) + b"\r\n\r\n")
             self._feed(data[offer.args[0] :])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tessera.domain.auth import Caller
+from tessera.domain.dialects.spans import members
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.pricing.bounds import price_max
 from tessera.domain.pricing.quote import cheaper_changes, quote_object
@@ -17,27 +18,22 @@ from tessera.ports import SavedQuote
 SURFACES = {"/v1/chat/completions": Surface.CHAT, "/v1/responses": Surface.RESPONSES}
 
 
-class _QuoteRequest(msgspec.Struct, forbid_unknown_fields=False):
-    url: str
-    body: msgspec.Raw
-
-
 async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
     """The quote, as JSON, of `{"url": "/v1/chat/completions", "body": {the real request}}`; a batch line is one too.
 
     Raises what the call itself would raise before it is held.
     """
-    asked = _read(raw)
-    surface = SURFACES.get(asked.url)
+    url, body = _read(raw)
+    surface = SURFACES.get(url)
     if surface is None:
         raise TesseraError(
-            ErrorCode.INVALID_REQUEST, f"url must be one of {', '.join(SURFACES)}, not {asked.url[:64]!r}.", param="url"
+            ErrorCode.INVALID_REQUEST, f"url must be one of {', '.join(SURFACES)}, not {url[:64]!r}.", param="url"
         )
-    found = await estimate(world, caller, surface, bytes(asked.body), world.clock.today())
+    found = await estimate(world, caller, surface, body, world.clock.today())
     quote = msgspec.structs.replace(
         found.quote, cheaper=cheaper_changes(found.quote.max_nanos, _cheaper(world, caller, found))
     )
-    body = msgspec.json.encode(quote_object(quote))
+    shown = msgspec.json.encode(quote_object(quote))
     await world.storage.save_quote(
         SavedQuote(
             id=quote.id,
@@ -48,10 +44,10 @@ async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
             price_version=quote.price_version,
             created_at_us=quote.created_at * 1_000_000,
             expires_at_us=quote.expires_at * 1_000_000,
-            body=body,
+            body=shown,
         )
     )
-    return body
+    return shown
 
 
 async def find_quote(world: World, caller: Caller, quote_id: str) -> bytes:
@@ -68,14 +64,22 @@ async def count_input_tokens(world: World, caller: Caller, raw: bytes) -> int:
     return found.count.total.predicted
 
 
-def _read(raw: bytes) -> _QuoteRequest:
+def _read(raw: bytes) -> tuple[str, bytes]:
+    """The url and the bytes of the body. Raises invalid_request for anything else, a key that stands twice included."""
     try:
-        return msgspec.json.decode(raw, type=_QuoteRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise TesseraError(
-            ErrorCode.INVALID_REQUEST,
-            f'A quote is asked for with {{"url": "/v1/chat/completions", "body": {{…}}}}: {error}',
-        ) from None
+        found = members(raw, 0, len(raw))
+        url_at, body_at = found["url"], found["body"]
+        return msgspec.json.decode(raw[url_at[1] : url_at[2]], type=str), raw[body_at[1] : body_at[2]]
+    except KeyError as error:
+        why = f"{error.args[0]} is missing"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except (ValueError, UnicodeDecodeError) as error:
+        why = str(error)
+    raise TesseraError(
+        ErrorCode.INVALID_REQUEST,
+        f'A quote is asked for with {{"url": "/v1/chat/completions", "body": {{…}}}}: {why}.',
+    )
 
 
 def _cheaper(world: World, caller: Caller, found: Estimate) -> Iterator[tuple[str, int]]:

@@ -104,8 +104,10 @@ def _sane_host(app: ASGIApp) -> ASGIApp:
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             hosts = [value for name, value in scope["headers"] if name == b"host"]
-            if len(hosts) > 1 or (hosts and _HOST.fullmatch(hosts[0]) is None):
-                error = TesseraError(ErrorCode.INVALID_REQUEST, "The Host header is not a plain host name.")
+            # One Host, and none only before HTTP/1.1 (RFC 9112, 3.2).
+            missing = not hosts and scope["http_version"] != "1.0"
+            if missing or len(hosts) > 1 or (hosts and _HOST.fullmatch(hosts[0]) is None):
+                error = TesseraError(ErrorCode.INVALID_REQUEST, "The Host header is not one plain host name.")
                 await reply_error(Exchange(scope, receive, send), error)
                 return
         await app(scope, receive, send)

@@ -1,18 +1,22 @@
 """Who calls: one way to read a key, whichever header carries it."""
 
+import re
+from urllib.parse import unquote_plus
+
 from tessera.domain.auth import Caller, key_mode
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.flows.world import World
 from tessera.http.exchange import Exchange
 
-_QUERY_NAMES = (b"key=", b"api_key=", b"apikey=", b"access_token=", b"token=")
+_QUERY_NAMES = ("key=", "api_key=", "apikey=", "access_token=", "token=")
+_KEY_START = "sk-tess-"
 
 
 async def authenticate(world: World, exchange: Exchange) -> Caller:
     """The caller of a request. Raises invalid_api_key, the same for missing, malformed, unknown, revoked and expired
     keys; invalid_request for a key in the address, where logs would keep it."""
     query: bytes = exchange.scope["query_string"]
-    if query and any(part.lower().startswith(_QUERY_NAMES) for part in query.split(b"&")):
+    if query and _holds_key(query):
         raise TesseraError(
             ErrorCode.INVALID_REQUEST,
             "API keys do not belong in an address, where logs keep them. Send the key as Authorization: Bearer, and "
@@ -28,6 +32,12 @@ async def authenticate(world: World, exchange: Exchange) -> Caller:
             "This API key is missing or not valid. Send a key as `Authorization: Bearer sk-tess-…`.",
         )
     return caller
+
+
+def _holds_key(query: bytes) -> bool:
+    """Whether a query carries a key, under a usual name or as a value, however it is escaped."""
+    text = unquote_plus(query.decode("latin-1")).lower()
+    return _KEY_START in text or any(part.startswith(_QUERY_NAMES) for part in re.split("[&;?]", text))
 
 
 def _presented(exchange: Exchange) -> str | None:

@@ -81,7 +81,9 @@ class Exchange:
         return found
 
     async def body(self, bytes_max: int, seconds_max: int) -> bytes:
-        """The whole body. Raises request_too_large, request_timeout; ClientGoneError when it never ends."""
+        """The whole body, which is plain JSON text. Raises invalid_request (another content type, an encoding),
+        request_too_large, request_timeout; ClientGoneError when it never ends."""
+        self._check_coding()
         declared = self.header(b"content-length")
         if declared is not None and declared.isdecimal() and int(declared) > bytes_max:
             raise _too_large(bytes_max)
@@ -106,6 +108,29 @@ class Exchange:
             ) from None
         finally:
             timer.cancel()
+
+    def _check_coding(self) -> None:
+        kind = self.header(b"content-type")
+        if kind is not None and kind != "application/json":
+            media_type = kind.partition(";")[0].strip().lower()
+            if media_type != "application/json" and not media_type.endswith("+json"):
+                raise TesseraError(
+                    ErrorCode.INVALID_REQUEST,
+                    f"Send the body as Content-Type: application/json, not {media_type[:64]!r}.",
+                    param="Content-Type",
+                )
+        coding = self.header(b"content-encoding")
+        if coding is not None and coding.strip().lower() not in ("", "identity"):
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST,
+                "Send the body uncompressed: request bodies with a Content-Encoding are not accepted.",
+                param="Content-Encoding",
+            )
+        transfer = self.header(b"transfer-encoding")
+        if transfer is not None and transfer.strip().lower() != "chunked":
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST, "Transfer-Encoding may only be chunked.", param="Transfer-Encoding"
+            )
 
     async def _read_body(self, bytes_max: int) -> bytes:
         pieces: list[bytes] = []

@@ -39,7 +39,7 @@ def routes(world: World, description: dict[str, object], metrics_token: str | No
         await exchange.reply(200, openapi, [JSON])
 
     found = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/openapi.json": openapi_json}
-    return [StarletteRoute(path, _open(handler), methods=["GET"]) for path, handler in found.items()]
+    return [StarletteRoute(path, _open(handler)) for path, handler in found.items()]
 
 
 def _open(handler: Callable[[Exchange], Awaitable[None]]) -> ASGIApp:
@@ -47,6 +47,9 @@ def _open(handler: Callable[[Exchange], Awaitable[None]]) -> ASGIApp:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             exchange = Exchange(scope, receive, send)
             try:
+                if scope["method"] not in ("GET", "HEAD"):
+                    exchange.add_header(b"allow", "GET, HEAD")
+                    raise TesseraError(ErrorCode.METHOD_NOT_ALLOWED, f"{scope['path'][:128]} takes GET.")
                 await handler(exchange)
             except TesseraError as error:
                 await reply_error(exchange, error)
