@@ -127,24 +127,6 @@ async def test_f18_a_hold_refused_while_the_database_failed_is_not_left_behind(t
     await storage.close()
 
 
-async def test_a_full_outbox_folder_is_an_error_and_the_settlement_can_be_tried_again(tmp_path: Path) -> None:
-    storage = await SqliteStorage.open(tmp_path)
-    organization = await funded(storage, 100)
-    order = hold_order(organization, 60, mode=Mode.LIVE, owner=storage.owner)
-    await storage.hold(order)
-    for file in (tmp_path / "outbox").iterdir():
-        file.unlink()
-    (tmp_path / "outbox").rmdir()
-    (tmp_path / "outbox").write_text("in the way")
-    with locked(tmp_path), pytest.raises(TesseraError) as caught:
-        await storage.settle(usage_event(order, 25))
-    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
-    await storage.settle(usage_event(order, 25))
-    assert (await storage.balance(organization, Mode.LIVE)).spent_nanos == 25
-    (tmp_path / "outbox").unlink()
-    await storage.close()
-
-
 async def test_a_half_written_line_spoils_no_other(tmp_path: Path) -> None:
     box = Outbox(tmp_path, "prc_1")
     box.prepare()
