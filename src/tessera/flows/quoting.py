@@ -27,6 +27,8 @@ from tessera.flows.world import World
 from tessera.ports import Deployment, ProbedImage
 
 PARSERS = {Surface.CHAT: parse_chat, Surface.RESPONSES: parse_responses}
+_SANDBOX_SURFACES = (Surface.CHAT, Surface.RESPONSES)
+"""What the sandbox speaks for a model whose own provider speaks neither; a model that speaks one keeps to it."""
 _COUNT_ON_LOOP_BYTES_MAX = 32 * 1024
 """Requests with more text than this are counted in a thread: 32 KB take about 2 ms, the most the loop should wait."""
 _OUTPUT_MIN = {Surface.CHAT: 1, Surface.RESPONSES: 16}
@@ -97,13 +99,14 @@ def deployments(world: World, caller: Caller, model: Model) -> tuple[Deployment,
     """What may serve a model for a key: live deployments for live keys, the sandbox in its place for test keys."""
     if caller.mode is Mode.LIVE:
         return world.deployments.get(model.canonical, ())
+    spoken = tuple(surface for surface in model.surfaces if surface in _SANDBOX_SURFACES)
     return (
         Deployment(
             name=f"sandbox/{model.id}",
             provider="sandbox",
             model=model.canonical,
             upstream_model=model.id,
-            surfaces=model.surfaces,
+            surfaces=spoken or _SANDBOX_SURFACES,
         ),
     )
 
