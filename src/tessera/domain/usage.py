@@ -89,13 +89,14 @@ NOTHING = Quantities()
 def owed(outcome: Outcome, delivered: Delivered) -> Owed:
     """The published policy of who pays, by how a call ended (docs/reference/who-pays.md).
 
-    A finished answer is paid by the provider's usage, or by our own count when that is missing, or zero although
-    something was delivered. A client that leaves pays for the input and what was produced; if nothing was, nothing. A
-    provider's failure costs the customer nothing. What the provider may still bill for is the operator's loss.
+    A finished answer is paid by the provider's usage, or by our own count when that is missing, or names no output
+    although something was delivered. A client that leaves pays for the input and what was produced; if nothing was,
+    nothing. A provider's failure costs the customer nothing. What the provider may still bill for is the operator's
+    loss.
     """
     own = msgspec.structs.replace(delivered.input, output_tokens=delivered.output_tokens)
     reported = delivered.reported
-    if reported is not None and reported == NOTHING and delivered.has_output:
+    if reported is not None and reported.output_tokens == 0 and delivered.has_output:
         reported = None
     if outcome is Outcome.COMPLETED:
         if reported is not None:
@@ -104,7 +105,7 @@ def owed(outcome: Outcome, delivered: Delivered) -> Owed:
             return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING)
         return Owed(usage=NOTHING, source=UsageSource.NONE, lost=NOTHING)
     if outcome is Outcome.CLIENT_DISCONNECTED and delivered.has_output:
-        if reported is not None and reported.output_tokens:
+        if reported is not None:
             return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING)
         return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING)
     lost = (reported or own) if delivered.accepted else NOTHING

@@ -31,6 +31,11 @@ def test_zero_usage_for_delivered_text_is_counted_by_us() -> None:
     assert owed(Outcome.COMPLETED, delivered(reported=NOTHING)).source is UsageSource.LOCAL
 
 
+def test_usage_without_output_for_delivered_text_is_counted_by_us() -> None:
+    decided = owed(Outcome.COMPLETED, delivered(reported=Quantities(input_tokens=1000)))
+    assert (decided.usage, decided.source) == (OWN, UsageSource.LOCAL)
+
+
 def test_an_explicit_zero_with_nothing_delivered_is_zero() -> None:
     decided = owed(Outcome.COMPLETED, delivered(reported=NOTHING, has_output=False, output_tokens=0))
     assert (decided.usage, decided.source) == (NOTHING, UsageSource.PROVIDER)
