@@ -187,6 +187,7 @@ class Checker:
         hold_id, outcome, charge, waived = row[1], row[9], row[10], row[11]
         inputs, outputs, source = row[13], row[14], row[15]
         last = deeds[-1] if deeds else None
+        self._who_bears(row, last)
         if outcome in ("provider_error", "provider_timeout", "refused", "cancelled", "expired"):
             claim(charge == 0 and waived == 0, f"policy: {hold_id} ended as {outcome} and was charged {charge}")
         if last is None:
@@ -216,6 +217,18 @@ class Checker:
                 inputs == row[19] and 0 < outputs <= last.output_max,
                 f"policy: {hold_id} was counted as {(inputs, outputs)}, predicted {row[19]}, cap {last.output_max}",
             )
+
+    def _who_bears(self, row: tuple[Any, ...], last: Deed | None) -> None:
+        """The operator's side: with no discount, what customers pay for is what it costs; the rest is a loss."""
+        hold_id, outcome, price, cost, loss, mode = row[1], row[9], row[10] + row[11], row[17], row[18], row[20]
+        if mode == "test":
+            claim(cost == loss == 0, f"policy: the test call {hold_id} cost {cost} and lost {loss}")
+            return
+        claim(cost == price, f"policy: {hold_id} is priced {price} and cost {cost}")
+        known = last is not None and last.taken and outcome not in ("expired", "cancelled", "completed")
+        claim(not known or price + loss > 0, f"policy: {hold_id} was taken by a provider and cost nobody anything")
+        claim(last is not None or loss == 0, f"policy: {hold_id} lost {loss} and no provider was called")
+        claim(not price or not loss, f"policy: {hold_id} is paid for, and lost {loss} all the same")
 
     # ---- what was promised ------------------------------------------------------------------------------------------
 

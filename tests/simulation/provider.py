@@ -182,7 +182,7 @@ class Script:
         if kind == "usage zero" and self._texts:
             self._fire(kind)
             self._deed.usage_true = False
-            return self._named(0, 0, 0)
+            return self._named(random.choice((0, inputs)), 0, 0)
         if kind == "usage above the cap":
             self._fire(kind)
             inputs, outputs = inputs * 1000 + 5, outputs * 1000 + 5
