@@ -70,10 +70,11 @@ def _in_usage(raw: bytes, receipt: Receipt) -> bytes | None:
     Where nothing is written with `\\u`, a name that stands once in quotes is that key: quotes inside strings have a
     backslash before them.
     """
-    if raw.count(b'"usage"') != 1 or b"\\u" in raw or b'"charge' in raw or b'"cost"' in raw or b'"request_id"' in raw:
+    start = raw.rfind(b'"usage"')
+    if start < 0 or raw.find(b'"usage"', 0, start) >= 0 or (b"\\" in raw and b"\\u" in raw):
         return None
-    found = _USAGE.search(raw)
-    if found is None:
+    found = _USAGE.match(raw, start)
+    if found is None or _ANY_OF_OURS.search(raw, start) is not None:
         return None
     at = found.end()
     return raw[:at] + receipt.fields() + b"," + raw[at:]
@@ -103,4 +104,5 @@ def with_receipt(surface: Surface, raw: bytes, receipt: Receipt, start: int, end
 
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{(?=\s*")')
+_ANY_OF_OURS = re.compile(rb'"(?:charge|charge_nanos|request_id|cost)"')
 _OURS = frozenset({"charge", "charge_nanos", "request_id", "cost"})

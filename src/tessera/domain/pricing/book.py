@@ -11,6 +11,9 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.pricing.rows import PriceRow, Rates, discounted, row_version
 from tessera.domain.request import Tier
 
+ANSWERS_KEPT_MAX = 10_000
+"""How many questions a book remembers the customer's row for: every call asks one of a few."""
+
 
 class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row the operator wrote: `[[price]]` (what customers pay) or `[[cost]]` (what the operator pays).
@@ -89,6 +92,7 @@ class PriceBook:
         self._price_view = _View(tuple(price_rows), discount_basis_points)
         self._cost_view = _View(tuple(cost_rows), 0)
         self.version = self._digest()
+        self._priced: dict[tuple[str, Tier, str | None, str | None, date], PriceRow] = {}
 
     def price(
         self, model_id: str, tier: Tier, *, provider: str | None = None, organization: str | None = None, as_of: date
@@ -97,7 +101,14 @@ class PriceBook:
 
         Raises [unsupported_service_tier] naming the tiers that have a price, [model_not_found] when the model has none.
         """
-        return self._resolve(self._price_view, self._query(model_id, provider, organization, as_of), tier)
+        asked = (model_id, tier, provider, organization, as_of)
+        row = self._priced.get(asked)
+        if row is None:
+            row = self._resolve(self._price_view, self._query(model_id, provider, organization, as_of), tier)
+            if len(self._priced) >= ANSWERS_KEPT_MAX:
+                self._priced.clear()
+            self._priced[asked] = row
+        return row
 
     def cost(self, model_id: str, tier: Tier, *, provider: str | None = None, as_of: date) -> PriceRow:
         """What the provider charges the operator: a `[[cost]]` row if one applies, else the list row.
