@@ -33,7 +33,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the transport sends back: one of a whole reply, a live stream, or the stored reply of an earlier try."""
+    """What the transport sends back: one of a whole reply, a live stream, or the stored reply of an earlier try.
+
+    `price_max_nanos` is what was held; for a stored reply, what the call it answered could cost.
+    """
 
     request_id: str
     price_max_nanos: int
@@ -48,14 +51,18 @@ async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Se
     started_ms = world.clock.monotonic_ms()
     quote = await find_quote(world, caller, call.terms)
     as_of = date_of(quote.created_at_us) if quote else world.clock.today()
-    found = agree(call.terms, quote, await estimate(world, caller, call.surface, call.body, as_of))
+    estimated = await estimate(world, caller, call.surface, call.body, as_of)
+    try:
+        found = agree(call.terms, quote, estimated)
+    except TesseraError as error:
+        raise await _with_balance(world, caller, error) from None
     order = _order(world, caller, call, found, request_id)
     try:
         grant = await world.storage.hold(order)
     except TesseraError as error:
         raise _with_affordable(error, found) from None
     if grant.replay is not None:
-        return Served(grant.replay.request_id, grant.granted_nanos, grant.replay)
+        return Served(grant.replay.request_id, order.amount_nanos, grant.replay)
     if grant.granted_nanos < order.amount_nanos:
         found = with_output_cap(found, output_affordable(found, grant.granted_nanos))
     reply = await serve(world, caller, call.headers, found, order, grant.granted_nanos, started_ms)
@@ -90,6 +97,24 @@ def _fingerprint(call: Call) -> bytes:
     digest.update(b"\0")
     digest.update(call.body)
     return digest.digest()
+
+
+async def _with_balance(world: World, caller: Caller, error: TesseraError) -> TesseraError:
+    """A price over the caller's limit also says what the balance is, as every refusal for money does."""
+    if error.code is not ErrorCode.PRICE_OVER_LIMIT:
+        return error
+    balance = await world.storage.balance(caller.organization_id, caller.mode)
+    return TesseraError(
+        error.code,
+        error.message,
+        details={
+            **error.details,
+            "available": format_usd(balance.available_nanos),
+            "available_nanos": balance.available_nanos,
+            "held": format_usd(balance.held_nanos),
+            "held_nanos": balance.held_nanos,
+        },
+    )
 
 
 def _with_affordable(error: TesseraError, found: Estimate) -> TesseraError:

@@ -102,7 +102,9 @@ def agree(terms: Terms, quote: SavedQuote | None, found: Estimate) -> Estimate:
         f"(${format_usd(limit)}). Nothing was sent. Lower the output limit or send Tessera-Fit: max-price.",
         details={
             "required": format_usd(price_max),
+            "required_nanos": price_max,
             "limit": format_usd(limit),
+            "limit_nanos": limit,
             "output_tokens_affordable": affordable,
         },
     )
