@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulation.provider import Deed
+from simulation.rules import AS_OF, rules
+from tessera.domain.request import Tier
 from tessera.ports import UpstreamCall
 
 if TYPE_CHECKING:
@@ -187,7 +189,7 @@ class Checker:
         hold_id, outcome, charge, waived = row[1], row[9], row[10], row[11]
         inputs, outputs, source = row[13], row[14], row[15]
         last = deeds[-1] if deeds else None
-        self._who_bears(row, last)
+        self._who_bears(row, deeds)
         if outcome in ("provider_error", "provider_timeout", "refused", "cancelled", "expired"):
             claim(charge == 0 and waived == 0, f"policy: {hold_id} ended as {outcome} and was charged {charge}")
         if last is None:
@@ -203,6 +205,7 @@ class Checker:
             claim(charge == 0, f"policy: {hold_id} left before the first token and was charged {charge}")
         if outcome != "completed":
             return
+        self._priced(row, last)
         believed = last.usage is not None and last.usage_true
         if believed and last.usage is not None:
             given, made = ("prompt", "completion") if "prompt_tokens" in last.usage else ("input", "output")
@@ -218,8 +221,21 @@ class Checker:
                 f"policy: {hold_id} was counted as {(inputs, outputs)}, predicted {row[19]}, cap {last.output_max}",
             )
 
-    def _who_bears(self, row: tuple[Any, ...], last: Deed | None) -> None:
+    def _priced(self, row: tuple[Any, ...], deed: Deed) -> None:
+        """Faults F36: the rates are those of the tier that served; of the tier that was asked for if it has none."""
+        hold_id, receipt, model, inputs = row[1], json.loads(row[12]), row[7], row[13]
+        tiers = rules()[1].tiers(model, AS_OF)
+        tier = Tier(deed.stated_tier) if deed.stated_tier in tiers else deed.asked_tier
+        rates = rules()[1].price(model, tier, as_of=AS_OF).rates_for(inputs)
+        for line in receipt["lines"]:
+            rate = getattr(rates, line["unit"])
+            rate = rates.input if rate is None else rate
+            stated = _nanos(line["price_per_million"])
+            claim(stated == rate, f"F36: {hold_id} pays {stated} for {line['unit']}, {tier} costs {rate}")
+
+    def _who_bears(self, row: tuple[Any, ...], deeds: list[Deed]) -> None:
         """The operator's side: with no discount, what customers pay for is what it costs; the rest is a loss."""
+        last = deeds[-1] if deeds else None
         hold_id, outcome, price, cost, loss, mode = row[1], row[9], row[10] + row[11], row[17], row[18], row[20]
         if mode == "test":
             claim(cost == loss == 0, f"policy: the test call {hold_id} cost {cost} and lost {loss}")
@@ -228,7 +244,8 @@ class Checker:
         known = last is not None and last.taken and outcome not in ("expired", "cancelled", "completed")
         claim(not known or price + loss > 0, f"policy: {hold_id} was taken by a provider and cost nobody anything")
         claim(last is not None or loss == 0, f"policy: {hold_id} lost {loss} and no provider was called")
-        claim(not price or not loss, f"policy: {hold_id} is paid for, and lost {loss} all the same")
+        earlier = any(deed.taken for deed in deeds[:-1])
+        claim(not price or not loss or earlier, f"policy: {hold_id} is paid for, and lost {loss} all the same")
 
     # ---- what was promised ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """One life of a server or of a command: the real application on simulated ports, which can die at any step."""
 
 import asyncio
-import functools
 import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from simulation.disk import Disk
 from simulation.invariants import claim
 from simulation.loop import ProcessDiedError, SimLoop, VirtualTime
 from simulation.provider import Deed, SimProvider
+from simulation.rules import rules
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.tokenizers import counter_for
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -18,8 +18,6 @@ from tessera.domain.request import ImagePart, Surface
 from tessera.flows.world import CallLimits, World, date_of
 from tessera.http.app import build_app
 from tessera.ports import Deployment, ProbedImage
-from tessera.settings import load_settings
-from tessera.settings.rows import catalogue_of, price_book_of
 
 if TYPE_CHECKING:
     from simulation.world import Simulation
@@ -39,13 +37,6 @@ DEPLOYMENTS = {
     ),
     "gpt-5.2-pro": (_deployment("first", "gpt-5.2-pro", Surface.RESPONSES),),
 }
-
-
-@functools.cache
-def _rules() -> tuple[Any, Any]:
-    settings = load_settings({})
-    catalogue = catalogue_of(settings)
-    return catalogue, price_book_of(settings, catalogue)
 
 
 class SimMedia:
@@ -126,7 +117,7 @@ class Process:
         """Opens the ledger and takes calls."""
         await self.open()
         simulation = self.simulation
-        catalogue, prices = _rules()
+        catalogue, prices = rules()
         assert self.storage is not None
         self.world = World(
             storage=self.storage,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.faults import BEFORE_HEAD, BODY_FAULTS, TIER_FAULTS, USAGE_FAULTS
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.request import Surface
+from tessera.domain.request import Surface, Tier
 from tessera.ports import UpstreamCall
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ SLOWEST_STEP_S = 40.0
 class Deed:
     """What one try at a provider truly was. `usage` is the last usage the provider stated in time, as it stated it.
 
-    `faults` are what went wrong; `said` is the text that was produced; `ended` says the answer was given whole.
+    `faults` are what went wrong; `said` is the text that was produced, `stated_tier` what it says served the call;
+    `ended` says the answer was given whole.
     """
 
     request_id: str
@@ -38,6 +39,8 @@ class Deed:
     surface: Surface
     stream: bool
     output_max: int
+    asked_tier: Tier
+    stated_tier: str | None = None
     faults: list[str] = field(default_factory=list)
     usage: dict[str, Any] | None = None
     usage_true: bool = True
@@ -58,8 +61,8 @@ class SimProvider:
         simulation = self._process.simulation
         self._process.check_alive()
         simulation.checker.sent_upstream(call)
-        choices = call.request.choices
-        deed = Deed(call.request_id, call.deployment.name, call.surface, call.stream, call.output_cap * choices)
+        choices, tier = call.request.choices, call.request.tier or Tier.DEFAULT
+        deed = Deed(call.request_id, call.deployment.name, call.surface, call.stream, call.output_cap * choices, tier)
         simulation.deeds.setdefault(call.request_id, []).append(deed)
         simulation.note("sent", call.request_id, self.name)
         await self._process.pause(SLOWEST_STEP_S, slowly="provider slow")
@@ -200,13 +203,12 @@ class Script:
         }
 
     def _tier(self) -> dict[str, str]:
-        if self._tier_fault == "tier dearer":
-            self._fire("tier dearer")
-            return {"service_tier": "priority"}
-        if self._tier_fault == "tier unknown":
-            self._fire("tier unknown")
-            return {"service_tier": "scale"}
-        return {"service_tier": "default"} if self._random.random() < 0.5 else {}
+        stated = "default" if self._random.random() < 0.5 else None
+        if self._tier_fault is not None:
+            self._fire(self._tier_fault)
+            stated = "priority" if self._tier_fault == "tier dearer" else "scale"
+        self._deed.stated_tier = stated
+        return {} if stated is None else {"service_tier": stated}
 
     # ---- bytes -----------------------------------------------------------------------------------------------------
 
