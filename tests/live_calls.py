@@ -15,6 +15,9 @@ from servers import Account, TesseraServer, running_server
 
 CREDENTIAL = "sk-the-operators-own"
 CONFIG = """
+[limits]
+ejection_seconds = 0
+
 [media]
 allow_private_networks = true
 ports = {image_ports}

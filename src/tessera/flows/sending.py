@@ -3,28 +3,47 @@
 import base64
 from collections.abc import Mapping
 
+import msgspec
+import structlog
+
 from tessera.domain.dialects.refusals import read_refusal
 from tessera.domain.dialects.splice import Edits, splice
 from tessera.domain.dialects.translate import translate_request
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import ImageOrigin, Surface, Tier
+from tessera.domain.routing import Health, standing
 from tessera.domain.usage import Attempt
 from tessera.flows.quoting import Estimate
 from tessera.flows.settling import Running
 from tessera.ports import Deployment, ProbedImage, UpstreamCall, UpstreamReply
 
+log = structlog.get_logger(__name__)
+
 _REFUSAL_BYTES_MAX = 64 * 1024
+_FAILURES = {
+    ErrorCode.PROVIDER_ERROR,
+    ErrorCode.PROVIDER_TIMEOUT,
+    ErrorCode.OVERLOADED,
+    ErrorCode.RATE_LIMIT_EXCEEDED,
+}
 _FALLBACK_CODES = {ErrorCode.PROVIDER_ERROR, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.OVERLOADED}
 
 
-async def open_upstream(running: Running, headers: Mapping[str, str]) -> tuple[Surface, UpstreamReply]:
+async def open_upstream(
+    running: Running, headers: Mapping[str, str], last: TesseraError | None = None
+) -> tuple[Surface, UpstreamReply]:
     """The first deployment's answer that is not an error, head received, and the surface it speaks.
 
-    Every try is recorded. Raises the last deployment's refusal, in our words.
+    Every try is recorded; asked again after `last` went wrong, it goes on with the deployments not tried yet. Raises
+    the last deployment's refusal, in our words.
     """
     world, found = running.world, running.found
-    last: TesseraError | None = None
-    for deployment, surface in found.plan[: world.limits.attempts_max]:
+    if running.ways is None:
+        ways = standing(found.plan, world.health, world.clock.monotonic_ms())
+        running.ways = iter(ways[: world.limits.attempts_max])
+    for deployment, surface in running.ways:
+        if running.accepted and running.deployment is not None:
+            running.lost.append(running.deployment)
         started_at = world.clock.now_us() // 1_000_000
         started_ms = world.clock.monotonic_ms()
         running.deployment = deployment
@@ -37,6 +56,9 @@ async def open_upstream(running: Running, headers: Mapping[str, str]) -> tuple[S
             status = reply.status
             if status < 300:
                 _record(running, deployment, status, None, started_at, started_ms)
+                if world.health:
+                    world.health.pop(deployment.name, None)
+                    world.health.pop(deployment.provider, None)
                 return surface, reply
             running.accepted = False
             error, fall_back = await _refusal(reply, found)
@@ -44,11 +66,40 @@ async def open_upstream(running: Running, headers: Mapping[str, str]) -> tuple[S
             running.accepted = raised.code is ErrorCode.PROVIDER_TIMEOUT
             error, fall_back = raised, raised.code in _FALLBACK_CODES
         _record(running, deployment, status, error.code, started_at, started_ms)
+        _count_against(running, deployment, status, error)
         if not fall_back:
             raise error
         last = error
     assert last is not None
     raise last
+
+
+def spoiled(running: Running, error: TesseraError) -> bool:
+    """Notes that an answer that had begun went wrong before anything of it reached the client. Returns whether the next
+    deployment is to be asked: once, and only for a provider's fault."""
+    if error.code not in _FALLBACK_CODES or running.event is not None or running.spoiled:
+        return False
+    running.spoiled = True
+    running.attempts[-1] = msgspec.structs.replace(running.attempts[-1], error=error.code)
+    assert running.deployment is not None
+    _count_against(running, running.deployment, running.attempts[-1].status, error)
+    return True
+
+
+def _count_against(running: Running, deployment: Deployment, status: int | None, error: TesseraError) -> None:
+    """Counts a provider's fault against its deployment, or its refusal of our credential against the provider."""
+    world = running.world
+    ejection_ms = world.limits.ejection_seconds * 1000
+    now_ms = world.clock.monotonic_ms()
+    if error.code is ErrorCode.PROVIDER_CREDENTIAL_REJECTED:
+        if world.health.setdefault(deployment.provider, Health()).reject(now_ms, ejection_ms):
+            log.error("provider.credential_rejected", provider=deployment.provider, status=status)
+        return
+    # Our own bound on calls in flight, which comes without a status, says nothing of the deployment.
+    if error.code in _FAILURES and (status is not None or error.code is not ErrorCode.OVERLOADED):
+        health = world.health.setdefault(deployment.name, Health())
+        if health.failed(now_ms, ejection_ms):
+            log.error("deployment.ejected", deployment=deployment.name, code=error.code)
 
 
 def upstream_call(

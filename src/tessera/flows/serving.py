@@ -5,7 +5,7 @@ provider's connection is given back or cut.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -18,8 +18,9 @@ from tessera.domain.dialects.usage import read_reply
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
 from tessera.domain.request import Surface
+from tessera.flows.metering import OutputMeter
 from tessera.flows.quoting import Estimate
-from tessera.flows.sending import open_upstream
+from tessera.flows.sending import open_upstream, spoiled
 from tessera.flows.settling import NO_FACTS, Running, price_up, receipt_of, settle, write
 from tessera.flows.world import World
 from tessera.ports import UpstreamReply
@@ -46,14 +47,20 @@ async def serve(
     running = Running(world, caller, found, order, granted_nanos, started_ms)
     if found.request.stream:
         return LiveStream(running, headers)
+    failure: TesseraError | None = None
     try:
-        surface, upstream = await open_upstream(running, headers)
-        try:
-            return await _whole(running, surface, upstream)
-        finally:
-            await upstream.close()
+        while True:
+            surface, upstream = await open_upstream(running, headers, failure)
+            try:
+                return await _whole(running, surface, upstream)
+            except TesseraError as error:
+                if not spoiled(running, error):
+                    raise
+                failure = error
+            finally:
+                await upstream.close()
     except BaseException as error:
-        await settle(running, _outcome(error), NO_FACTS)
+        await settle(running, _outcome(error, running), NO_FACTS)
         raise _final(error, running) from None
 
 
@@ -89,19 +96,58 @@ class LiveStream:
         self._headers = headers
         self._relay: StreamRelay | None = None
         self._upstream: UpstreamReply | None = None
+        self._body: AsyncIterator[bytes] | None = None
+        self._first: list[bytes] = []
+        self._received = 0
         self._kept: list[bytes] | None = [] if running.order.idempotency_key is not None else None
         self._kept_bytes = 0
 
     async def open(self) -> None:
-        """Returns when a provider has taken the call. Raises what inference raises; the hold is then resolved."""
+        """Returns when a provider's answer has begun. Raises what inference raises; the hold is then resolved."""
+        running = self._running
+        request = running.found.request
+        failure: TesseraError | None = None
+        try:
+            while True:
+                surface, self._upstream = await open_upstream(running, self._headers, failure)
+                self._body = self._upstream.chunks()
+                self._relay = StreamRelay(
+                    surface, request.surface, include_usage=request.include_usage, model=request.model
+                )
+                failure = await self._begin(self._relay, self._body)
+                if failure is None:
+                    return
+                await self._close()
+                if not spoiled(running, failure):
+                    raise failure
+        except BaseException as error:
+            await self._close()
+            await settle(running, _outcome(error, running), self._relay.facts if self._relay else NO_FACTS)
+            raise _final(error, running) from None
+
+    async def _begin(self, relay: StreamRelay, body: AsyncIterator[bytes]) -> TesseraError | None:
+        """Waits for the first frame that may go to the client; what came in its place, if something else did."""
         running = self._running
         try:
-            surface, self._upstream = await open_upstream(running, self._headers)
-        except BaseException as error:
-            await settle(running, _outcome(error), NO_FACTS)
-            raise _final(error, running) from None
-        request = running.found.request
-        self._relay = StreamRelay(surface, request.surface, include_usage=request.include_usage, model=request.model)
+            async for chunk in body:
+                if running.first_byte_ms is None:
+                    running.first_byte_ms = running.elapsed_ms()
+                self._received += len(chunk)
+                self._first = relay.feed(chunk)
+                if self._first or relay.finished or self._received > running.world.limits.reply_bytes_max:
+                    break
+            else:
+                relay.end()
+        except TesseraError as error:
+            return error
+        if self._first or (relay.finished and relay.error is None):
+            return None
+        return relay.error or TesseraError(ErrorCode.PROVIDER_ERROR, "The provider's stream ended before its answer.")
+
+    async def _close(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            await upstream.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Event-stream bytes, whole frames. The last ones come after the settle is durable.
@@ -109,35 +155,43 @@ class LiveStream:
         A failure after the first token is an error frame, not an exception; closing the iterator early settles as a
         disconnect.
         """
-        running, relay, upstream = self._running, self._relay, self._upstream
+        running, relay, body = self._running, self._relay, self._body
         assert relay is not None
-        assert upstream is not None
+        assert body is not None
+        meter = OutputMeter(running)
+        bytes_max = running.world.limits.reply_bytes_max
         try:
             try:
-                received = 0
-                async for chunk in upstream.chunks():
-                    if running.first_byte_ms is None:
-                        running.first_byte_ms = running.elapsed_ms()
+                for piece in self._first:
+                    yield self._keep(piece)
+                while not relay.finished and (chunk := await anext(body, None)) is not None:
                     for piece in relay.feed(chunk):
                         yield self._keep(piece)
-                    received += len(chunk)
-                    if received > running.world.limits.reply_bytes_max:
-                        relay.cut_length()
-                    if relay.finished:
-                        break
+                    self._received += len(chunk)
+                    if relay.output_chars > meter.look_at or self._received > bytes_max:
+                        await self._cut_if_long(relay, meter)
                 relay.end()
-            except TesseraError as error:
-                await settle(running, _outcome(error), relay.facts)
-                for piece in relay.fail(_spent(error, running)):
+            except (TesseraError, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and not running.world.stopping:
+                    raise
+                await settle(running, _outcome(error, running), relay.facts)
+                said = _spent(error, running) if isinstance(error, TesseraError) else stopped()
+                for piece in relay.fail(said):
                     yield piece
                 return
             async for piece in self._end(relay):
                 yield piece
         except BaseException as error:
-            await settle(running, _outcome(error), relay.facts)
+            await settle(running, _outcome(error, running), relay.facts)
             raise
         finally:
-            await upstream.close()
+            await self._close()
+
+    async def _cut_if_long(self, relay: StreamRelay, meter: OutputMeter) -> None:
+        if not relay.finished and (
+            self._received > self._running.world.limits.reply_bytes_max or await meter.over(relay.facts)
+        ):
+            relay.cut_length()
 
     async def _end(self, relay: StreamRelay) -> AsyncGenerator[bytes, None]:
         """Settles a stream that the provider ended, then its terminal frames."""
@@ -190,9 +244,18 @@ def _stored(running: Running, charge_nanos: int, content_type: str, body: bytes)
     )
 
 
-def _outcome(error: BaseException) -> Outcome:
+def stopped() -> TesseraError:
+    """What a call hears that was still running when the time for calls in flight was over."""
+    return TesseraError(
+        ErrorCode.OVERLOADED,
+        "This server is being stopped and the call took longer than it could wait; nothing was charged.",
+        should_retry=False,
+    )
+
+
+def _outcome(error: BaseException, running: Running) -> Outcome:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return Outcome.CLIENT_DISCONNECTED
+        return Outcome.CANCELLED if running.world.stopping else Outcome.CLIENT_DISCONNECTED
     if not isinstance(error, TesseraError):
         return Outcome.PROVIDER_ERROR
     if error.code is ErrorCode.PROVIDER_TIMEOUT:
@@ -218,6 +281,6 @@ def _final(error: BaseException, running: Running) -> BaseException:
 
 def _spent(error: TesseraError, running: Running) -> TesseraError:
     """Once a provider took the call, money may have been spent: no client library may repeat it by itself."""
-    if running.accepted:
+    if running.accepted or running.lost:
         error.should_retry = False
     return error

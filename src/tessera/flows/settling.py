@@ -1,6 +1,7 @@
 """End a held call: decide who pays, compute the charge, write it down once, durably."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,7 +16,7 @@ from tessera.domain.money import Mode, format_usd
 from tessera.domain.pricing.charge import Charge, charge, charge_object
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
-from tessera.domain.request import Tier
+from tessera.domain.request import Surface, Tier
 from tessera.domain.usage import NOTHING, Attempt, Delivered, Owed, UsageEvent, UsageSource, owed
 from tessera.flows.quoting import Estimate, price_row
 from tessera.flows.world import World
@@ -29,7 +30,11 @@ _COUNT_ON_LOOP_CHARACTERS_MAX = 8_000
 
 @dataclass(slots=True)
 class Running:
-    """A held call on its way: what was pinned at the hold, and what has happened since."""
+    """A held call on its way: what was pinned at the hold, and what has happened since.
+
+    `accepted` says that the deployment in hand took the call, or may have; `lost` are those before it that did and gave
+    no answer. `ways` are the deployments not tried yet. `spoiled` says that an answer went wrong after it had begun.
+    """
 
     world: World
     caller: Caller
@@ -40,6 +45,9 @@ class Running:
     attempts: list[Attempt] = field(default_factory=list)
     deployment: Deployment | None = None
     accepted: bool = False
+    ways: Iterator[tuple[Deployment, Surface]] | None = None
+    lost: list[Deployment] = field(default_factory=list)
+    spoiled: bool = False
     first_byte_ms: int | None = None
     event: UsageEvent | None = None
 
@@ -76,7 +84,7 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
         charge_nanos=charge_nanos,
         waived_nanos=price.nanos - charge_nanos,
         cost_nanos=cost[0],
-        loss_nanos=cost[1],
+        loss_nanos=cost[1] + _lost_before(running, tier),
         charge=msgspec.json.encode(charge_object(msgspec.structs.replace(price, nanos=charge_nanos))),
         attempts=tuple(running.attempts),
         settled_at_us=running.world.clock.now_us(),
@@ -187,6 +195,23 @@ def _cost(running: Running, tier: Tier, decided: Owed, price_row: PriceRow, pric
     lost = 0 if decided.lost is NOTHING else charge(row, decided.lost).nanos
     cost = price if row.version == price_row.version else charge(row, decided.usage)
     return cost.nanos, lost
+
+
+def _lost_before(running: Running, tier: Tier) -> int:
+    """What deployments that took the call and gave no answer may bill for its input; the customer never pays it."""
+    total = 0
+    if running.order.mode is Mode.LIVE:
+        count = running.found.count
+        own = Quantities(input_tokens=count.total.predicted, input_image_tokens=count.image.predicted)
+        for deployment in running.lost:
+            try:
+                row = running.world.prices.cost(
+                    running.found.model.id, tier, provider=deployment.provider, as_of=running.found.as_of
+                )
+            except TesseraError:
+                continue
+            total += charge(row, own).nanos
+    return total
 
 
 def _name(deployment: Deployment | None) -> str:

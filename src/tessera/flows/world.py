@@ -10,6 +10,7 @@ import msgspec
 
 from tessera.catalog.catalogue import Catalogue
 from tessera.domain.pricing.book import PriceBook
+from tessera.domain.routing import Health
 from tessera.ports import Deployment, Media, Provider, Storage, TextCounter
 
 
@@ -37,6 +38,7 @@ class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
     reply_bytes_max: int = 64 * 1024 * 1024
     stored_reply_bytes_max: int = 1024 * 1024
     attempts_max: int = 3
+    ejection_seconds: int = 30
     quote_seconds: int = 900
     keep_alive_seconds: int = 15
     forward_images: str = "inline"
@@ -47,7 +49,9 @@ class World:
     """The ports, the data and the limits every flow works with.
 
     `deployments` lists, by canonical model id, what can serve live calls, best first. `digest` turns an API key into
-    what the database looks up. `owner` names this process as the one whose heartbeat keeps its holds alive.
+    what the database looks up. `owner` names this process as the one whose heartbeat keeps its holds alive. `health`
+    holds, by name, deployments and providers that failed since they last served. `stopping` is set when the time for
+    calls in flight is over: from then on a cancelled call was cut by us, not left by its client.
     """
 
     storage: Storage
@@ -63,6 +67,8 @@ class World:
     owner: str
     limits: CallLimits = field(default_factory=CallLimits)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    health: dict[str, Health] = field(default_factory=dict)
+    stopping: bool = False
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs work that must end even when the call that started it is cancelled; awaited at shutdown."""

@@ -39,7 +39,7 @@ def check(settings: Settings) -> None:
                 f"trusted_proxies: {address!r} is not an address or network such as 10.0.0.0/8"
             ) from None
     for name, value in msgspec.structs.asdict(settings.limits).items():
-        if value < (0 if name == "redirects_max" else 1):
+        if value < (0 if name in ("redirects_max", "ejection_seconds") else 1):
             raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
     if settings.media.forward == "url":
         raise SettingsError(

@@ -91,6 +91,7 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     idle_seconds_max: int = 75
     drain_seconds_max: int = 30
     attempts_max: int = 3
+    ejection_seconds: int = 30
     quote_seconds: int = 900
 
 

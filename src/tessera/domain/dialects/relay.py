@@ -47,6 +47,11 @@ class StreamRelay:
         return self._watch.facts
 
     @property
+    def output_chars(self) -> int:
+        """How many characters of output have come so far."""
+        return self._watch.output_chars
+
+    @property
     def error(self) -> TesseraError | None:
         """What the provider reported instead of an end, or None."""
         return self._watch.facts.error

@@ -59,6 +59,11 @@ class Watch:
         facts.has_output = facts.output_chars > 0
         return facts
 
+    @property
+    def output_chars(self) -> int:
+        """Characters of output so far, without building the facts."""
+        return self._facts.output_chars
+
     def fail(self, error: TesseraError) -> None:
         """Notes that the provider reported an error, or sent what no answer is."""
         self._facts.error = error
