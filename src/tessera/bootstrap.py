@@ -167,7 +167,6 @@ class RandomBytes:
             self._left = [helping[at : at + 10] for at in range(10, len(helping), 10)]
             return helping[:10]
 
-
     def forget(self) -> None:
         """Drops what is left: a forked process must not give out the same bytes again."""
         self._left.clear()
