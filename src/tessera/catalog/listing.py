@@ -11,7 +11,7 @@ from tessera.domain.pricing.rows import PriceRow, Rates
 
 
 def model_object(
-    model: Model, catalogue: Catalogue, book: PriceBook, as_of: date, *, organization: str | None = None
+    model: Model, catalogue: Catalogue, book: PriceBook, as_of: date, *, organization: tuple[str, ...] = ()
 ) -> dict[str, object]:
     """The contract's model object on a day, at `organization`'s prices: decimal strings, USD per million, by tier.
 

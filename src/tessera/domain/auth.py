@@ -16,12 +16,21 @@ _KEY = re.compile(r"sk-tess-(live|test)-([0-9A-Za-z]{30})([0-9A-Za-z]{6})", re.A
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a call is for, as the database knows it: never built from anything the caller says beside the key."""
+    """Who a call is for, as the database knows it: never built from anything the caller says beside the key.
+
+    `organization` is its name, by which the operator's price rows may call it.
+    """
 
     organization_id: str
     project_id: str
     key_id: str
     mode: Mode
+    organization: str = ""
+
+    @property
+    def organization_names(self) -> tuple[str, ...]:
+        """What a price row may call the organization: its id or its name."""
+        return (self.organization_id, self.organization)
 
 
 def make_key(mode: Mode, random: bytes) -> str:

@@ -35,6 +35,6 @@ def _object(world: World, caller: Caller, model: Model) -> dict[str, Any]:
         "created": int(released.timestamp()),
         "owned_by": model.provider,
         "tessera": model_object(
-            model, world.catalogue, world.prices, world.clock.today(), organization=caller.organization_id
+            model, world.catalogue, world.prices, world.clock.today(), organization=caller.organization_names
         ),
     }

@@ -92,7 +92,7 @@ def _cheaper(world: World, caller: Caller, found: Estimate) -> Iterator[tuple[st
             yield changes, max(price_max(row, after, least, found.output_cap, choices) for row in found.rows)
     for tier in (Tier.FLEX, Tier.BATCH):
         if tier is not found.tier and tier in world.prices.tiers(found.model.id, found.as_of):
-            row = world.prices.price(found.model.id, tier, organization=caller.organization_id, as_of=found.as_of)
+            row = world.prices.price(found.model.id, tier, organization=caller.organization_names, as_of=found.as_of)
             change = "service_tier: flex" if tier is Tier.FLEX else "send it as a batch"
             yield change, price_max(row, total, image, found.output_cap, choices)
 

@@ -168,7 +168,7 @@ def price_row(world: World, caller: Caller, model: Model, deployment: Deployment
     Raises unsupported_service_tier, model_not_found.
     """
     provider = model.provider if caller.mode is Mode.TEST else deployment.provider
-    return world.prices.price(model.id, tier, provider=provider, organization=caller.organization_id, as_of=as_of)
+    return world.prices.price(model.id, tier, provider=provider, organization=caller.organization_names, as_of=as_of)
 
 
 def _output_cap(model: Model, request: InferenceRequest) -> int:

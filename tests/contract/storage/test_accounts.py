@@ -67,7 +67,13 @@ async def test_an_unknown_key_is_nobody(storage: SqliteStorage) -> None:
 async def test_a_key_finds_its_caller_until_it_is_revoked(storage: SqliteStorage) -> None:
     organization = await funded(storage, 0)
     key = await new_key(storage, organization, b"d" * 32)
-    caller = Caller(organization_id=organization, project_id=key.project_id, key_id=key.id, mode=Mode.TEST)
+    caller = Caller(
+        organization_id=organization,
+        project_id=key.project_id,
+        key_id=key.id,
+        mode=Mode.TEST,
+        organization=(await storage.find_organization(organization)).name,
+    )
     assert await storage.find_caller(b"d" * 32) == caller
     assert await storage.find_caller(b"d" * 32) == caller
     revoked = await storage.revoke_key(key.id)

@@ -19,8 +19,9 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row the operator wrote: `[[price]]` (what customers pay) or `[[cost]]` (what the operator pays).
 
     Any of `model`, `provider`, `organization` narrows it; None applies to all. Either `rates` (absolute, undiscounted)
-    or `discount_basis_points` off the list (negative: markup). The narrowest row wins: organization before model
-    before provider; among equals the one that became valid last, then the one written last.
+    or `discount_basis_points` off the list (negative: markup). `organization` is an id or a name. The narrowest row
+    wins: organization before model before provider; among equals the one that became valid last, then the one written
+    last.
     """
 
     model: str | None = None
@@ -48,19 +49,22 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
             self.tier == tier
             and self.model in (None, query.model, query.canonical)
             and self.provider in (None, query.provider)
-            and self.organization in (None, query.organization)
+            and (self.organization is None or self.organization in query.organization)
             and self.valid_from <= query.as_of
             and (self.valid_until is None or query.as_of < self.valid_until)
         )
 
 
 class _Query(msgspec.Struct, frozen=True):
-    """Whose price is asked: a model under both its names, the narrowing facts and the day."""
+    """Whose price is asked: a model under both its names, the narrowing facts and the day.
+
+    `organization` holds what the organization is called: its id, its name, both or nothing.
+    """
 
     model: str
     canonical: str
     provider: str | None
-    organization: str | None
+    organization: tuple[str, ...]
     as_of: date
 
 
@@ -92,12 +96,20 @@ class PriceBook:
         self._price_view = _View(tuple(price_rows), discount_basis_points)
         self._cost_view = _View(tuple(cost_rows), 0)
         self.version = self._digest()
-        self._priced: dict[tuple[str, Tier, str | None, str | None, date], PriceRow] = {}
+        self._priced: dict[tuple[str, Tier, str | None, tuple[str, ...], date], PriceRow] = {}
 
     def price(
-        self, model_id: str, tier: Tier, *, provider: str | None = None, organization: str | None = None, as_of: date
+        self,
+        model_id: str,
+        tier: Tier,
+        *,
+        provider: str | None = None,
+        organization: tuple[str, ...] = (),
+        as_of: date,
     ) -> PriceRow:
         """The customer's row: the operator's `[[price]]` row if one applies, else the list row less the discount.
+
+        `organization` is what the customer is called: id and name.
 
         Raises [unsupported_service_tier] naming the tiers that have a price, [model_not_found] when the model has none.
         """
@@ -115,23 +127,23 @@ class PriceBook:
 
         Raises as `price`.
         """
-        return self._resolve(self._cost_view, self._query(model_id, provider, None, as_of), tier)
+        return self._resolve(self._cost_view, self._query(model_id, provider, (), as_of), tier)
 
     def list_price(self, model_id: str, tier: Tier, *, as_of: date) -> PriceRow:
         """The vendor's list row, whatever the operator wrote. Raises as `price`."""
-        return self._resolve(self._list_view, self._query(model_id, None, None, as_of), tier)
+        return self._resolve(self._list_view, self._query(model_id, None, (), as_of), tier)
 
     def tiers(
-        self, model_id: str, as_of: date, *, provider: str | None = None, organization: str | None = None
+        self, model_id: str, as_of: date, *, provider: str | None = None, organization: tuple[str, ...] = ()
     ) -> tuple[Tier, ...]:
         """The tiers a customer has a price for on that day, `default` first."""
         return self._tiers(self._price_view, self._query(model_id, provider, organization, as_of))
 
     def list_tiers(self, model_id: str, as_of: date) -> tuple[Tier, ...]:
         """The tiers the vendor's list prices on that day."""
-        return self._tiers(self._list_view, self._query(model_id, None, None, as_of))
+        return self._tiers(self._list_view, self._query(model_id, None, (), as_of))
 
-    def _query(self, model_id: str, provider: str | None, organization: str | None, as_of: date) -> _Query:
+    def _query(self, model_id: str, provider: str | None, organization: tuple[str, ...], as_of: date) -> _Query:
         return _Query(model_id, self._canonical.get(model_id, model_id), provider, organization, as_of)
 
     def _tiers(self, view: "_View", query: _Query) -> tuple[Tier, ...]:

@@ -1,6 +1,7 @@
 """The price book: what is refused, and which row wins."""
 
 from datetime import date
+from typing import Any
 
 import msgspec
 import pytest
@@ -104,15 +105,16 @@ def test_the_narrowest_row_wins() -> None:
     ]
     book = PriceBook(LIST, rows)
 
-    def price(**narrowing: str) -> int:
+    def price(**narrowing: Any) -> int:
         return book.price("pro", Tier.DEFAULT, as_of=DAY, **narrowing).rates.input
 
     assert price() == 1
     assert price(provider="other") == 1
     assert price(provider="local") == 2
-    assert price(organization="org_1") == 3
-    assert price(organization="org_1", provider="local") == 4
-    assert price(organization="org_2") == 10_500_000_000
+    assert price(organization=("org_1",)) == 3
+    assert price(organization=("org_0", "org_1")) == 3
+    assert price(organization=("org_1",), provider="local") == 4
+    assert price(organization=("org_2",)) == 10_500_000_000
 
 
 def test_a_row_for_the_exact_dated_id_wins_over_one_for_its_model() -> None:

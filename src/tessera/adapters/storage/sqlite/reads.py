@@ -19,7 +19,8 @@ _NEWEST = "~"
 _PAGE_MAX = 1000
 
 _FIND_CALLER = """
-SELECT organization_id, project_id, id, mode FROM api_key WHERE digest = ? AND revoked_at IS NULL
+SELECT organization_id, project_id, api_key.id, mode, organization.name
+FROM api_key JOIN organization ON organization.id = organization_id WHERE digest = ? AND revoked_at IS NULL
 """
 
 _FIND_BALANCE = """
@@ -75,7 +76,7 @@ def find_caller(connection: sqlite3.Connection, digest: bytes) -> Caller | None:
     row = connection.execute(_FIND_CALLER, (digest,)).fetchone()
     if row is None:
         return None
-    return Caller(organization_id=row[0], project_id=row[1], key_id=row[2], mode=Mode(row[3]))
+    return Caller(organization_id=row[0], project_id=row[1], key_id=row[2], mode=Mode(row[3]), organization=row[4])
 
 
 def balance(connection: sqlite3.Connection, organization_id: str, mode: Mode) -> Balance:
