@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -49,10 +49,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The HTTP application, and what the operator should hear at start."""
+    """The HTTP application, what the operator should hear at start, and what to call when the time for calls in flight
+    is over, before they are cancelled."""
 
     app: "ASGIApp"
     notices: tuple[str, ...]
+    give_up: Callable[[], None]
 
 
 class SystemClock:
@@ -106,11 +108,17 @@ def restore_backup(settings: Settings, source: Path) -> None:
 async def open_app(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> AsyncIterator[Served]:
     """The HTTP application on an open data folder. Raises SettingsError."""
     from tessera.http.app import build_app
+    from tessera.http.load import Load, watched
 
     token = read_secret(settings.metrics_token, environment, "metrics_token")
-    async with open_world(settings, opened, environment) as world:
-        app = build_app(world, cors_origins=settings.cors_origins, metrics_token=token)
-        yield Served(app, (*notices(settings), *_key_notices(environment)))
+    load = Load(settings.limits.calls_max, settings.limits.bodies_bytes_max)
+    async with open_world(settings, opened, environment) as world, watched(load, settings.limits.memory_bytes_max):
+        app = build_app(world, load, cors_origins=settings.cors_origins, metrics_token=token)
+
+        def give_up() -> None:
+            world.stopping = True
+
+        yield Served(app, (*notices(settings), *_key_notices(environment)), give_up)
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import click
@@ -18,6 +18,8 @@ from tessera.cli._protocol import bounded_protocol
 from tessera.settings import Settings
 
 BACKLOG = 2048
+_CUT_SECONDS = 5
+"""How long calls that were cut at the end of the drain may take to say so and settle."""
 
 
 class Server(uvicorn.Server):
@@ -70,9 +72,20 @@ def address_of(listener: socket.socket) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket, settings: Settings) -> AsyncIterator[Server]:
-    """The application, answering while the block runs; on leaving, open calls get the drain time to end."""
+async def serving(
+    app: ASGIApp, listener: socket.socket, settings: Settings, give_up: Callable[[], None]
+) -> AsyncIterator[Server]:
+    """The application, answering while the block runs; on leaving, open calls get the drain time to end.
+
+    When it is over, `give_up` is called and what still runs is cancelled: it ends with an error and is settled.
+    """
     server = Server(_config(app, settings))
+
+    def cut() -> None:
+        give_up()
+        for running in tuple(server.server_state.tasks):
+            running.cancel()
+
     task = asyncio.create_task(server.serve(sockets=[listener]))
     task.add_done_callback(lambda _: server.answers.set())
     try:
@@ -83,7 +96,10 @@ async def serving(app: ASGIApp, listener: socket.socket, settings: Settings) -> 
         yield server
     finally:
         server.should_exit = True
+        timer = asyncio.get_running_loop().call_later(settings.limits.drain_seconds_max, cut)
         await task
+        timer.cancel()
+        cut()
         await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
 
 
@@ -110,6 +126,6 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_keep_alive=settings.limits.idle_seconds_max,
-        timeout_graceful_shutdown=settings.limits.drain_seconds_max,
+        timeout_graceful_shutdown=settings.limits.drain_seconds_max + _CUT_SECONDS,
         backlog=BACKLOG,
     )

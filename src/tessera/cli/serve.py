@@ -60,7 +60,7 @@ async def _serve(settings: "Settings", as_json: bool) -> None:
             click.echo(f"Note: {notice}", err=True)
         listener = bind(settings.host, settings.port)
         address = address_of(listener)
-        async with serving(served.app, listener, settings) as server:
+        async with serving(served.app, listener, settings, served.give_up) as server:
             if as_json:
                 print_json({"listen": address, "data_dir": str(settings.data_dir), "pid": os.getpid()})
             else:

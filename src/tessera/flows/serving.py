@@ -221,6 +221,11 @@ class LiveStream:
             if self._upstream is not None:
                 await self._upstream.close()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the time for calls in flight is over."""
+        return self._running.world.stopping
+
     def error_frames(self, error: TesseraError) -> list[bytes]:
         """The frames that end a stream whose head was sent before the provider refused."""
         request = self._running.found.request

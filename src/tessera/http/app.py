@@ -1,5 +1,6 @@
 """The HTTP application: one route table, one order of steps, one place where errors become replies."""
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,13 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.flows.serving import stopped
 from tessera.flows.world import World
 from tessera.http import metrics, operations
 from tessera.http.authentication import authenticate
 from tessera.http.errors import reply_error
 from tessera.http.exchange import ClientGoneError, Exchange
+from tessera.http.load import Load
 from tessera.http.openapi import describe
 from tessera.http.routes import ROUTES, Route
 
@@ -27,16 +30,24 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-
 class Endpoint:
     """One path as a bare ASGI application: authenticate, handle, turn what goes wrong into an error reply."""
 
-    def __init__(self, world: World, routes: Sequence[Route]) -> None:
+    def __init__(self, world: World, load: Load, routes: Sequence[Route]) -> None:
         self._world = world
+        self._load = load
         self._path = routes[0].path
         self._surface = routes[0].surface
         self._handlers = {route.method: route.handler for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, self._world.make_id("req"))
+        load = self._load
+        exchange = Exchange(scope, receive, send, self._world.make_id("req"), load)
         started_ns = time.perf_counter_ns()
         outcome = "ok"
+        try:
+            load.enter()
+        except TesseraError as error:
+            await self._answer(exchange, error)
+            metrics.observe_request(self._path, error.code, time.perf_counter_ns() - started_ns)
+            return
         try:
             handler = self._handlers.get(scope["method"])
             if handler is None:
@@ -46,6 +57,11 @@ class Endpoint:
             await handler(self._world, caller, exchange)
         except ClientGoneError:
             outcome = "client_gone"
+        except asyncio.CancelledError:
+            if not self._world.stopping:
+                raise
+            outcome = "stopped"
+            await self._answer(exchange, stopped())
         except TesseraError as error:
             outcome = error.code
             await self._answer(exchange, error)
@@ -54,6 +70,7 @@ class Endpoint:
             log.exception("http.internal_error", request_id=exchange.request_id, path=self._path)
             await self._answer(exchange, _internal())
         finally:
+            load.leave(exchange.body_bytes)
             metrics.observe_request(self._path, outcome, time.perf_counter_ns() - started_ns)
 
     async def _answer(self, exchange: Exchange, error: TesseraError) -> None:
@@ -65,8 +82,10 @@ class Endpoint:
         raise error
 
 
-def build_app(world: World, *, cors_origins: Sequence[str] = (), metrics_token: str | None = None) -> ASGIApp:
-    """The whole HTTP application on a world of ports.
+def build_app(
+    world: World, load: Load, *, cors_origins: Sequence[str] = (), metrics_token: str | None = None
+) -> ASGIApp:
+    """The whole HTTP application on a world of ports; `load` bounds what it takes in hand.
 
     Order: sane Host, then CORS where the operator allows origins, then the route; each route authenticates by itself.
     """
@@ -74,7 +93,7 @@ def build_app(world: World, *, cors_origins: Sequence[str] = (), metrics_token: 
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
-    endpoints = {path: Endpoint(world, routes) for path, routes in by_path.items()}
+    endpoints = {path: Endpoint(world, load, routes) for path, routes in by_path.items()}
     app: ASGIApp = Router(
         [StarletteRoute(path, endpoint) for path, endpoint in endpoints.items()]
         + operations.routes(world, description, metrics_token),

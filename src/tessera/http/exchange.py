@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.http.load import Load
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,10 +26,25 @@ class ClientGoneError(Exception):
 class Exchange:
     """A request as received and a response as sent; knows nothing of what is asked."""
 
-    __slots__ = ("_headers", "_receive", "_send", "extra_headers", "gone", "request_id", "scope", "started")
+    __slots__ = (
+        "_headers",
+        "_load",
+        "_receive",
+        "_send",
+        "body_bytes",
+        "extra_headers",
+        "gone",
+        "request_id",
+        "scope",
+        "started",
+    )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str = "") -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str = "", load: Load | None = None
+    ) -> None:
         self.request_id = request_id
+        self._load = load
+        self.body_bytes = 0
         self.scope = scope
         self._receive = receive
         self._send = send
@@ -82,7 +98,7 @@ class Exchange:
 
     async def body(self, bytes_max: int, seconds_max: int) -> bytes:
         """The whole body, which is plain JSON text. Raises invalid_request (another content type, an encoding),
-        request_too_large, request_timeout; ClientGoneError when it never ends."""
+        request_too_large, request_timeout, overloaded; ClientGoneError when it never ends."""
         self._check_coding()
         declared = self.header(b"content-length")
         if declared is not None and declared.isdecimal() and int(declared) > bytes_max:
@@ -144,6 +160,9 @@ class Exchange:
             size += len(piece)
             if size > bytes_max:
                 raise _too_large(bytes_max)
+            if self._load is not None:
+                self._load.take(len(piece))
+                self.body_bytes = size
             pieces.append(piece)
             if not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)

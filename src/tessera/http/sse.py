@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from tessera.domain.errors import TesseraError
-from tessera.flows.serving import LiveStream
+from tessera.flows.serving import LiveStream, stopped
 from tessera.http.exchange import ClientGoneError, Exchange
 
 HEAD = [
@@ -59,9 +59,7 @@ async def send_stream(exchange: Exchange, stream: LiveStream, keep_alive_s: int)
     except TesseraError as error:
         if not exchange.started:
             raise
-        for frame in stream.error_frames(error):
-            await exchange.send_piece(frame)
-        await exchange.end()
+        await _send_error(exchange, stream, error)
         return
     except BaseException:
         # Until the first frame is asked for, nobody else ends the stream: not when the client leaves, not when the head
@@ -69,9 +67,18 @@ async def send_stream(exchange: Exchange, stream: LiveStream, keep_alive_s: int)
         opening.cancel()
         await asyncio.wait({opening})
         await stream.abandon()
-        raise
+        if not (stream.stopping and exchange.started):
+            raise
+        await _send_error(exchange, stream, stopped())
+        return
     async with aclosing(stream.chunks()) as frames:
         await _send_frames(exchange, frames, keep_alive_s)
+    await exchange.end()
+
+
+async def _send_error(exchange: Exchange, stream: LiveStream, error: TesseraError) -> None:
+    for frame in stream.error_frames(error):
+        await exchange.send_piece(frame)
     await exchange.end()
 
 

@@ -8,6 +8,7 @@ import msgspec
 from tessera.domain.request import Surface
 from tessera.settings.shapes import Settings, SettingsError, split_listen
 
+_ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max")
 _RESERVED_PROVIDERS = ("sight", "sandbox")
 
 
@@ -39,7 +40,7 @@ def check(settings: Settings) -> None:
                 f"trusted_proxies: {address!r} is not an address or network such as 10.0.0.0/8"
             ) from None
     for name, value in msgspec.structs.asdict(settings.limits).items():
-        if value < (0 if name in ("redirects_max", "ejection_seconds") else 1):
+        if value < (0 if name in _ZERO_ALLOWED else 1):
             raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
     if settings.media.forward == "url":
         raise SettingsError(

@@ -90,6 +90,9 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     gap_seconds_max: int = 120
     idle_seconds_max: int = 75
     drain_seconds_max: int = 30
+    calls_max: int = 4096
+    bodies_bytes_max: int = 1024 * 1024 * 1024
+    memory_bytes_max: int = 0
     attempts_max: int = 3
     ejection_seconds: int = 30
     quote_seconds: int = 900
