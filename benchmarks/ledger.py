@@ -110,7 +110,7 @@ async def main() -> None:
     parser.add_argument("--quote-bytes", type=int, default=1200)
     parser.add_argument("--organizations", type=int, default=1)
     arguments = parser.parse_args()
-    quote = json.dumps({"price": {"max_nanos": AMOUNT_NANOS}, "padding": "x" * arguments.quote_bytes}).encode()
+    quote = json.dumps({"max_nanos": AMOUNT_NANOS, "padding": "x" * arguments.quote_bytes}).encode()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         storage = await SqliteStorage.open(Path(folder))
         organizations = []

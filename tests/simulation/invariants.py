@@ -168,7 +168,7 @@ class Checker:
     def _event(self, row: tuple[Any, ...]) -> None:
         (_, hold_id, amount, hold_charge, state, quote, _, _, _, outcome, charge, waived, receipt, *_) = row
         self._outcomes[hold_id] = (outcome, charge)
-        quoted = json.loads(quote)["price"]["max_nanos"]
+        quoted = json.loads(quote)["max_nanos"]
         claim(0 <= charge <= amount, f"I4: {hold_id} held {amount} and was charged {charge}")
         claim(charge <= quoted and amount <= quoted, f"I4: {hold_id}: {charge} of {amount}, quoted {quoted}")
         claim(charge == hold_charge, f"I6: {hold_id} was charged {charge} and {hold_charge}")

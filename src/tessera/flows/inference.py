@@ -9,7 +9,6 @@ from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder, StoredReply
 from tessera.domain.money import format_usd
-from tessera.domain.pricing.quote import quote_object
 from tessera.domain.request import Surface
 from tessera.flows.quoting import Estimate, estimate, output_affordable, with_output_cap
 from tessera.flows.serving import LiveStream, WholeReply, serve
@@ -85,7 +84,7 @@ def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id
         endpoint=call.endpoint,
         model=found.request.model,
         stream=found.request.stream,
-        quote=msgspec.json.encode(quote_object(found.quote)),
+        quote=msgspec.json.encode(found.quote),
         owner=world.owner,
         placed_at_us=world.clock.now_us(),
     )

@@ -7,8 +7,11 @@ import msgspec
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import format_usd
+from tessera.domain.pricing.quote import Quote, quote_object
 from tessera.flows.world import World
 from tessera.ports import Balance, LedgerEntry, Page, RequestRecord
+
+_decode_quote = msgspec.json.Decoder(Quote).decode
 
 
 async def find_request(world: World, caller: Caller, request_id: str) -> dict[str, Any]:
@@ -50,7 +53,7 @@ def request_object(record: RequestRecord) -> dict[str, Any]:
         "stream": hold.stream,
         "status": record.state,
         "outcome": event.outcome if event else None,
-        "quote": msgspec.json.decode(hold.quote),
+        "quote": quote_object(_decode_quote(hold.quote)),
         "usage": {**msgspec.structs.asdict(event.usage), "source": event.usage_source} if event else None,
         "predicted": {
             "input_tokens": event.predicted_input_tokens,

@@ -118,7 +118,7 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
     (
         "charges-within-quotes",
         [
-            """UPDATE hold_quote SET quote = CAST('{"price":{"max_nanos":1}}' AS BLOB)"""
+            """UPDATE hold_quote SET quote = CAST('{"max_nanos":1}' AS BLOB)"""
             f" WHERE hold_number = {A_SETTLED_HOLD}"
         ],
     ),

@@ -22,7 +22,7 @@ class HoldOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is the request id and the hold's primary key. The grant lies between `amount_min_nanos` and `amount_nanos`
     (equal unless the caller asked for Fit). `idempotency_key` is scoped to organization and mode, `fingerprint` is the
-    SHA-256 of endpoint and body, empty without a key. `quote` is the quote as JSON, pinned for the receipt. `owner` is
+    SHA-256 of endpoint and body, empty without a key. `quote` is the `Quote` as JSON, pinned for the receipt; `owner`
     the process whose heartbeat keeps the hold alive. Times are microseconds since 1970.
     """
 

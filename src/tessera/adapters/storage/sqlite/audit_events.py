@@ -29,12 +29,8 @@ class _Charge(msgspec.Struct, frozen=True):
     lines: tuple[_Line, ...]
 
 
-class _Price(msgspec.Struct, frozen=True):
-    max_nanos: int
-
-
 class _Quote(msgspec.Struct, frozen=True):
-    price: _Price | None = None
+    max_nanos: int | None = None
 
 
 _decode_charge = msgspec.json.Decoder(_Charge).decode
@@ -66,7 +62,7 @@ def quote_faults(connection: sqlite3.Connection) -> Iterator[str]:
         except msgspec.DecodeError as error:
             yield f"the quote of {hold_id} cannot be read: {error}"
             continue
-        quoted = asked_nanos if quote.price is None else quote.price.max_nanos
+        quoted = asked_nanos if quote.max_nanos is None else quote.max_nanos
         if max(amount_nanos, charge_nanos) > quoted:
             yield f"{hold_id} held {amount_nanos} and was charged {charge_nanos}, above its quote of {quoted}"
 
