@@ -20,17 +20,15 @@ from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Plan, Reply,
 from simulation.ending import check_the_end
 from simulation.faults import DISK_FAULTS, KINDS
 from simulation.folder import PEPPER, memory, template
+from simulation.happenings import add_credit, command, jump, make_accounts, revoke_key
 from simulation.invariants import Checker, ViolationError, claim, violations
 from simulation.loop import VirtualTime, finish_generators
 from simulation.process import Process
 from simulation.provider import Deed
-from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 from tessera.adapters.storage.sqlite.outbox import outboxes, read_outbox
-from tessera.domain.auth import key_digest, make_key
-from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.auth import key_digest
 from tessera.domain.ids import make_id
-from tessera.domain.money import Mode
 
 WALL_START_US = 1_795_000_000_000_000
 """19 November 2026: every run begins at the same moment."""
@@ -86,7 +84,7 @@ class Simulation:
         self._dirty = False
         self._steps = 0
         self.accounts: list[Account] = []
-        self._revoked: dict[str, float] = {}
+        self.revoked: dict[str, float] = {}
         self._disk_failed_at = 0.0
         self.lots_known: set[str] = set()
         self.credits_tried = 0
@@ -214,7 +212,7 @@ class Simulation:
         server = self.server
         assert server is not None
         self._until(lambda: server.app is not None, "the start")
-        self.complete(self._make_accounts())
+        self.complete(make_accounts(self))
         keys = [f"key-{number}" for number in range(random.randint(1, 6))]
         plans: list[Plan] = []
         for _ in range(random.randint(8, 30)):
@@ -227,40 +225,19 @@ class Simulation:
         happenings: dict[str, Callable[[], None]] = {
             "process killed": functools.partial(self._kill_server, "process killed"),
             "graceful restart": self._restart_server,
-            "clock jumps forward": functools.partial(self._jump, "clock jumps forward", 1),
-            "clock jumps back": functools.partial(self._jump, "clock jumps back", -1),
-            "credit added beside": functools.partial(self._command, self._add_credit, "credit added beside"),
-            "key revoked beside": functools.partial(self._command, self._revoke_key, "key revoked beside"),
+            "clock jumps forward": functools.partial(jump, self, "clock jumps forward", 1),
+            "clock jumps back": functools.partial(jump, self, "clock jumps back", -1),
+            "credit added beside": functools.partial(
+                command, self, functools.partial(add_credit, self), "credit added beside"
+            ),
+            "key revoked beside": functools.partial(
+                command, self, functools.partial(revoke_key, self), "key revoked beside"
+            ),
         }
         for kind, happening in happenings.items():
             for _ in range(2):
                 if random.random() < self.odds.get(kind, 0):
                     self.at(random.random() * span, happening)
-
-    async def _make_accounts(self) -> None:
-        assert self.server is not None
-        storage = self.server.storage
-        assert storage is not None
-        random = self.random
-        for number in range(random.randint(1, 2)):
-            organization = await storage.create_organization(f"organization {number}")
-            for _ in range(random.randint(1, 3)):
-                expires = random.random() < self.odds.get("lot expires", 0)
-                lot = await storage.add_credit(
-                    organization.id,
-                    Mode.LIVE,
-                    random.choice((1_000_003, 5_000_000, 20_000_001, 300_000_000)),
-                    kind=random.choice(("purchase", "promotion", "manual")),
-                    note="simulated",
-                    expires_at=self.time.wall_us() // 1_000_000 + random.randint(2, 40) if expires else None,
-                )
-                self.lots_known.add(lot.id)
-            for mode in (Mode.LIVE, Mode.LIVE, Mode.TEST):
-                key = make_key(mode, random.randbytes(32))
-                stored = await storage.create_key(
-                    organization.id, project="default", mode=mode, name="", digest=self.digest(key), display="…"
-                )
-                self.accounts.append(Account(organization.id, mode.value, key, stored.id))
 
     def _at_rest(self) -> bool:
         return not (self._agenda or self.running or any(p is not self.server for p in self.processes))
@@ -374,47 +351,6 @@ class Simulation:
             claim(not left, f"a server ended and left holds open: {left}")
         server.dead = True
 
-    def _jump(self, kind: str, direction: int) -> None:
-        self.fired(kind)
-        shift = direction * self.random.randrange(1, 20 * 3600) * 1_000_000
-        limit = 20 * 3600 * 1_000_000
-        self.time.wall_shift_us = max(-limit, min(limit, self.time.wall_shift_us + shift))
-
-    def _command(self, work: Callable[[SqliteStorage], Coroutine[Any, Any, None]], kind: str) -> None:
-        """A command beside the server: a process of its own, with its own luck."""
-        process = Process(self, f"command{self._steps}")
-        self.processes.append(process)
-        self.fired(kind)
-
-        async def run() -> None:
-            await process.open()
-            assert process.storage is not None
-            if self.strikes("command killed"):
-                self.fired("command killed")
-                process.die("command killed")
-                return
-            try:
-                await work(process.storage)
-            except TesseraError as error:
-                claim(error.code is ErrorCode.STORAGE_UNAVAILABLE, f"a command failed: {error!r}")
-            await process.storage.close()
-            process.dead = True
-
-        process.loop.create_task(run())
-
-    async def _add_credit(self, storage: SqliteStorage) -> None:
-        account = self.random.choice(self.accounts)
-        self.credits_tried += 1
-        lot = await storage.add_credit(
-            account.organization_id, Mode(account.mode), 7_000_001, kind="purchase", note="simulated"
-        )
-        self.lots_known.add(lot.id)
-
-    async def _revoke_key(self, storage: SqliteStorage) -> None:
-        account = self.random.choice(self.accounts)
-        await storage.revoke_key(account.key_id)
-        self._revoked.setdefault(account.key, self.time.now)
-
     # ---- what happens to calls --------------------------------------------------------------------------------------
 
     def _arrive(self, plan: Plan) -> None:
@@ -424,7 +360,7 @@ class Simulation:
             return
         if plan.idempotency_key is not None and plan.tries:
             self.fired("same key again")
-        revoked_at = self._revoked.get(plan.account.key, self.time.now)
+        revoked_at = self.revoked.get(plan.account.key, self.time.now)
         if min(self.time.now - revoked_at - REVOKED_WITHIN_S, self.time.now - self._disk_failed_at - CALM_S) > 0:
             plan = replace(plan, revoked=True)
         server.take_call(plan)
