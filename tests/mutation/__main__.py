@@ -23,7 +23,7 @@ from mutation.changes import Change, changes
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
-CPU_SECONDS_MAX = 40
+CPU_SECONDS_MAX = 20
 FLOOR_PERCENT = 90
 
 
