@@ -1,0 +1,69 @@
+"""Live calls whose providers do what each test tells them to, and what is left of a call afterwards."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from live_calls import Live
+from receipts import assert_sound
+
+HELLO = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "max_completion_tokens": 50}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A call as its client saw it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)["error"]
+        return found
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of a stream's frames; `[DONE]` as text."""
+        data = [line[6:] for line in self.body.decode().splitlines() if line.startswith("data: ")]
+        return [line if line == "[DONE]" else json.loads(line) for line in data]
+
+    @property
+    def text(self) -> str:
+        chunks = [event for event in self.events if isinstance(event, dict)]
+        return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk.get("choices", ()))
+
+
+def call(live: Live, *, path: str = "/chat/completions", headers: dict[str, str] | None = None, **changes: Any) -> Seen:
+    """Sends the ordinary call, changed as asked."""
+    return Seen(*live.post(path, json.dumps({**HELLO, **changes}).encode(), **(headers or {})))
+
+
+def settled(live: Live) -> dict[str, Any]:
+    """The newest receipt, sound, once nothing is held any more."""
+    deadline = time.monotonic() + 15
+    while live.get("/balance")["held_nanos"]:
+        assert time.monotonic() < deadline, "a hold was left open"
+        time.sleep(0.02)
+    receipt = live.last_receipt()
+    assert_sound(receipt)
+    return receipt
+
+
+def assert_free(live: Live) -> dict[str, Any]:
+    """The newest receipt, which must have cost nothing."""
+    receipt = settled(live)
+    assert receipt["charge"]["nanos"] == 0
+    assert live.get("/balance")["available"] == "5.00"
+    return receipt
+
+
+def until(true: Callable[[], object], seconds: float = 15) -> None:
+    """Waits for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
