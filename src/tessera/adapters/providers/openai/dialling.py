@@ -4,10 +4,10 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any, TypeVar, cast
 
-import aiohappyeyeballs
 from yarl import URL
 
 from tessera.adapters.providers.openai.connections import took_too_long, transport_failure
@@ -21,7 +21,6 @@ KEEPALIVE_S = 60
 forget connections that are silent."""
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
-Address = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 class Dialler:
@@ -39,39 +38,68 @@ class Dialler:
         self._tls = (tls or _trusting_the_system()) if origin.scheme == "https" else None
         if self._tls is not None and (self._tls.verify_mode != ssl.CERT_REQUIRED or not self._tls.check_hostname):
             raise ValueError("certificates and host names must be verified")
-        self._addresses: list[Address] = _address_of(host, port)
+        self._addresses: Sequence[str] = [host] if _is_address(host) else []
         self._addresses_until = float("inf") if self._addresses else 0.0
-        self._resolving: asyncio.Task[list[Address]] | None = None
+        self._resolving: asyncio.Task[Sequence[str]] | None = None
+        self._unwanted: set[asyncio.Task[Any]] = set()
 
     async def connect(self, protocol: Callable[[], P]) -> P:
         """A new connection, its certificate verified. Raises [provider_error, provider_timeout]."""
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_s):
-                return await self._connect(protocol)
+                transport, made = await self._race(loop, protocol, await self._resolved(loop))
         except TimeoutError:
             raise took_too_long("accept the connection") from None
         except ssl.SSLError:
             raise transport_failure("The provider's certificate could not be verified.") from None
         except OSError:
             raise transport_failure("The provider could not be reached.") from None
-
-    async def _connect(self, protocol: Callable[[], P]) -> P:
-        loop = asyncio.get_running_loop()
-        addresses = await self._resolved(loop)
-        opened = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1, loop=loop
-        )
-        try:
-            _set_options(opened)
-            _, made = await loop.create_connection(
-                protocol, sock=opened, ssl=self._tls, server_hostname=self._host if self._tls is not None else None
-            )
-        except BaseException:
-            opened.close()
-            raise
+        _set_options(transport)
         return made
 
-    async def _resolved(self, loop: asyncio.AbstractEventLoop) -> list[Address]:
+    async def _race(
+        self, loop: asyncio.AbstractEventLoop, protocol: Callable[[], P], addresses: Sequence[str]
+    ) -> tuple[asyncio.BaseTransport, P]:
+        """The first of the addresses that answers, each tried when the one before has failed or been silent."""
+        left = list(addresses)
+        attempts: set[asyncio.Task[tuple[asyncio.BaseTransport, P]]] = set()
+        try:
+            while True:
+                if left:
+                    attempts.add(loop.create_task(self._attempt(loop, protocol, left.pop(0))))
+                wait_s = NEXT_ADDRESS_S if left else None
+                done, _ = await asyncio.wait(attempts, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                for attempt in done:
+                    attempts.discard(attempt)
+                    failure = attempt.exception()
+                    if failure is None:
+                        return attempt.result()
+                    if not attempts and not left:
+                        raise failure
+        finally:
+            for attempt in attempts:
+                self._unwanted.add(attempt)
+                attempt.add_done_callback(self._drop)
+
+    async def _attempt(
+        self, loop: asyncio.AbstractEventLoop, protocol: Callable[[], P], address: str
+    ) -> tuple[asyncio.BaseTransport, P]:
+        """One connection. Runs to its end, whoever stops waiting, because loops do not clean up after a cancelled
+        handshake; opens the socket itself, because one given to uvloop is closed twice when it is lost at once."""
+        secure: dict[str, Any] = {}
+        if self._tls is not None:
+            secure = {"ssl": self._tls, "server_hostname": self._host, "ssl_handshake_timeout": self._connect_s}
+        async with asyncio.timeout(self._connect_s):
+            return await loop.create_connection(protocol, address, self._port, **secure)
+
+    def _drop(self, attempt: "asyncio.Task[tuple[asyncio.BaseTransport, Any]]") -> None:
+        """Nobody waits for this connection any more."""
+        self._unwanted.discard(attempt)
+        if not attempt.cancelled() and attempt.exception() is None:
+            cast(asyncio.Transport, attempt.result()[0]).abort()
+
+    async def _resolved(self, loop: asyncio.AbstractEventLoop) -> Sequence[str]:
         """The addresses of the host. Calls that need them at the same time ask once; cancelling one leaves the rest."""
         if loop.time() < self._addresses_until:
             return self._addresses
@@ -80,14 +108,16 @@ class Dialler:
             self._resolving.add_done_callback(_take_note)
         return await asyncio.shield(self._resolving)
 
-    async def _ask(self, loop: asyncio.AbstractEventLoop) -> list[Address]:
+    async def _ask(self, loop: asyncio.AbstractEventLoop) -> Sequence[str]:
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        self._addresses = [(family, kind, number, name, address) for family, kind, number, name, address in found]
+        first = [str(address[0]) for family, _, _, _, address in found if family == found[0][0]]
+        other = [str(address[0]) for family, _, _, _, address in found if family != found[0][0]]
+        self._addresses = [address for pair in zip_longest(first, other) for address in pair if address is not None]
         self._addresses_until = loop.time() + ADDRESSES_S
         return self._addresses
 
 
-def _take_note(task: "asyncio.Task[list[Address]]") -> None:
+def _take_note(task: "asyncio.Task[Sequence[str]]") -> None:
     """A failure that nobody waits for any more is nobody's."""
     if not task.cancelled():
         task.exception()
@@ -99,19 +129,17 @@ def _trusting_the_system() -> ssl.SSLContext:
     return context
 
 
-def _address_of(host: str, port: int) -> list[Address]:
-    """The address when the host is written as one, otherwise none."""
+def _is_address(host: str) -> bool:
     try:
-        version = ipaddress.ip_address(host).version
+        ipaddress.ip_address(host)
     except ValueError:
-        return []
-    if version == 4:
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
-    return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0))]
+        return False
+    return True
 
 
-def _set_options(opened: socket.socket) -> None:
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _set_options(transport: asyncio.BaseTransport) -> None:
+    """Both loops set TCP_NODELAY themselves."""
+    opened = transport.get_extra_info("socket")
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
         if hasattr(socket, name):  # not on every system

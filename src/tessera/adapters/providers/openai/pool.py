@@ -9,9 +9,10 @@ from yarl import URL
 from tessera.adapters.providers.openai.connections import TransportLimits, transport_failure
 from tessera.adapters.providers.openai.dialling import Dialler
 from tessera.adapters.providers.openai.request_head import request_head
-from tessera.adapters.providers.openai.wire import SILENT, Connection
+from tessera.adapters.providers.openai.wire import CLOSED, SILENT, Connection
 from tessera.domain.errors import ErrorCode, TesseraError
 
+CLOSE_S = 1
 STOPPED = "The connections to the provider were closed."
 
 
@@ -64,7 +65,7 @@ class PooledConnections:
         return PooledReply(connection, self, limits, now + limits.total_s)
 
     async def close(self) -> None:
-        """Closes every connection, also those in use; returns when they are gone."""
+        """Closes every connection, also those in use; returns when they are gone, at the latest after a second."""
         self._generation += 1
         if self._sweep is not None:
             self._sweep.cancel()
@@ -75,7 +76,7 @@ class PooledConnections:
         if self._standing:
             if self._emptied is None:
                 self._emptied = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._emptied)
+            await asyncio.wait((self._emptied,), timeout=CLOSE_S)
 
     def finished(self, connection: Connection) -> None:
         """A reply of this pool was closed."""
@@ -98,18 +99,15 @@ class PooledConnections:
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> Connection:
         generation = self._generation
-        connection = await self._dialler.connect(lambda: Connection(loop, self))
-        if generation != self._generation:
+        connection = await self._dialler.connect(lambda: Connection(loop, self._lost))
+        if generation != self._generation or not connection.usable:
             connection.cut()
-            raise transport_failure(STOPPED)
+            raise transport_failure(STOPPED if generation != self._generation else CLOSED)
+        # Only now: of a connection given up before, uvloop closes the socket and tells the protocol nothing.
+        self._standing.add(connection)
         return connection
 
-    def made(self, connection: Connection) -> None:
-        """A connection stands."""
-        self._standing.add(connection)
-
-    def lost(self, connection: Connection) -> None:
-        """A connection is gone."""
+    def _lost(self, connection: Connection) -> None:
         self._standing.discard(connection)
         self._idle.pop(connection, None)
         if self._emptied is not None and not self._standing:

@@ -5,8 +5,8 @@ wait that ends in time leaves the timer alone, and the timer looks at the clock 
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from tessera.adapters.providers.openai.framing import NotHttpError, ReplyParser
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -25,25 +25,17 @@ SILENT = "The provider took too long to go on with its answer."
 _NEVER = float("inf")
 
 
-class Keeper(Protocol):
-    """Who keeps connections: told once when one stands, and once when it is gone."""
-
-    def made(self, connection: "Connection") -> None: ...
-
-    def lost(self, connection: "Connection") -> None: ...
-
-
 class Connection(asyncio.Protocol):
-    """A connection and the exchange that runs on it, if any.
+    """A connection and the exchange that runs on it, if any. `on_lost` is told when the connection is gone.
 
     `reply` is the reply of the running exchange as far as it has arrived. `idle_since` belongs to the pool.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: "Callable[[Connection], None]") -> None:
         self.reply = ReplyParser()
         self.idle_since = 0.0
         self._loop = loop
-        self._keeper = keeper
+        self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._running = False
         self._gone = False
@@ -198,7 +190,6 @@ class Connection(asyncio.Protocol):
         """The connection stands, its certificate verified."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
         self._transport.set_write_buffer_limits(high=SLICE_BYTES)
-        self._keeper.made(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived. Once there are any nobody asked for, the connection is not used again; the reply stands."""
@@ -233,4 +224,4 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self.reply.close()
         self._wake()
-        self._keeper.lost(self)
+        self._on_lost(self)
