@@ -42,6 +42,17 @@ def read_settings(config: Path | None, data: Path | None, *, listen: str | None 
         raise click.UsageError(str(error)) from None
 
 
+def check_data(settings: "Settings") -> None:
+    """What audits or copies data needs some: a mistyped folder is not an empty ledger. Raises [not_found]."""
+    from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
+    from tessera.domain.errors import ErrorCode, TesseraError
+
+    if not (settings.data_dir / DATABASE_FILE).exists():
+        raise TesseraError(
+            ErrorCode.NOT_FOUND, f"There is no data of Tessera in {settings.data_dir}. Name its folder with --data."
+        )
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's asynchronous work to its end; what it has to say goes to standard error."""
     import asyncio

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tessera.cli._options import as_json_option, print_json
+from tessera.cli._options import as_json_option, place_options, print_json
 
 if TYPE_CHECKING:
     from tessera.bootstrap import Opened
@@ -22,26 +22,37 @@ PHOTOGRAPH = "coffee.webp"
 @click.argument("image", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--once", is_flag=True, help="Exit after the call instead of serving on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port to serve on; default: a free one.")
+@place_options
 @as_json_option
-def command(image: Path | None, once: bool, port: int, as_json: bool) -> None:
+def command(image: Path | None, once: bool, port: int, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Make a real vision call on IMAGE, or on a photograph that comes with Tessera.
 
     A test key is used: the sandbox stands in for the provider, counts and prices as the real model, and the embedded
-    `sight` engine looks at the picture. No provider is called and no real money moves.
+    `sight` engine looks at the picture. No provider is called and no real money moves. The data folder is a fresh one
+    that is thrown away, or a new or empty one named with --data; no settings are read but those named with --config.
     """
     import tempfile
 
     from tessera.cli._logging import set_up_logging
     from tessera.cli._server import run_server
-    from tessera.settings import load_settings
+    from tessera.settings import SettingsError, load_settings
+
+    if data is not None and data.exists() and any(data.iterdir()):
+        raise click.UsageError(f"{data} is not empty: the demo needs a data folder of its own.")
 
     set_up_logging()
     content = image.read_bytes() if image else files("tessera.cli").joinpath("photos", PHOTOGRAPH).read_bytes()
     name = image.name if image else PHOTOGRAPH
     with tempfile.TemporaryDirectory(prefix="tessera-demo-") as folder:
-        settings = load_settings(
-            {}, config=_no_file(folder), data_dir=Path(folder) / "data", listen=f"127.0.0.1:{port}"
-        )
+        try:
+            settings = load_settings(
+                {},
+                config=config or _no_file(folder),
+                data_dir=data or Path(folder) / "data",
+                listen=f"127.0.0.1:{port}",
+            )
+        except SettingsError as error:
+            raise click.UsageError(str(error)) from None
         run_server(_demo(settings, content, name, once=once, as_json=as_json))
 
 
