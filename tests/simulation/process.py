@@ -17,6 +17,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import ImagePart, Surface
 from tessera.flows.world import CallLimits, World, date_of
 from tessera.http.app import build_app
+from tessera.http.load import Load
 from tessera.ports import Deployment, ProbedImage
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ DEPLOYMENTS = {
     ),
     "gpt-5.2-pro": (_deployment("first", "gpt-5.2-pro", Surface.RESPONSES),),
 }
+
+
+CALLS_MAX = 12
+BODIES_BYTES_MAX = 1_000_000
+"""Small enough that a server is sometimes asked for more than it carries."""
 
 
 class SimMedia:
@@ -135,11 +141,13 @@ class Process:
                 reply_bytes_max=40_000, stored_reply_bytes_max=simulation.random.choice((400, 40_000)), quote_seconds=60
             ),
         )
-        self.app = build_app(self.world)
+        self.app = build_app(self.world, Load(CALLS_MAX, BODIES_BYTES_MAX))
 
     async def stop(self) -> None:
         """Ends as a server ends on SIGTERM: running calls are cut, everything is settled, the ledger is closed."""
         self.stopping = True
+        if self.world is not None:
+            self.world.stopping = True
         for task in self.calls:
             task.cancel()
         for task in self.calls:

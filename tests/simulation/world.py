@@ -297,13 +297,16 @@ class Simulation:
         process = Process(self, f"server{len(self.processes)}-{self._steps}")
         self.processes.append(process)
         self.server = process
-        process.loop.create_task(self._serve(process))
+        process.loop.create_task(self._serve(process)).add_done_callback(self._served)
 
     async def _serve(self, process: Process) -> None:
         await process.serve()
         if not self.stormy:
             self.checker.no_orphans(self._alive(), "a process has opened the ledger")
         self.note("serves", process.name)
+
+    def _served(self, task: "asyncio.Task[Any]") -> None:
+        task.result()
 
     def _alive(self) -> set[str]:
         return {process.storage.owner for process in self.processes if process.storage is not None and not process.dead}
