@@ -1,8 +1,10 @@
 """The client's own connections on both event loops: what they cost, what they leave behind, and that aiohttp agrees."""
 
 import asyncio
+import contextlib
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -354,6 +356,54 @@ def test_a_whole_small_reply_is_read_without_another_turn_of_the_loop(run: Any) 
             assert whole.value.value == b'{"a": 1}'
             await reply.close()
             await pool.close()
+
+    run(test)
+
+
+# ---- addresses -------------------------------------------------------------------------------------------------
+
+
+def test_a_silent_or_closed_address_does_not_hold_up_the_next(run: Any) -> None:
+    async def test() -> None:
+        plain = Plain([JSON])
+        async with serving(plain) as address:
+            with socket.socket() as full, contextlib.ExitStack() as fillers:
+                full.bind(("127.0.0.2", plain.port))
+                full.listen(0)
+                for _ in range(3):
+                    filler = fillers.enter_context(socket.socket())
+                    filler.setblocking(False)
+                    filler.connect_ex(full.getsockname())
+                before = descriptors()
+                pool = PooledConnections(address, TransportLimits(connect_s=3))
+                pool._dialler._addresses = ["127.0.0.3", "127.0.0.2", "127.0.0.1"]
+                started = asyncio.get_running_loop().time()
+                assert await call(pool) == (200, b'{"a": 1}')
+                assert asyncio.get_running_loop().time() - started < 2
+                await pool.close()
+                await settled(lambda: descriptors() <= before)
+
+    run(test)
+
+
+def test_a_name_is_asked_once_for_calls_at_the_same_time(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        ask = loop.getaddrinfo
+
+        async def counted(*wanted: Any, **more: Any) -> Any:
+            nonlocal asked
+            asked += wanted[0] == "localhost"
+            return await ask(*wanted, **more)
+
+        monkeypatch.setattr(loop, "getaddrinfo", counted, raising=False)
+        async with serving(Plain([JSON])) as address:
+            pool = PooledConnections(address.replace("127.0.0.1", "localhost"), LIMITS)
+            await asyncio.gather(*(call(pool) for _ in range(20)))
+            await pool.close()
+        assert asked == 1
 
     run(test)
 
