@@ -1,9 +1,9 @@
 """Send a held call to a provider, falling back to the next deployment while nothing has reached the client."""
 
-import base64
 from collections.abc import Mapping
 
 import msgspec
+import pybase64
 import structlog
 
 from tessera.domain.dialects.refusals import read_refusal
@@ -174,4 +174,4 @@ def _inline(found: Estimate, image: ProbedImage, forward: str) -> bool:
 def data_url(image: ProbedImage) -> bytes:
     """A fetched image as the data URL that takes its address's place: the bytes that were counted are sent."""
     assert image.content is not None
-    return b"data:image/" + image.format.encode() + b";base64," + base64.b64encode(image.content)
+    return b"data:image/" + image.format.encode() + b";base64," + pybase64.b64encode(image.content)
