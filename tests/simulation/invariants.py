@@ -31,7 +31,7 @@ _NEW_EVENTS = """
 SELECT hold.number, hold.id, hold.amount_nanos, hold.charge_nanos, hold.state, hold_quote.quote, hold.stream,
     hold.model, hold.owner, event.outcome, event.charge_nanos, event.waived_nanos, event.charge, event.input_tokens,
     event.output_tokens, event.usage_source, event.deployment, event.cost_nanos, event.loss_nanos,
-    event.predicted_input_tokens, wallet.mode, hold.asked_nanos, event.cached_input_tokens
+    event.predicted_input_tokens, wallet.mode, event.served_tier, event.cached_input_tokens
 FROM hold JOIN usage_event AS event ON event.hold_number = hold.number JOIN wallet ON wallet.id = hold.wallet_id
 JOIN hold_quote ON hold_quote.hold_number = hold.number
 WHERE hold.number = ?
@@ -223,10 +223,15 @@ class Checker:
 
     def _priced(self, row: tuple[Any, ...], deed: Deed) -> None:
         """Faults F36: the rates are those of the tier that served; of the tier that was asked for if it has none."""
-        hold_id, receipt, model, inputs = row[1], json.loads(row[12]), row[7], row[13]
-        tiers = rules()[1].tiers(model, AS_OF)
+        hold_id, receipt, model, inputs, mode = row[1], json.loads(row[12]), row[7], row[13], row[20]
+        if not receipt["lines"]:
+            return
+        catalogue, prices = rules(self._simulation.operator_prices)
+        provider = deed.deployment.partition("/")[0] if mode == "live" else catalogue.model(model).provider
+        tiers = prices.tiers(model, AS_OF, provider=provider)
         tier = Tier(deed.stated_tier) if deed.stated_tier in tiers else deed.asked_tier
-        rates = rules()[1].price(model, tier, as_of=AS_OF).rates_for(inputs)
+        claim(row[21] == tier, f"F36: {hold_id} was served as {tier} and is booked as {row[21]}")
+        rates = prices.price(model, tier, provider=provider, as_of=AS_OF).rates_for(inputs)
         for line in receipt["lines"]:
             rate = getattr(rates, line["unit"])
             rate = rates.input if rate is None else rate
@@ -234,18 +239,26 @@ class Checker:
             claim(stated == rate, f"F36: {hold_id} pays {stated} for {line['unit']}, {tier} costs {rate}")
 
     def _who_bears(self, row: tuple[Any, ...], deeds: list[Deed]) -> None:
-        """The operator's side: with no discount, what customers pay for is what it costs; the rest is a loss."""
+        """The operator's side: what is paid for costs what the cost rows say; what nobody pays for is a loss."""
         last = deeds[-1] if deeds else None
         hold_id, outcome, price, cost, loss, mode = row[1], row[9], row[10] + row[11], row[17], row[18], row[20]
-        if mode == "test":
-            claim(cost == loss == 0, f"policy: the test call {hold_id} cost {cost} and lost {loss}")
+        if mode == "test" or last is None:
+            claim(cost == loss == 0, f"policy: the call {hold_id} cost {cost} and lost {loss}")
             return
-        claim(cost == price, f"policy: {hold_id} is priced {price} and cost {cost}")
-        known = last is not None and last.taken and outcome not in ("expired", "cancelled", "completed")
+        expected = self._costs(row, last.deployment.partition("/")[0]) if price else 0
+        claim(cost == expected, f"policy: {hold_id} cost {cost}, its provider's rates say {expected}")
+        known = last.taken and outcome not in ("expired", "cancelled", "completed")
         claim(not known or price + loss > 0, f"policy: {hold_id} was taken by a provider and cost nobody anything")
-        claim(last is not None or loss == 0, f"policy: {hold_id} lost {loss} and no provider was called")
         earlier = any(deed.taken for deed in deeds[:-1])
         claim(not price or not loss or earlier, f"policy: {hold_id} is paid for, and lost {loss} all the same")
+
+    def _costs(self, row: tuple[Any, ...], provider: str) -> int:
+        model, inputs, outputs, tier, cached = row[7], row[13], row[14], row[21], row[22]
+        prices = rules(self._simulation.operator_prices)[1]
+        rates = prices.cost(model, Tier(tier), provider=provider, as_of=AS_OF).rates_for(inputs)
+        cached_rate = rates.input if rates.cached_input is None else rates.cached_input
+        total: int = (inputs - cached) * rates.input + cached * cached_rate + outputs * rates.output
+        return -(-total // MILLION)
 
     # ---- what was promised ------------------------------------------------------------------------------------------
 

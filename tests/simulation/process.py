@@ -123,7 +123,7 @@ class Process:
         """Opens the ledger and takes calls."""
         await self.open()
         simulation = self.simulation
-        catalogue, prices = rules()
+        catalogue, prices = rules(simulation.operator_prices)
         assert self.storage is not None
         self.world = World(
             storage=self.storage,

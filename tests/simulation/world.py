@@ -69,6 +69,7 @@ class Simulation:
         self.random = Random(seed)
         self.time = VirtualTime(WALL_START_US)
         self.shuffled = self.random.random() < 0.5
+        self.operator_prices = self.random.random() < 0.5
         self.stormy = False
         self.odds = self._draw_odds() if odds is None else odds
         self.counts: Counter[str] = Counter()
