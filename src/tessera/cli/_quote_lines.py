@@ -81,7 +81,7 @@ class Quoter:
     """Quotes images against one catalogue and price book, remembering what does not change from line to line."""
 
     def __init__(self, catalogue: Catalogue, book: PriceBook, defaults: QuoteAsk) -> None:
-        """`defaults` fills what an ask leaves out; its model, detail, day and tier must be set."""
+        """`defaults` fills what an ask leaves out; its detail, day and tier must be set."""
         self._catalogue = catalogue
         self._book = book
         self._defaults = defaults
@@ -91,7 +91,11 @@ class Quoter:
     def quote(self, ask: QuoteAsk) -> QuoteLine:
         """One line. Raises TesseraError for whatever cannot be quoted."""
         defaults = self._defaults
-        model_id = ask.model or defaults.model or ""
+        model_id = ask.model or defaults.model
+        if model_id is None:
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST, "model is missing: name one in the line, or one for all lines with --model."
+            )
         terms = self.terms(model_id, ask.tier or defaults.tier or "", ask.as_of or defaults.as_of or date.min)
         count = count_image(terms.rules, ask.width, ask.height, ask.detail or defaults.detail or Detail.AUTO)
         prompt = ask.prompt if ask.prompt is not None else defaults.prompt

@@ -46,7 +46,12 @@ class DayType(click.ParamType[date]):
 @click.option(
     "--size", "sizes", type=SizeType(), multiple=True, help="Quote a size instead of a file; may be repeated."
 )
-@click.option("--model", "models", multiple=True, help=f"A model; may be repeated.  [default: {DEFAULT_MODEL}]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help=f"A model; may be repeated.  [default: {DEFAULT_MODEL}; with --jsonl, each line names its own]",
+)
 @click.option("--detail", type=click.Choice(["low", "high", "original", "auto"]), default="auto", show_default=True)
 @click.option("--prompt", help="The text sent along; without it the image alone is quoted.")
 @click.option("--max-output-tokens", type=click.IntRange(min=1), help="The output cap.  [default: the model's]")
@@ -93,11 +98,12 @@ def command(
         )
     if jsonl is None and not images and not sizes:
         raise click.UsageError("Name an image file, or give a size with --size 1024x768.")
-    models = models or (DEFAULT_MODEL,)
+    if jsonl is None:
+        models = models or (DEFAULT_MODEL,)
     asked = QuoteAsk(
         width=1,
         height=1,
-        model=models[0],
+        model=models[0] if models else None,
         detail=Detail(detail),
         as_of=as_of or _today(),
         prompt=prompt,
