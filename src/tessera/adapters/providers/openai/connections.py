@@ -27,7 +27,7 @@ class TransportLimits(msgspec.Struct, frozen=True, kw_only=True):
     gap_s: float = 120
     total_s: float = 3600
     idle_s: float = 4
-    connections_max: int = 1024
+    connections_max: int = 4096
     reply_bytes_max: int = 256 * 1024 * 1024
 
 
