@@ -1,13 +1,19 @@
 """Live calls whose providers do what each test tells them to, and what is left of a call afterwards."""
 
+import contextlib
 import json
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from live_calls import Live
+from live_calls import CONFIG, CREDENTIAL, Live
+from raw_http import dial, request
 from receipts import assert_sound
+from scripted_provider import ScriptedProvider
+from servers import running_server
 
 HELLO = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "max_completion_tokens": 50}
 
@@ -67,3 +73,23 @@ def until(true: Callable[[], object], seconds: float = 15) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def live_server(folder: Path, limits: str = "") -> Iterator[Live]:
+    """A server of a test's own, with lines of its own under `[limits]`, and a live account with money."""
+    with ScriptedProvider() as first, ScriptedProvider() as second, ScriptedProvider() as images:
+        config = CONFIG.format(first=first.base_url, second=second.base_url, image_ports=json.dumps([images.port]))
+        config = config.replace("ejection_seconds = 0\n", limits or "ejection_seconds = 0\n")
+        with running_server(folder, config=config, env={"LOCAL_KEY": CREDENTIAL}) as server:
+            yield Live(server, first, second, images, server.account(mode="live", credit="5.00"))
+            if server.process.poll() is None:
+                server.verify()
+
+
+def start(live: Live, **changes: Any) -> socket.socket:
+    """A raw connection that has sent the ordinary call and has read nothing yet."""
+    body = json.dumps({**HELLO, **changes}).encode()
+    connection = dial(live.server.base_url)
+    connection.sendall(request("POST", "/v1/chat/completions", live.account.key, body))
+    return connection

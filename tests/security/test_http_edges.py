@@ -381,12 +381,13 @@ def test_a_failure_of_ours_logs_no_secret_and_no_prompt() -> None:
 
     kept, sys.stderr = sys.stderr, io.StringIO()
     try:
-        set_up_logging()
+        writer = set_up_logging()
         canary = "canary-" + "4711" * 4
         try:
             raise RuntimeError("broken")
         except RuntimeError:
             structlog.get_logger("edges").exception("http.internal_error", request_id="req_1")
+        writer.close()
         written = sys.stderr.getvalue()
     finally:
         sys.stderr = kept

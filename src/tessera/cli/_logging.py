@@ -1,10 +1,13 @@
 """The server's log: one JSON object a line on standard error, bounded, and never a key."""
 
+import atexit
 import logging
+import queue
 import re
 import sys
+import threading
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -14,8 +17,59 @@ _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 _SECRET = re.compile(r"\b(sk-(?:tess-(?:live|test)-)?)[0-9A-Za-z_-]{12,}|(?<=Bearer )\S+")
 
 
-def set_up_logging(level: int = logging.INFO) -> None:
-    """Sends what the program and its libraries have to say to standard error."""
+LINES_WAITING_MAX = 10_000
+_CLOSE_SECONDS_MAX = 2.0
+
+
+class LogWriter:
+    """Writes lines from a thread of its own, so that a log nobody takes in time slows no call down.
+
+    At most `LINES_WAITING_MAX` lines wait; further ones are dropped, counted, and the count is written when there is
+    room again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting: queue.Queue[str | None] = queue.Queue(LINES_WAITING_MAX)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> int:
+        """Hands a whole line over; never waits."""
+        try:
+            self._waiting.put_nowait(text)
+        except queue.Full:
+            self._dropped += 1
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing to do: lines are written as soon as they are taken."""
+
+    def close(self) -> None:
+        """Waits a little for what is left to be written."""
+        try:
+            self._waiting.put(None, timeout=_CLOSE_SECONDS_MAX)
+        except queue.Full:
+            return
+        self._thread.join(_CLOSE_SECONDS_MAX)
+
+    def _run(self) -> None:
+        while (text := self._waiting.get()) is not None:
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                text = f'{{"event": "log.dropped", "level": "warning", "lines": {dropped}}}\n{text}'
+            try:
+                self._stream.write(text)
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._dropped += dropped + 1
+
+
+def set_up_logging(level: int = logging.INFO) -> LogWriter:
+    """Sends what the program and its libraries have to say to standard error; what is left at exit is written first."""
+    writer = LogWriter(sys.stderr)
+    atexit.register(writer.close)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -25,10 +79,10 @@ def set_up_logging(level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(writer)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[
@@ -45,6 +99,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    return writer
 
 
 def bound(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

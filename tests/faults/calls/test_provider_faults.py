@@ -142,9 +142,7 @@ FAILING = {"message": "it burns at https://inner.example", "type": "server_error
         sse_reply([*chat_events(["one ", "two "])[:3], "{nonsense"]),
     ],
 )
-def test_f08_a_stream_broken_after_its_first_token_ends_in_an_error_and_is_free(
-    live: Live, broken: Reply
-) -> None:
+def test_f08_a_stream_broken_after_its_first_token_ends_in_an_error_and_is_free(live: Live, broken: Reply) -> None:
     live.first.script(broken)
     seen = call(live, **STREAM)
     assert seen.status == 200
