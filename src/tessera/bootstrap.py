@@ -269,6 +269,7 @@ def _call_limits(settings: Settings) -> "CallLimits":
         attempts_max=limits.attempts_max,
         ejection_seconds=limits.ejection_seconds,
         quote_seconds=limits.quote_seconds,
+        forward_images=settings.media.forward,
     )
 
 

@@ -34,8 +34,9 @@ class ProbedImage(msgspec.Struct, frozen=True, kw_only=True):
     `width` and `height` are as displayed (EXIF orientation applied); `orientation` is the EXIF value, 1 to 8.
     `format` is png, jpeg, webp, gif, heic or avif; `size_bytes` the file's length. `content` is the file's bytes when
     the image was fetched, so that what was counted is what is sent; None for a data URL, whose bytes are in the body.
-    A format that no provider takes is converted when the operator's installation can: then `format` and `content` are
-    what is to be sent, whether it came by address or in the body. `facts` is what `domain.advisories` starts from.
+    A format that no provider takes is converted when the operator's installation can: then `converted` is set, and
+    `format` and `content` are what is to be sent, whether it came by address or in the body. `facts` is what
+    `domain.advisories` starts from.
     """
 
     index: int
@@ -46,6 +47,7 @@ class ProbedImage(msgspec.Struct, frozen=True, kw_only=True):
     orientation: int
     size_bytes: int
     content: bytes | None = None
+    converted: bool = False
     facts: ImageFacts = ImageFacts()
     advisories: tuple[Advisory, ...] = ()
 

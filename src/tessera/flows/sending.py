@@ -10,7 +10,7 @@ from tessera.domain.dialects.refusals import read_refusal
 from tessera.domain.dialects.splice import Edits, splice
 from tessera.domain.dialects.translate import translate_request
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.request import ImageOrigin, Surface, Tier
+from tessera.domain.request import Surface, Tier
 from tessera.domain.routing import Health, standing
 from tessera.domain.usage import Attempt
 from tessera.flows.quoting import Estimate
@@ -114,7 +114,7 @@ def upstream_call(
         output_cap=found.output_cap,
         tier=found.tier if deployment.explicit_tier or found.tier is not Tier.DEFAULT else None,
         include_usage=True,
-        images={image.index: data_url(image) for image in found.images if _inline(found, image, forward)},
+        images={image.index: data_url(image) for image in found.images if _inline(image, forward)},
     )
     if surface is found.request.surface:
         body = splice(surface, found.body, found.request, edits)
@@ -163,12 +163,12 @@ async def _refusal(reply: UpstreamReply, found: Estimate) -> tuple[TesseraError,
     return read_refusal(reply.status, reply.headers, b"".join(pieces), flex=found.tier is Tier.FLEX)
 
 
-def _inline(found: Estimate, image: ProbedImage, forward: str) -> bool:
+def _inline(image: ProbedImage, forward: str) -> bool:
     """Whether an image's bytes take the place of what the caller wrote: fetched ones, unless the operator passes
     addresses on, and those that had to be converted."""
     if image.content is None:
         return False
-    return forward == "inline" or found.request.images[image.index].origin is not ImageOrigin.URL
+    return forward == "inline" or image.converted
 
 
 def data_url(image: ProbedImage) -> bytes:

@@ -42,11 +42,6 @@ def check(settings: Settings) -> None:
     for name, value in msgspec.structs.asdict(settings.limits).items():
         if value < (0 if name in _ZERO_ALLOWED else 1):
             raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
-    if settings.media.forward == "url":
-        raise SettingsError(
-            "media.forward: only `inline` is available in this version: an image is fetched once, and what was counted "
-            "is what is sent."
-        )
     for port in settings.media.ports:
         if not 1 <= port <= 65_535:
             raise SettingsError(f"media.ports: {port} is not a port.")

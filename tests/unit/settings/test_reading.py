@@ -76,7 +76,6 @@ def test_a_credential_in_the_file_is_refused_and_not_repeated(tmp_path: Path, va
     [
         ('database = "postgresql://db/tessera"', "only the embedded SQLite database is available"),
         ('[[provider]]\nname = "a"\nbase_url = "http://h"\ndialect = "anthropic"', "`openai` is"),
-        ('[media]\nforward = "url"', "only `inline` is available"),
         ('[[provider]]\nname = "a"\nbase_url = "http://h"\nsurfaces = ["messages"]', "`chat` and `responses` are"),
     ],
 )

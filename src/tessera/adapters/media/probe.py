@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+import msgspec
 from yarl import URL
 
 from tessera.adapters.media.base64_prefix import open_base64
@@ -91,7 +92,7 @@ class MediaProber:
         assert self._converter is not None
         made = await self._converter.convert(data, part.param or None)
         header = Header(format=made.format, width=made.width, height=made.height)
-        return _probed(part, header, len(made.content), made.content)
+        return msgspec.structs.replace(_probed(part, header, len(made.content), made.content), converted=True)
 
     async def _fetch_all(self, parts: Sequence[ImagePart], budget: ByteBudget) -> dict[str, bytes]:
         """Each address once, a few at a time; the first refusal ends the others."""
