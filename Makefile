@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --requi
 # Only progress and complaints of the installation: standard output belongs to the commands.
 SELF := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-.PHONY: demo test simulate mutate install lock format clean
+.PHONY: demo test simulate mutate fuzz soak install lock format clean
 
 demo: $(VENV)/installed-runtime  ## a real vision call, quoted, held, served and settled
 	@$(VENV)/bin/tessera demo $(ARGS)
@@ -29,6 +29,14 @@ bench: $(VENV)/installed-test  ## Tessera beside LiteLLM and nginx; writes docs/
 mutate: $(VENV)/installed-test  ## small changes to the rules of money, each of which a test must notice
 	@PYTHONPATH=tests $(VENV)/bin/python -m mutation $(ARGS)
 
+SECONDS ?= 60
+fuzz: $(VENV)/installed-fuzz  ## coverage-guided fuzzing, SECONDS for each target; what breaks is printed and kept
+	@PYTHONPATH=tests $(VENV)/bin/python -m fuzz --seconds $(SECONDS) $(ARGS)
+
+MINUTES ?= 30
+soak: $(VENV)/installed-test  ## a server under mixed load for MINUTES; memory, sockets, tasks and money must come back
+	@PYTHONPATH=tests $(VENV)/bin/python -m soak --minutes $(MINUTES) $(ARGS)
+
 format: $(VENV)/installed-test
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
@@ -49,6 +57,11 @@ $(VENV)/installed-test: requirements/test.txt pyproject.toml | $(VENV)/bin/pytho
 	@$(PIP) -r requirements/test.txt >&2
 	@$(SELF) >&2
 	@touch $@ $(VENV)/installed-runtime
+
+$(VENV)/installed-fuzz: requirements/fuzz.txt $(VENV)/installed-test
+	@echo "Installing the fuzzer…" >&2
+	@$(PIP) --only-binary :all: -r requirements/fuzz.txt >&2
+	@touch $@
 
 # Without npm the tests of the Node client are skipped, and say so.
 tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/package-lock.json | $(VENV)/installed-test

@@ -101,12 +101,12 @@ def _is_base64(text: memoryview) -> bool:
 def _without_escapes(text: memoryview, param: str | None) -> memoryview:
     if not _contains(text, b"\\"):
         raise _invalid(text, param)
-    raw = bytes(text).replace(b"\\/", b"/")
-    if b"\\" not in raw:
-        return memoryview(raw)
+    raw = bytes(text)
+    if raw.count(b"\\") == raw.count(b"\\/"):
+        return memoryview(raw.replace(b"\\/", b"/"))
     try:
         return memoryview(_JSON_TEXT.decode(b'"' + raw + b'"').encode("ascii"))
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeError):
         raise _invalid(text, param) from None
 
 

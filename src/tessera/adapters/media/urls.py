@@ -1,5 +1,6 @@
 """The text of an address, checked before it is believed. yarl is the one parser: it checks, and it dials."""
 
+import ipaddress
 import re
 
 from yarl import URL
@@ -7,7 +8,7 @@ from yarl import URL
 # Controls and white space anywhere (parsers drop some of them silently), and the backslash (parsers disagree on it).
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
 _USERINFO = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@")
-_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
+_NAME = re.compile(r"[a-z0-9._-]{1,253}")
 
 
 class BadUrlError(Exception):
@@ -36,8 +37,17 @@ def parse_url(text: str, *, ports: frozenset[int], chars_max: int, origin: URL |
         raise BadUrlError("it must start with http:// or https://")
     if url.raw_user is not None or url.raw_password is not None:
         raise BadUrlError("it contains a user name or password")
-    if not host or not _HOST.fullmatch(host):
+    if not host or not (_NAME.fullmatch(host) or _is_ipv6(url, host)):
         raise BadUrlError("it has no valid host name")
     if port not in ports:
         raise BadUrlError("its port is not allowed; use the standard port")
     return url.with_fragment(None)
+
+
+def _is_ipv6(url: URL, host: str) -> bool:
+    """Whether the host is an IPv6 address that stands in brackets: yarl loses those around characters of full width."""
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return "%" not in host and f"[{host}]" in url.raw_authority

@@ -182,6 +182,8 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
                 texts.append(message["refusal"])
         elif message.get("tool_calls") or message.get("function_call"):
             invalid(f"Only an assistant message calls tools, not {where}.", where)
+        if role == "tool":
+            checks.named(message.get("tool_call_id"), f"{where}.tool_call_id")
         name = message.get("name")
         if body.payloads:
             texts = [body.text(text) for text in texts]
@@ -227,6 +229,7 @@ def _calls(message: dict[str, Any], where: str) -> list[str]:
     for index, call in enumerate(message.get("tool_calls") or ()):
         at = f"{where}.tool_calls[{index}]"
         kind = checks.obj(call, at).get("type", "function")
+        checks.named(call.get("id"), f"{at}.id")
         if kind == "function":
             texts += _call(call.get("function"), f"{at}.function", "arguments")
         elif kind == "custom":

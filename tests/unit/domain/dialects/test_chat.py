@@ -189,6 +189,15 @@ def test_data_urls_are_base64(url: str) -> None:
             {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f"}}]},
             "messages[0].tool_calls[0].function.arguments",
         ),
+        (
+            {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+            "messages[0].tool_calls[0].id",
+        ),
+        (
+            {"role": "assistant", "tool_calls": [{"id": [], "type": "custom", "custom": {"name": "f", "input": ""}}]},
+            "messages[0].tool_calls[0].id",
+        ),
+        ({"role": "tool", "content": "x"}, "messages[0].tool_call_id"),
         ({"role": "user", "content": "x", "tool_calls": [{"function": {}}]}, "messages[0]"),
     ],
 )  # fmt: skip
