@@ -104,9 +104,17 @@ def receipt_of(event: UsageEvent) -> Receipt:
 
 
 async def write(running: Running, event: UsageEvent) -> None:
-    """Writes the settlement; when it returns it is durable. The ledger finishes what it was given, cancelled or not."""
+    """Writes the settlement; when it returns it is durable. The ledger finishes what it was given, cancelled or not.
+
+    A server that is being stopped waits for it all the same: the answer is whole and paid for, so it is given.
+    """
     running.event = event
-    await running.world.storage.settle(event)
+    while True:
+        try:
+            return await running.world.storage.settle(event)
+        except asyncio.CancelledError:
+            if not running.world.stopping:
+                raise
 
 
 async def settle(running: Running, outcome: Outcome, facts: ReplyFacts) -> None:
