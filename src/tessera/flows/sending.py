@@ -26,6 +26,8 @@ _FAILURES = {
     ErrorCode.OVERLOADED,
     ErrorCode.RATE_LIMIT_EXCEEDED,
 }
+_SELF_HOSTED = ("configuration", "open-weight")
+"""Whose models run on the operator's own servers, which may know a chat's output cap by its old name only."""
 _FALLBACK_CODES = {ErrorCode.PROVIDER_ERROR, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.OVERLOADED}
 
 
@@ -115,6 +117,7 @@ def upstream_call(
         tier=found.tier if deployment.explicit_tier or found.tier is not Tier.DEFAULT else None,
         include_usage=True,
         images={image.index: data_url(image) for image in found.images if _inline(image, forward)},
+        old_cap_name=found.model.provider in _SELF_HOSTED,
     )
     if surface is found.request.surface:
         body = splice(surface, found.body, found.request, edits)

@@ -26,6 +26,8 @@ class Edits(msgspec.Struct, frozen=True, kw_only=True):
     `model` is the upstream's name, `output_cap` the cap that was held for (tokens, ≥ 1). `tier` is sent explicitly;
     None leaves the caller's field alone, for servers that know no tiers. `include_usage` asks a chat stream for its
     usage chunk. `images` maps an image's index to the whole data URL (ASCII) that takes its address's place.
+    `old_cap_name` is for servers that silently ignore `max_completion_tokens` (Ollama issue 7125, llama-cpp-python
+    issue 1907): on chat they are sent `max_tokens` too, so that what was held for is what they may write.
     """
 
     model: str
@@ -33,6 +35,7 @@ class Edits(msgspec.Struct, frozen=True, kw_only=True):
     tier: Tier | None = None
     include_usage: bool = True
     images: Mapping[int, bytes | memoryview] = {}
+    old_cap_name: bool = False
 
 
 def splice(surface: Surface, body: Body, request: InferenceRequest, edits: Edits) -> list[Piece]:
@@ -73,6 +76,8 @@ def _wanted(surface: Surface, body: Body, request: InferenceRequest, edits: Edit
     names = ["max_output_tokens"]
     if surface is Surface.CHAT:
         names = [name for name in ("max_completion_tokens", "max_tokens") if value.get(name) is not None]
+        if edits.old_cap_name and "max_tokens" not in names:
+            names.append("max_tokens")
         names = names or ["max_completion_tokens"]
     for name in names:
         if value.get(name) != edits.output_cap:

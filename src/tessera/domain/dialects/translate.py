@@ -31,7 +31,7 @@ def translate_request(
         written["max_output_tokens"] = edits.output_cap
     elif (source, target) == (Surface.RESPONSES, Surface.CHAT):
         written = to_chat(value)
-        written["max_completion_tokens"] = edits.output_cap
+        written["max_tokens" if edits.old_cap_name else "max_completion_tokens"] = edits.output_cap
         if request.stream and edits.include_usage:
             written["stream_options"] = {**written.get("stream_options", {}), "include_usage": True}
     else:
