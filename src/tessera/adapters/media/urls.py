@@ -31,7 +31,7 @@ def parse_url(text: str, *, ports: frozenset[int], chars_max: int, origin: URL |
         if origin is not None:
             url = origin.join(url)
         scheme, host, port = url.scheme, url.raw_host, url.port
-    except ValueError:
+    except (ValueError, LookupError):  # yarl 1.25 raises IndexError for brackets behind an empty user name
         raise BadUrlError("it cannot be parsed") from None
     if scheme not in ("http", "https"):
         raise BadUrlError("it must start with http:// or https://")

@@ -50,7 +50,7 @@ def test_an_ordinary_address_passes(text: str) -> None:
         "http://a\ufeff.com/",
         "http://example.com:22/", "http://example.com:8080/", "http://example.com:0/", "http://example.com:99999/",
         "http://example.com:-1/", "http://example.com:80a/", "http://[fe80::1%25eth0]/", "http://[::1", "http://]/",
-        "http://[:1]/", "http://[1.2:3]/", "http://[::\uff45]/", "http://[2606:4700::\uff11]/",
+        "1://[::1]@", "http://[:1]/", "http://[1.2:3]/", "http://[::\uff45]/", "http://[2606:4700::\uff11]/",
         "http://%65xample.com/", "http://exa%2fmple.com/", "http://example.com%40evil.com/", "http://a,b/", "http://a;b/",
         "http://example.com%00.evil.com/", "https://" + "a" * 8_200 + ".com",
     ],
