@@ -40,7 +40,7 @@ PARTS = {
     "ledger": Part("tessera/domain/ledger/*.py", ("tests/unit/domain/ledger",), 12),
     "pricing": Part("tessera/domain/pricing/*.py", ("tests/unit/domain/pricing",), 6),
     "usage": Part("tessera/domain/usage.py", ("tests/unit/domain/test_usage.py",), 12),
-    "settling": Part("tessera/flows/settling.py", (), 40),
+    "settling": Part("tessera/flows/settling.py", ("tests/unit/flows/test_settling.py",), 12),
 }
 
 

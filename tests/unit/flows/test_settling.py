@@ -1,0 +1,236 @@
+"""What a call that has ended is charged, costs and loses: the decision alone, with nothing written."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from typing import Any, cast
+
+import pytest
+
+from ledger_calls import hold_order
+from simulation.loop import VirtualTime
+from simulation.process import DEPLOYMENTS, SimClock
+from simulation.rules import rules
+from tessera.adapters.tokenizers import counter_for
+from tessera.domain.auth import Caller
+from tessera.domain.dialects.usage import ReplyFacts
+from tessera.domain.ledger.orders import Outcome
+from tessera.domain.money import Mode
+from tessera.domain.quantities import Quantities
+from tessera.domain.request import Surface, Tier
+from tessera.domain.usage import Attempt, UsageEvent, UsageSource
+from tessera.flows.quoting import estimate
+from tessera.flows.settling import Running, price_up
+from tessera.flows.world import World
+
+pytestmark = pytest.mark.anyio
+
+DAY = date(2026, 11, 19)
+FIRST, SECOND = DEPLOYMENTS["gpt-4o"]
+TEXT = "one two three"
+USED = Quantities(input_tokens=1000, cached_input_tokens=200, output_tokens=100)
+
+
+async def running(
+    *, operator: bool = True, mode: Mode = Mode.LIVE, granted: int = 10**9, model: str = "gpt-4o", **body: Any
+) -> Running:
+    """A call of gpt-4o that both deployments may serve: the second has its own price, 3.10 and 14.30 per million."""
+    catalogue, prices = rules(operator)
+    unused = cast(Any, None)
+    world = World(
+        storage=unused,
+        media=unused,
+        providers={},
+        catalogue=catalogue,
+        prices=prices,
+        deployments=DEPLOYMENTS,
+        counter_for=counter_for,
+        digest=unused,
+        make_id=lambda prefix: f"{prefix}_1",
+        clock=SimClock(VirtualTime(1_795_000_000_000_000)),
+        owner="prc_1",
+    )
+    caller = Caller(organization_id="org_1", project_id="prj_1", key_id="key_1", mode=mode)
+    raw = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 50, **body}
+    found = await estimate(world, caller, Surface.CHAT, json.dumps(raw).encode(), DAY)
+    call = Running(world, caller, found, hold_order("org_1", granted, mode=mode), granted, started_ms=-7)
+    call.deployment, call.accepted = FIRST, True
+    return call
+
+
+def rates(event: UsageEvent) -> dict[str, str]:
+    return {line["unit"]: line["price_per_million"] for line in json.loads(event.charge)["lines"]}
+
+
+def facts(**changes: Any) -> ReplyFacts:
+    known = {"usage": USED, "finish_reason": "stop", "output_text": TEXT, "output_chars": 13, "has_output": True}
+    return ReplyFacts(**(known | changes))
+
+
+async def test_the_deployment_that_served_decides_the_price() -> None:
+    call = await running()
+    assert rates(await price_up(call, Outcome.COMPLETED, facts())) == {
+        "input": "1.75",
+        "cached_input": "0.875",
+        "output": "7",
+    }
+    call.deployment = SECOND
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    assert rates(event) == {"input": "3.1", "cached_input": "3.1", "output": "14.3"}
+    assert event.charge_nanos == 1000 * 3_100 + 100 * 14_300
+    assert event.deployment == "second/gpt-4o"
+
+
+async def test_the_operator_pays_the_cost_row_of_the_provider_that_served() -> None:
+    call = await running()
+    call.deployment = SECOND
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    assert (event.cost_nanos, event.loss_nanos) == (1000 * 1_100 + 100 * 4_300, 0)
+    call.deployment = FIRST
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    assert event.cost_nanos == 800 * 2_500 + 200 * 1_250 + 100 * 10_000, "the list, where there is no row"
+
+
+async def test_without_rows_of_its_own_cost_is_the_price() -> None:
+    event = await price_up(await running(operator=False), Outcome.COMPLETED, facts())
+    assert event.cost_nanos == event.charge_nanos == 800 * 2_500 + 200 * 1_250 + 100 * 10_000
+
+
+async def test_the_served_tier_is_charged() -> None:
+    call = await running()
+    event = await price_up(call, Outcome.COMPLETED, facts(served_tier=Tier.PRIORITY))
+    assert (event.served_tier, rates(event)["output"]) == ("priority", "9.9")
+    asked = await running(service_tier="priority")
+    event = await price_up(asked, Outcome.COMPLETED, facts(served_tier=Tier.DEFAULT))
+    assert (event.served_tier, rates(event)["output"]) == ("default", "7")
+    event = await price_up(asked, Outcome.COMPLETED, facts())
+    assert (event.served_tier, rates(event)["output"]) == ("priority", "9.9")
+
+
+async def test_a_served_tier_without_a_price_is_charged_as_asked() -> None:
+    event = await price_up(await running(), Outcome.COMPLETED, facts(served_tier=Tier.FLEX))
+    assert (event.served_tier, rates(event)["output"]) == ("default", "7")
+
+
+async def test_nothing_above_the_hold_is_charged() -> None:
+    call = await running(granted=1000)
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    full = 800 * 1_750 + 200 * 875 + 100 * 7_000
+    assert (event.charge_nanos, event.waived_nanos) == (1000, full - 1000)
+    assert json.loads(event.charge)["nanos"] == 1000
+    assert event.cost_nanos > 1000, "the provider bills it all the same"
+
+
+async def test_test_calls_cost_and_lose_nothing() -> None:
+    call = await running(mode=Mode.TEST)
+    call.lost = [FIRST]
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    assert event.charge_nanos > 0
+    assert (event.cost_nanos, event.loss_nanos) == (0, 0)
+    failed = await price_up(call, Outcome.PROVIDER_ERROR, facts())
+    assert (failed.charge_nanos, failed.cost_nanos, failed.loss_nanos) == (0, 0, 0)
+
+
+async def test_what_nobody_pays_for_is_lost() -> None:
+    call = await running()
+    event = await price_up(call, Outcome.PROVIDER_TIMEOUT, facts())
+    lost = 800 * 2_500 + 200 * 1_250 + 100 * 10_000
+    assert (event.charge_nanos, event.waived_nanos, event.cost_nanos, event.loss_nanos) == (0, 0, 0, lost)
+    call.accepted = False
+    assert (await price_up(call, Outcome.PROVIDER_TIMEOUT, facts())).loss_nanos == 0
+
+
+async def test_deployments_that_took_the_call_and_gave_no_answer_are_lost_beside_the_one_that_did() -> None:
+    call = await running()
+    inputs = call.found.count.total.predicted
+    call.lost = [FIRST, SECOND]
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    assert event.loss_nanos == inputs * 2_500 + inputs * 1_100
+    assert event.charge_nanos > 0
+
+
+async def test_a_call_that_met_no_provider_costs_nothing_and_is_booked_as_asked() -> None:
+    call = await running(service_tier="priority")
+    call.deployment, call.accepted = None, False
+    event = await price_up(call, Outcome.CANCELLED, ReplyFacts())
+    assert (event.charge_nanos, event.cost_nanos, event.loss_nanos) == (0, 0, 0)
+    assert (event.deployment, event.status, event.served_tier) == ("", 0, "priority")
+    assert event.usage_source is UsageSource.NONE
+
+
+async def test_a_new_call_was_taken_by_nobody() -> None:
+    call = await running()
+    fresh = Running(call.world, call.caller, call.found, call.order, call.granted_nanos, call.started_ms)
+    assert not fresh.accepted
+
+
+async def test_usage_that_contradicts_itself_is_replaced_by_our_count_within_the_cap() -> None:
+    wrong = Quantities(input_tokens=5, cached_input_tokens=10, output_tokens=70)
+    call = await running(n=3)
+    event = await price_up(call, Outcome.COMPLETED, facts(usage=wrong))
+    assert event.usage_source is UsageSource.LOCAL
+    assert event.usage == Quantities(input_tokens=call.found.count.total.predicted, output_tokens=70)
+    call = await running()
+    assert (await price_up(call, Outcome.COMPLETED, facts(usage=wrong))).usage.output_tokens == 50, "the cap"
+
+
+async def test_delivered_text_is_counted_when_usage_is_missing_absurd_or_names_no_output() -> None:
+    tokens = counter_for("o200k_base")(TEXT)
+    for said in (
+        facts(usage=None),
+        facts(usage=None, absurd=True),
+        facts(absurd=True),
+        facts(usage=Quantities(input_tokens=9)),
+    ):
+        call = await running()
+        event = await price_up(call, Outcome.COMPLETED, said)
+        assert event.usage_source is UsageSource.LOCAL
+        assert event.usage == Quantities(input_tokens=call.found.count.total.predicted, output_tokens=tokens)
+
+
+async def test_our_own_count_of_output_stays_within_what_was_asked_for() -> None:
+    long = TEXT * 5000
+    for choices in (1, 2):
+        call = await running(n=choices)
+        event = await price_up(call, Outcome.CLIENT_DISCONNECTED, facts(usage=None, output_text=long))
+        assert event.usage.output_tokens == 50 * choices
+
+
+async def test_a_client_that_left_before_anything_came_is_charged_nothing() -> None:
+    event = await price_up(await running(), Outcome.CLIENT_DISCONNECTED, ReplyFacts())
+    assert event.charge_nanos == 0
+    assert event.usage == Quantities()
+
+
+async def test_an_answer_that_never_ended_and_held_nothing_is_free() -> None:
+    nothing = ReplyFacts()
+    assert (await price_up(await running(), Outcome.COMPLETED, nothing)).charge_nanos == 0
+    ended = ReplyFacts(finish_reason="stop")
+    assert (await price_up(await running(), Outcome.COMPLETED, ended)).charge_nanos > 0
+
+
+async def test_the_record_names_the_last_attempt_and_the_time_it_took() -> None:
+    call = await running()
+    attempts = [
+        Attempt(deployment="first/gpt-4o", status=503, error="overloaded", started_at=1, duration_ms=1),
+        Attempt(deployment="second/gpt-4o", status=200, error=None, started_at=1, duration_ms=1),
+    ]
+    call.attempts = attempts
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    assert (event.status, event.attempts, event.latency_ms) == (200, tuple(attempts), 7)
+    call.attempts = [replace_status(attempts[0])]
+    assert (await price_up(call, Outcome.PROVIDER_ERROR, facts())).status == 0
+
+
+def replace_status(attempt: Attempt) -> Attempt:
+    return Attempt(deployment=attempt.deployment, status=None, error="provider_error", started_at=1, duration_ms=1)
+
+
+async def test_what_has_no_cost_row_costs_nothing_known() -> None:
+    call = await running()
+    call.found = replace(call.found, as_of=date(2001, 1, 1), rows=call.found.rows[:1])
+    call.lost = [FIRST, SECOND]
+    event = await price_up(call, Outcome.COMPLETED, facts())
+    inputs = call.found.count.total.predicted
+    assert (event.cost_nanos, event.loss_nanos) == (0, inputs * 1_100), "the operator's row has no first day"
+    assert event.charge_nanos > 0, "the price that was pinned stands"
