@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 import queue
 import re
 import sys
@@ -54,14 +55,24 @@ class LogWriter:
             return
         self._thread.join(_CLOSE_SECONDS_MAX)
 
+    def _put(self, text: str) -> None:
+        """Past the stream's own buffer, whose lock a write that never ends would keep for ever, at exit too."""
+        try:
+            number = self._stream.fileno()
+        except (AttributeError, OSError):
+            self._stream.write(text)
+            return
+        data = memoryview(text.encode(errors="backslashreplace"))
+        while data:
+            data = data[os.write(number, data) :]
+
     def _run(self) -> None:
         while (text := self._waiting.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 text = f'{{"event": "log.dropped", "level": "warning", "lines": {dropped}}}\n{text}'
             try:
-                self._stream.write(text)
-                self._stream.flush()
+                self._put(text)
             except (OSError, ValueError):
                 self._dropped += dropped + 1
 

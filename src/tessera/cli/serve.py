@@ -8,6 +8,7 @@ import click
 from tessera.cli._options import as_json_option, place_options, print_json, read_settings
 
 if TYPE_CHECKING:
+    from tessera.cli._logging import LogWriter
     from tessera.settings import Settings
 
 _WORKERS_REFUSED = (
@@ -35,8 +36,8 @@ def command(
     from tessera.cli._logging import set_up_logging
     from tessera.cli._server import run_server
 
-    set_up_logging()
-    run_server(_serve(settings, as_json))
+    writer = set_up_logging()
+    run_server(_serve(settings, as_json, writer))
 
 
 def _with_address(settings: "Settings", host: str | None, port: int | None) -> "Settings":
@@ -49,7 +50,7 @@ def _with_address(settings: "Settings", host: str | None, port: int | None) -> "
     return msgspec.structs.replace(settings, listen=listen)
 
 
-async def _serve(settings: "Settings", as_json: bool) -> None:
+async def _serve(settings: "Settings", as_json: bool, writer: "LogWriter") -> None:
     import os
 
     from tessera.bootstrap import open_app, open_storage
@@ -67,7 +68,7 @@ async def _serve(settings: "Settings", as_json: bool) -> None:
                 first = not await opened.storage.list_organizations()
                 click.echo(_greeting(settings, address, first=first))
             await server.until_signal()
-            click.echo("Stopping: calls in flight may end first; a second signal stops at once.", err=True)
+            writer.write("Stopping: calls in flight may end first; a second signal stops at once.\n")
 
 
 def _greeting(settings: "Settings", address: str, *, first: bool) -> str:
