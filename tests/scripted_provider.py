@@ -13,6 +13,7 @@ A script is a `Reply`: bytes, `Pause`s, and how the connection ends. Scripts are
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
 import socket
@@ -407,8 +408,9 @@ async def _client_left(reader: asyncio.StreamReader) -> None:
 
 async def _end(reply: Reply, writer: asyncio.StreamWriter) -> None:
     if reply.end is End.RESET:
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):  # the client was quicker
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
     else:
         writer.close()

@@ -1,8 +1,9 @@
 """Counters and timings of the HTTP entrance, for Prometheus."""
 
+import asyncio
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
@@ -15,6 +16,8 @@ SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900),
 )
+TASKS = Gauge("tessera_tasks", "Tasks of the event loop that have not ended", registry=REGISTRY)
+TASKS.set_function(lambda: len(asyncio.all_tasks()))
 
 
 # Routes and outcomes are few and known: looking a child up by its labels costs more than counting.
@@ -29,5 +32,5 @@ def observe_request(route: str, outcome: str, duration_ns: int) -> None:
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text format."""
+    """All metrics in Prometheus' text format; asked for inside the event loop, whose tasks are among them."""
     return generate_latest(REGISTRY)
