@@ -87,7 +87,8 @@ class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):
     `body` is the upstream body in pieces, sent one after the other without joining; they are views into the caller's
     own bytes wherever nothing had to change. `request`, `count`, `images` and `output_cap` are for providers inside
     this process, which answer from the counting view. `headers` are the few caller headers that may go on.
-    `credential` is the key that authenticates towards the provider, never the caller's.
+    `credential` is the key that authenticates towards the provider, never the caller's. `counting` asks the provider's
+    counter how many input tokens the body has, instead of an answer.
     """
 
     request_id: str
@@ -100,6 +101,7 @@ class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[ProbedImage, ...]
     output_cap: int
     headers: Mapping[str, str]
+    counting: bool = False
 
 
 class UpstreamReply(Protocol):

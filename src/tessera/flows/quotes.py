@@ -58,12 +58,6 @@ async def find_quote(world: World, caller: Caller, quote_id: str) -> bytes:
     return saved.body
 
 
-async def count_input_tokens(world: World, caller: Caller, raw: bytes) -> int:
-    """The input tokens we expect for a Responses request. Free: nothing is held."""
-    found = await estimate(world, caller, Surface.RESPONSES, raw, world.clock.today())
-    return found.count.total.predicted
-
-
 def _read(raw: bytes) -> tuple[str, bytes]:
     """The url and the bytes of the body. Raises invalid_request for anything else, a key that stands twice included."""
     try:

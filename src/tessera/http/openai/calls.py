@@ -1,11 +1,12 @@
 """POST /v1/chat/completions and /v1/responses: the paid calls."""
 
 from tessera.domain.auth import Caller
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import StoredReply
 from tessera.domain.money import format_usd
 from tessera.domain.request import Surface
+from tessera.flows.counting import count_input_tokens
 from tessera.flows.inference import Call, infer
-from tessera.flows.quotes import count_input_tokens
 from tessera.flows.serving import LiveStream
 from tessera.flows.terms import read_terms
 from tessera.flows.world import World
@@ -28,9 +29,18 @@ async def responses(world: World, caller: Caller, exchange: Exchange) -> None:
 
 async def input_tokens(world: World, caller: Caller, exchange: Exchange) -> None:
     """Counts the input tokens of a response before it is created; free."""
+    wanted = exchange.header(b"tessera-count")
+    if wanted not in (None, "provider", "tessera"):
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, "Tessera-Count must be `tessera` or `provider`.", param="Tessera-Count"
+        )
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
-    count = await count_input_tokens(world, caller, body)
-    await exchange.reply_json(200, {"object": "response.input_tokens", "input_tokens": count})
+    async with Presence(exchange):
+        count, who = await count_input_tokens(
+            world, caller, body, exchange.request_id, by_provider=wanted == "provider"
+        )
+        exchange.add_header(b"tessera-count", who)
+        await exchange.reply_json(200, {"object": "response.input_tokens", "input_tokens": count})
 
 
 async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surface, endpoint: str) -> None:

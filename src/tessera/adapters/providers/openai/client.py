@@ -14,6 +14,7 @@ from tessera.domain.request import Surface
 from tessera.ports import UpstreamCall, UpstreamReply
 
 PATHS = {Surface.CHAT: "/chat/completions", Surface.RESPONSES: "/responses"}
+COUNT_PATH = "/responses/input_tokens"
 
 CALLER_HEADERS = frozenset({"openai-beta", "traceparent", "tracestate"})
 """The caller's headers that may go on. Everything else stays here, whatever it is called: keys, cookies, addresses,
@@ -54,7 +55,7 @@ class OpenAIProvider:
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """See `ports.Provider`. A redirect, a compressed reply or a success of the wrong content type is refused."""
-        path = PATHS.get(call.surface)
+        path = COUNT_PATH if call.counting else PATHS.get(call.surface)
         if path is None:
             raise ValueError(f"an OpenAI-dialect provider does not speak {call.surface}")
         headers = {
