@@ -128,7 +128,7 @@ def _compare(header: Header, data: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "MPO", "WEBP", "GIF"))
+            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF"))
         except Exception:
             return  # Pillow does not read it: nothing to compare with
         with image:
