@@ -20,7 +20,7 @@ def test_a_value_that_is_not_printable_ascii_is_refused(value: str) -> None:
         request_head("h", "/", {"X": value}, 0)
 
 
-@pytest.mark.parametrize("name", ["", "X Y", "X:", "X\r\nY", "é", *OWN_NAMES, "Content-LENGTH", "Host"])
+@pytest.mark.parametrize("name", ["", "X Y", "X:", "X\r\nY", "é", *sorted(OWN_NAMES), "Content-LENGTH", "Host"])
 def test_a_name_that_frames_or_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         request_head("h", "/", {name: "1"}, 0)
