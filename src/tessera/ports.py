@@ -11,6 +11,7 @@ import msgspec
 
 from tessera.domain.advisories import Advisory, ImageFacts
 from tessera.domain.auth import Caller
+from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
@@ -216,6 +217,13 @@ class Storage(Protocol):
 
         Raises [insufficient_balance, balance_reserved, organization_suspended, idempotency_mismatch,
         idempotency_in_progress]; the two money errors carry `required`, `available` and `held` as details.
+        """
+        ...
+
+    async def find_repeat(self, order: KeyOrder) -> HoldGrant | None:
+        """The finished reply of the call that used an idempotency key before; None for a key that is free.
+
+        Raises [idempotency_mismatch, idempotency_in_progress].
         """
         ...
 

@@ -7,6 +7,7 @@ import msgspec
 
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.orders import HoldOrder, StoredReply
 from tessera.domain.money import format_usd
 from tessera.domain.request import Surface
@@ -48,6 +49,9 @@ async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Se
     Raises every code a caller can meet; whatever it raises, nothing stays held and nothing was charged.
     """
     started_ms = world.clock.monotonic_ms()
+    repeat = await _find_repeat(world, caller, call)
+    if repeat is not None:
+        return repeat
     quote = await find_quote(world, caller, call.terms)
     as_of = date_of(quote.created_at_us) if quote else world.clock.today()
     estimated = await estimate(world, caller, call.surface, call.body, as_of)
@@ -61,11 +65,33 @@ async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Se
     except TesseraError as error:
         raise _with_affordable(error, found) from None
     if grant.replay is not None:
-        return Served(grant.replay.request_id, order.amount_nanos, grant.replay)
+        return Served(grant.replay.request_id, grant.granted_nanos, grant.replay)
     if grant.granted_nanos < order.amount_nanos:
         found = with_output_cap(found, output_affordable(found, grant.granted_nanos))
     reply = await serve(world, caller, call.headers, found, order, grant.granted_nanos, started_ms)
     return Served(request_id, grant.granted_nanos, reply)
+
+
+async def _find_repeat(world: World, caller: Caller, call: Call) -> Served | None:
+    """The reply of an earlier try, looked for first: its image may be gone and its quote expired since.
+
+    Two tries at once both find nothing here; the hold decides between them.
+    """
+    key = call.terms.idempotency_key
+    if key is None:
+        return None
+    grant = await world.storage.find_repeat(
+        KeyOrder(
+            organization_id=caller.organization_id,
+            mode=caller.mode,
+            idempotency_key=key,
+            fingerprint=_fingerprint(call),
+            placed_at_us=world.clock.now_us(),
+        )
+    )
+    if grant is None or grant.replay is None:
+        return None
+    return Served(grant.replay.request_id, grant.granted_nanos, grant.replay)
 
 
 def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id: str) -> HoldOrder:

@@ -8,6 +8,7 @@ import pytest
 from ledger_calls import funded, hold_order, new_id, release, stored_reply, usage_event
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.money import Mode
 
@@ -16,6 +17,27 @@ pytestmark = pytest.mark.anyio
 
 def keyed(organization: str, **changes: object) -> HoldOrder:
     return hold_order(organization, 40, **({"mode": Mode.LIVE, "idempotency_key": "key-1"} | changes))
+
+
+def key_order(order: HoldOrder, **changes: object) -> KeyOrder:
+    """The question what the order's key was used for."""
+    fields = {name: getattr(order, name) for name in KeyOrder.__struct_fields__}
+    return KeyOrder(**{**fields, **changes})
+
+
+async def test_a_key_is_asked_after_without_holding_anything(storage: SqliteStorage) -> None:
+    organization = await funded(storage, 100)
+    order = keyed(organization)
+    assert await storage.find_repeat(key_order(order)) is None
+    await storage.hold(order)
+    with pytest.raises(TesseraError) as caught:
+        await storage.find_repeat(key_order(order))
+    assert caught.value.code is ErrorCode.IDEMPOTENCY_IN_PROGRESS
+    with pytest.raises(TesseraError) as caught:
+        await storage.find_repeat(key_order(order, fingerprint=b"o" * 32))
+    assert caught.value.code is ErrorCode.IDEMPOTENCY_MISMATCH
+    assert await storage.find_repeat(key_order(order, mode=Mode.TEST)) is None
+    assert (await storage.balance(organization, Mode.LIVE)).held_nanos == 40
 
 
 async def refused(storage: SqliteStorage, order: HoldOrder) -> TesseraError:
@@ -54,7 +76,8 @@ async def test_a_finished_call_is_replayed_with_its_own_request_id_and_charge(st
     reply = stored_reply(order, 25)
     await storage.settle(usage_event(order, 25, reply=reply))
     for _ in range(3):
-        assert await storage.hold(keyed(organization)) == HoldGrant(granted_nanos=0, replay=reply)
+        assert await storage.hold(keyed(organization)) == HoldGrant(granted_nanos=40, replay=reply)
+        assert await storage.find_repeat(key_order(order)) == HoldGrant(granted_nanos=40, replay=reply)
     assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 75
 
 

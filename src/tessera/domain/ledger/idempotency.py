@@ -5,7 +5,7 @@ import msgspec
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder, StoredReply
 from tessera.domain.ledger.resolutions import HoldState
-from tessera.domain.money import format_usd
+from tessera.domain.money import Mode, format_usd
 
 KEY_RETENTION_US = 48 * 3600 * 1_000_000
 """How long a key is remembered: twice the 24 hours that are promised."""
@@ -25,7 +25,17 @@ class EarlierCall(msgspec.Struct, frozen=True, kw_only=True):
     reply: StoredReply | None
 
 
-def decide_repeat(earlier: EarlierCall, order: HoldOrder) -> StoredReply | None:
+class KeyOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that asks what its idempotency key was used for, before anything else is done for it."""
+
+    organization_id: str
+    mode: Mode
+    idempotency_key: str
+    fingerprint: bytes
+    placed_at_us: int
+
+
+def decide_repeat(earlier: EarlierCall, order: HoldOrder | KeyOrder) -> StoredReply | None:
     """The finished reply of the same call, or None when the key is free again: its time is over.
 
     Raises idempotency_mismatch for another call under the same key, and for one that finished without its reply being

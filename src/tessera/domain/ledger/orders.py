@@ -44,7 +44,10 @@ class HoldOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a hold order: what was granted, or the finished reply of the same idempotency key."""
+    """The answer to a hold order: what was granted, or the finished reply of the same idempotency key.
+
+    With a reply, `granted_nanos` is what had been held for the call it answered.
+    """
 
     granted_nanos: int
     replay: StoredReply | None = None

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tessera.adapters.storage.sqlite.books import Book, Books, OpenHold, expect
+from tessera.adapters.storage.sqlite.repeats import find_earlier, repeated
 from tessera.adapters.storage.sqlite.rows import (
     INSERT_EVENT,
     INSERT_HOLD,
@@ -22,8 +23,7 @@ from tessera.adapters.storage.sqlite.rows import (
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.holds import decide_holds
-from tessera.domain.ledger.idempotency import EarlierCall, decide_repeat
-from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome, StoredReply
+from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
 from tessera.domain.ledger.resolutions import HoldState, Resolution, resolve_holds, resolved_state
 from tessera.domain.ledger.transfers import Account, CreditKind, expiry_target
 from tessera.domain.ledger.wallet import expire_lots
@@ -39,13 +39,6 @@ SELECT amount_nanos, fingerprint, asked_nanos, asked_min_nanos, state FROM hold 
 
 _RESOLVE_HOLD = """
 UPDATE hold SET state = ?, charge_nanos = ? WHERE number = ? AND state = 'open' AND amount_nanos = ?
-"""
-
-_FIND_KEY = """
-SELECT hold.id, hold.state, hold.amount_nanos, hold.charge_nanos, idempotency.fingerprint, idempotency.placed_at_us,
-    status, content_type, body
-FROM idempotency JOIN hold ON hold.number = idempotency.hold_number
-WHERE idempotency.wallet_id = ? AND key = ?
 """
 
 _TAKE_KEY = """
@@ -236,12 +229,12 @@ class Group:
     def _repeat(self, book: Book, order: HoldOrder) -> HoldGrant | None:
         """The answer to an order that was given before: by its idempotency key, or by its own id."""
         if order.idempotency_key is not None:
-            row = self._connection.execute(_FIND_KEY, (book.id, order.idempotency_key)).fetchone()
-            if row is not None:
-                if row[0] == order.id and row[1] == HoldState.OPEN and row[4] == order.fingerprint:
-                    return HoldGrant(granted_nanos=row[2])
-                reply = decide_repeat(_earlier(row), order)
-                return None if reply is None else HoldGrant(granted_nanos=0, replay=reply)
+            earlier = find_earlier(self._connection, book.id, order.idempotency_key)
+            if earlier is not None:
+                own = earlier.hold_id == order.id and earlier.fingerprint == order.fingerprint
+                if own and earlier.state is HoldState.OPEN:
+                    return HoldGrant(granted_nanos=earlier.amount_nanos)
+                return repeated(earlier, order)
         if self._careful or order.id in self._books.open_holds:
             return self._placed_before(book, order)
         return None
@@ -322,21 +315,6 @@ def unserved(order: VoidOrder, now_us: int) -> UsageEvent:
         settled_at_us=now_us,
         latency_ms=0,
         first_byte_ms=None,
-    )
-
-
-def _earlier(row: tuple[Any, ...]) -> EarlierCall:
-    reply = None
-    if row[6] is not None:
-        reply = StoredReply(request_id=row[0], status=row[6], content_type=row[7], body=row[8], charge_nanos=row[3])
-    return EarlierCall(
-        hold_id=row[0],
-        state=HoldState(row[1]),
-        amount_nanos=row[2],
-        charge_nanos=row[3],
-        fingerprint=row[4],
-        placed_at_us=row[5],
-        reply=reply,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from tessera.adapters.storage.sqlite import accounts, reads
+from tessera.adapters.storage.sqlite import accounts, reads, repeats
 from tessera.adapters.storage.sqlite.archive import back_up
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.committer import Committer
@@ -26,6 +26,7 @@ from tessera.adapters.storage.sqlite.writer import Duties, Writer
 from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ids import make_id
+from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent
@@ -217,6 +218,9 @@ class SqliteStorage:
         charge above hold); that settlement is kept for reconciliation."""
         await self._running().order(event)
 
+    async def find_repeat(self, order: KeyOrder) -> HoldGrant | None:
+        return await self._read(repeats.find_repeat, order)
+
     async def find_request(self, organization_id: str, mode: Mode, request_id: str) -> RequestRecord | None:
         return await self._read(reads.find_request, organization_id, mode, request_id, self._committer.outbox.waiting)
 
@@ -230,18 +234,9 @@ class SqliteStorage:
         return await self._read(reads.list_entries, organization_id, mode, page)
 
     async def save_quote(self, quote: SavedQuote) -> None:
-        row = (
-            quote.id,
-            quote.organization_id,
-            quote.mode.value,
-            quote.model,
-            quote.max_nanos,
-            quote.price_version,
-            quote.created_at_us,
-            quote.expires_at_us,
-            quote.body,
-        )
-        await self._change(lambda connection, _: connection.execute(_INSERT_QUOTE, row))
+        whose = (quote.id, quote.organization_id, quote.mode.value, quote.model)
+        terms = (quote.max_nanos, quote.price_version, quote.created_at_us, quote.expires_at_us, quote.body)
+        await self._change(lambda connection, _: connection.execute(_INSERT_QUOTE, whose + terms))
 
     async def find_quote(self, organization_id: str, mode: Mode, quote_id: str) -> SavedQuote | None:
         return await self._read(reads.find_quote, organization_id, mode, quote_id)
