@@ -186,7 +186,14 @@ class StreamRelay:
 
 
 def _receipted(surface: Surface, data: bytes, receipt: Receipt) -> bytes:
-    """A final event's data with the receipt in its usage."""
+    """A final event's data with the receipt in its usage; an event that says one thing twice is written anew."""
+    try:
+        return _with_receipt(surface, data, receipt)
+    except ValueError:
+        return _with_receipt(surface, msgspec.json.encode(msgspec.json.decode(data)), receipt)
+
+
+def _with_receipt(surface: Surface, data: bytes, receipt: Receipt) -> bytes:
     if surface is Surface.CHAT:
         return with_receipt(surface, data, receipt, 0, len(data))
     _, start, end = members(data, 0, len(data))["response"]

@@ -128,6 +128,20 @@ def test_a_usage_the_provider_forgot_is_what_was_charged_for() -> None:
     assert read_responses(run(stream, R, R))[-1].response.usage.input_tokens == 7
 
 
+@pytest.mark.parametrize("key", ["usage", "model", "id"])
+def test_a_last_event_that_says_one_thing_twice_still_carries_the_charge(key: str) -> None:
+    twice = CHAT_USAGE.replace(b"data: {", b'data: {"%s":null,' % key.encode())
+    assert twice != CHAT_USAGE
+    last = read_chat(run([*CHAT_TEXT, twice, DONE], Surface.CHAT, Surface.CHAT))[-1]
+    assert last.usage is not None
+    assert last.usage.model_dump()["charge_nanos"] == RECEIPT.charge_nanos
+    assert last.usage.prompt_tokens == 10
+    final = RESPONSES[-1].replace(b'"response": {', b'"response": {"%s":null,' % key.encode())
+    assert final != RESPONSES[-1]
+    done = read_responses(run([*RESPONSES[:-1], final], Surface.RESPONSES, Surface.RESPONSES))[-1]
+    assert done.response.usage.model_dump()["charge_nanos"] == RECEIPT.charge_nanos
+
+
 def test_text_that_only_the_final_event_carries_is_delivered_text() -> None:
     through = relay(R, R)
     through.feed(response_stream([message("Hi there")])[-1])
