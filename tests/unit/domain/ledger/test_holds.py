@@ -161,3 +161,12 @@ def test_a_charge_outside_its_hold_is_never_applied(charge: int) -> None:
     assert isinstance(placed, Placed)
     with pytest.raises(ValueError, match="on a hold of 100"):
         resolve_holds(held, [Resolution(amount_nanos=100, charge_nanos=charge, draws=placed.draws)])
+
+
+def test_the_last_nano_of_a_hold_is_drawn_too() -> None:
+    after, (alone, across) = decide_holds(wallet(5, 1), [order(1), order(5)])
+    assert isinstance(alone, Placed)
+    assert isinstance(across, Placed)
+    assert alone.draws == (Draw("lot_0", 1),)
+    assert across.draws == (Draw("lot_0", 4), Draw("lot_1", 1))
+    assert [lot.remaining_nanos for lot in after.lots] == [0, 0]
