@@ -7,7 +7,6 @@ import argparse
 import base64
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ def main() -> int:
     parser.add_argument("target", nargs="*", choices=[*TARGETS, []], default=[])
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--replay", type=Path, help="run this one input, without instruments")
-    parser.add_argument("--keep", action="store_true", help="keep the smallest inputs that reach the same code")
+    parser.add_argument("--keep", action="store_true", help="keep what was learnt with the tests")
     arguments = parser.parse_args()
     names = arguments.target or TARGETS
     if arguments.replay is not None:
@@ -61,7 +60,7 @@ def fuzz(name: str, seconds: int, *, keep: bool) -> bool:
         done = _run(name, str(folder), str(start), *options)
         took = time.monotonic() - began
         if keep and done.returncode == 0:
-            _keep(name, folder, start)
+            corpus.write_reached(name, module.check, [path.read_bytes() for path in folder.iterdir()])
     said = done.stderr.decode("utf-8", "replace")
     executions = int(_last(r"stat::number_of_executed_units:\s*(\d+)", said) or _last(r"#(\d+)\s", said) or 0)
     edges = _last(r"cov: (\d+)", said) or "?"
@@ -84,17 +83,6 @@ def _run(name: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
         capture_output=True,
         check=False,
     )
-
-
-def _keep(name: str, *folders: Path) -> None:
-    """Writes the smallest set of inputs that reaches what all of them reach into the tree."""
-    with tempfile.TemporaryDirectory() as temporary:
-        _run(name, "-merge=1", f"-max_len={INPUT_BYTES_MAX}", temporary, *map(str, folders))
-        found = [path.read_bytes() for path in Path(temporary).iterdir()]
-        if found:
-            corpus.write_reached(name, found)
-            shutil.rmtree(folders[0])
-            shutil.copytree(temporary, folders[0])
 
 
 def _report(name: str, said: str) -> None:
