@@ -35,10 +35,11 @@ model = "gpt-4o"
 provider = "scripted"
 """
 REST_SECONDS_MAX = 45
-SLOPE_KIB_A_MINUTE_MAX = 256
-SLOPE_MINUTES_MIN = 4.0
+SLOPE_KIB_A_MINUTE_MAX = 128
+SLOPE_MINUTES_MIN = 8.0
 WAL_BYTES_MAX = 64 * 1024 * 1024
-WARM_UP_SHARE = 0.25
+WARM_UP_SHARE = 0.5  # what remembers a bounded number of things fills for minutes
+READY_SECONDS = 5.0
 
 
 @dataclass
@@ -91,8 +92,13 @@ async def _run(
         return await asyncio.to_thread(look, server.process.pid, server.base_url, server.data_dir, at)
 
     await load.one_of_each()
+    running = asyncio.ensure_future(load.run(callers))  # pools of threads and files open as many as calls need at once
+    await asyncio.sleep(READY_SECONDS)
+    load.stopped = True
+    await running
     before = await _at_rest(seen, None)
     load.told.clear()
+    load.stopped = False
     started = time.monotonic()
     running = asyncio.ensure_future(load.run(callers))
     samples = []

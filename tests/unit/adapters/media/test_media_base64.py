@@ -75,7 +75,7 @@ def test_exif_at_the_end_of_a_webp_is_reached_without_decoding_what_is_before() 
         (b'iVBO"w0K', "outside the standard alphabet"),
         (b"iVBO\\u00e9w0", "not valid base64"),
         (b"iVBO\\u00e9w0\xe2", "not valid base64"),
-        (b"iVBO\\\\/w", "not valid base64"),
+        (b"iVB\\\\/", "not valid base64"),
         (b"AAAA" * 300_000 + b"AA=A" + b"AAAA" * 300_000, "outside the standard alphabet"),
         (b"AAAA" * 262_143 + b"AAA=" + b"AAAA", "outside the standard alphabet"),
         (b"AAAA" * 600_000 + b"AA A", "white space"),
