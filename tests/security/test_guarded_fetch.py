@@ -129,6 +129,11 @@ async def test_a_forbidden_address_is_not_dialled_however_it_is_spelt(rig: Rig, 
     assert rig.web.heads == []
 
 
+async def test_a_port_that_is_not_allowed_fails_like_any_other_address(rig: Rig) -> None:
+    await assert_failed(rig, f"http://{PUBLIC}:{rig.port + 1}/image.png")
+    assert rig.web.heads == []
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_to_a_forbidden_address_is_not_followed(rig: Rig, status: int) -> None:
     rig.dns.names["private.example"] = [[PRIVATE]]
@@ -272,7 +277,7 @@ async def test_a_closed_port_and_a_blocked_address_take_alike(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://example.com/", "http://user@example.com/", "http://example.com:22/", "http://a\\b/", "nonsense", "",
+    ["ftp://example.com/", "http://user@example.com/", "http://a\\b/", "nonsense", "",
      "http://[fe80::1%25eth0]/", "http://example.com/\r\nX: y"],
 )  # fmt: skip
 async def test_bad_syntax_has_its_own_code_and_no_socket(rig: Rig, url: str) -> None:

@@ -45,6 +45,8 @@ def _operator_rows(table: str, rows: Iterable[PriceSetting], catalogue: Catalogu
 
 
 def _operator_row(place: str, row: PriceSetting, catalogue: Catalogue) -> OperatorRow:
+    if place.startswith("cost") and row.organization is not None:
+        raise SettingsError(f"{place}.organization: what a provider costs does not depend on who calls; leave it out.")
     if row.model is not None:
         try:
             catalogue.model(row.model)

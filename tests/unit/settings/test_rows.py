@@ -32,6 +32,7 @@ def book(tmp_path: Path, text: str) -> PriceBook:
         ('[[price]]\ninput = "1"\noutput = "1"', r"price\[0\]: .*model"),
         ('[[price]]\nmodel = "no-such-model"\ndiscount_percent = "1"', r"price\[0\].model"),
         ('[[price]]\nmodel = "gpt-4o"\ninput = "1"\noutput = "1"\ndiscount_percent = "1"', r"price\[0\]: .*not both"),
+        ('[[cost]]\norganization = "acme"\ndiscount_percent = "1"', r"cost\[0\].organization"),
         ('[[model]]\nid = "gpt-4o"', "model: .*gpt-4o"),
         ('[[model]]\nid = "m"\nlike = "gpt-4o"\nimage_tokens_max = 3', r"model\[0\]: .*not both"),
         ('[[model]]\nid = "m"\ncontext_max = 0', r"model\[0\]: .*context_max"),

@@ -91,7 +91,7 @@ class GuardedFetch:
     def check(self, url: str, param: str | None = None) -> URL:
         """The address as it will be used. Raises [invalid_image_url], for syntax only."""
         try:
-            return parse_url(url, ports=self._ports, chars_max=self._limits.url_chars_max)
+            return parse_url(url, ports=None, chars_max=self._limits.url_chars_max)
         except BadUrlError as why:
             raise TesseraError(
                 ErrorCode.INVALID_IMAGE_URL, f"The image's address cannot be used: {why}.", param=param
@@ -129,6 +129,8 @@ class GuardedFetch:
             self._session = None
 
     async def _follow(self, url: URL, download: "_Download") -> bytes:
+        if url.port not in self._ports:
+            raise _FailedError("its port is not allowed")
         seen = {url}
         for _ in range(self._limits.redirects_max + 1):
             async with self._open_session().get(url, allow_redirects=False) as response:

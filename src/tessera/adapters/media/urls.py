@@ -15,10 +15,11 @@ class BadUrlError(Exception):
     """Why an address cannot be used, as words for its author."""
 
 
-def parse_url(text: str, *, ports: frozenset[int], chars_max: int, origin: URL | None = None) -> URL:
+def parse_url(text: str, *, ports: frozenset[int] | None, chars_max: int, origin: URL | None = None) -> URL:
     """An http or https address that is plain: no user, no odd characters, an allowed port. Raises BadUrlError.
 
-    With `origin`, the text is a redirect's `Location` and may be relative to it.
+    With `origin`, the text is a redirect's `Location` and may be relative to it. Without `ports` any port will do:
+    which are allowed is the operator's business, not the text's.
     """
     if not text or len(text) > chars_max:
         raise BadUrlError(f"it must have 1 to {chars_max} characters")
@@ -39,7 +40,7 @@ def parse_url(text: str, *, ports: frozenset[int], chars_max: int, origin: URL |
         raise BadUrlError("it contains a user name or password")
     if not host or not (_NAME.fullmatch(host) or _is_ipv6(url, host)):
         raise BadUrlError("it has no valid host name")
-    if port not in ports:
+    if ports is not None and port not in ports:
         raise BadUrlError("its port is not allowed; use the standard port")
     return url.with_fragment(None)
 
