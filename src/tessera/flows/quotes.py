@@ -1,6 +1,7 @@
 """A quote for the real request, before it is sent: kept, so that a later call can be held to it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -84,11 +85,11 @@ def _cheaper(world: World, caller: Caller, found: Estimate) -> Iterator[tuple[st
         if least < image:
             after = total - image + least
             yield changes, max(price_max(row, after, least, found.output_cap, choices) for row in found.rows)
-    for tier in (Tier.FLEX, Tier.BATCH):
-        if tier is not found.tier and tier in world.prices.tiers(found.model.id, found.as_of):
-            row = world.prices.price(found.model.id, tier, organization=caller.organization_names, as_of=found.as_of)
-            change = "service_tier: flex" if tier is Tier.FLEX else "send it as a batch"
-            yield change, price_max(row, total, image, found.output_cap, choices)
+    if found.tier is not Tier.FLEX and Tier.FLEX in world.prices.tiers(found.model.id, found.as_of):
+        row = world.prices.price(found.model.id, Tier.FLEX, organization=caller.organization_names, as_of=found.as_of)
+        # A tier that prices no input this long is no alternative.
+        with suppress(TesseraError):
+            yield "service_tier: flex", price_max(row, total, image, found.output_cap, choices)
 
 
 def _cheapest_details(world: World, found: Estimate) -> tuple[int, str]:
