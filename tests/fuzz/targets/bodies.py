@@ -113,12 +113,14 @@ def check(data: bytes) -> None:
 
 
 def _open(raw: bytes, payload_min: int) -> Body | TesseraError:
-    body_module.PAYLOAD_MIN = payload_min
+    usual, body_module.PAYLOAD_MIN = body_module.PAYLOAD_MIN, payload_min
     try:
         return open_body(raw)
     except TesseraError as error:
         assert error.code is ErrorCode.INVALID_REQUEST
         return error
+    finally:
+        body_module.PAYLOAD_MIN = usual
 
 
 def _plain(raw: bytes) -> Any:
