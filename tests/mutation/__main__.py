@@ -36,11 +36,17 @@ class Part:
     simulated_runs: int = 0
 
 
+SIMULATION = "tests/simulation/test_simulation.py"
+STOPPED = "test_a_stop_while_an_answer_is_being_paid_for_does_not_say_that_nothing_was_charged"
 PARTS = {
     "ledger": Part("tessera/domain/ledger/*.py", ("tests/unit/domain/ledger",), 12),
     "pricing": Part("tessera/domain/pricing/*.py", ("tests/unit/domain/pricing",), 6),
     "usage": Part("tessera/domain/usage.py", ("tests/unit/domain/test_usage.py",), 12),
-    "settling": Part("tessera/flows/settling.py", ("tests/unit/flows/test_settling.py",), 12),
+    "settling": Part(
+        "tessera/flows/settling.py",
+        ("tests/unit/flows/test_settling.py", f"{SIMULATION}::{STOPPED}"),
+        12,
+    ),
 }
 
 

@@ -61,7 +61,7 @@ NO_FACTS = ReplyFacts()
 
 async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> UsageEvent:
     """The usage event that resolves this call's hold, not yet written."""
-    decided = owed(outcome, await _delivered(running, outcome, facts))
+    decided = owed(outcome, await _delivered(running, facts))
     row, tier = _charged_row(running, facts.served_tier)
     decided, price = _price(running, decided, row)
     charge_nanos = min(price.nanos, running.granted_nanos)
@@ -129,11 +129,11 @@ async def settle(running: Running, outcome: Outcome, facts: ReplyFacts) -> None:
     await asyncio.shield(running.world.spawn(work()))
 
 
-async def _delivered(running: Running, outcome: Outcome, facts: ReplyFacts) -> Delivered:
+async def _delivered(running: Running, facts: ReplyFacts) -> Delivered:
     count = running.found.count
     reported = None if facts.absurd else facts.usage
     output_tokens = 0
-    if facts.output_text and (reported is None or reported.output_tokens == 0 or outcome is not Outcome.COMPLETED):
+    if facts.output_text and (reported is None or reported.output_tokens == 0):
         output_tokens = await _count_output(running, facts.output_text)
     return Delivered(
         reported=reported,

@@ -162,6 +162,7 @@ async def test_a_new_call_was_taken_by_nobody() -> None:
     call = await running()
     fresh = Running(call.world, call.caller, call.found, call.order, call.granted_nanos, call.started_ms)
     assert not fresh.accepted
+    assert not fresh.spoiled
 
 
 async def test_usage_that_contradicts_itself_is_replaced_by_our_count_within_the_cap() -> None:
@@ -205,8 +206,9 @@ async def test_a_client_that_left_before_anything_came_is_charged_nothing() -> N
 async def test_an_answer_that_never_ended_and_held_nothing_is_free() -> None:
     nothing = ReplyFacts()
     assert (await price_up(await running(), Outcome.COMPLETED, nothing)).charge_nanos == 0
-    ended = ReplyFacts(finish_reason="stop")
-    assert (await price_up(await running(), Outcome.COMPLETED, ended)).charge_nanos > 0
+    call = await running()
+    event = await price_up(call, Outcome.COMPLETED, ReplyFacts(finish_reason="stop"))
+    assert event.usage == Quantities(input_tokens=call.found.count.total.predicted), "an end alone costs the input"
 
 
 async def test_the_record_names_the_last_attempt_and_the_time_it_took() -> None:
