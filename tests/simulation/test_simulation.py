@@ -89,6 +89,12 @@ def test_a_client_that_leaves_as_its_hold_is_granted_strands_no_hold(seed: int) 
     assert outcome.violation is None, describe(outcome)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_stop_while_an_answer_is_being_paid_for_does_not_say_that_nothing_was_charged(seed: int) -> None:
+    outcome = Simulation(seed, {"graceful restart": 1.0, "disk slow": 0.5}).run()
+    assert outcome.violation is None, describe(outcome)
+
+
 # A check that cannot fail proves nothing: the same runs with a defect put in.
 
 
