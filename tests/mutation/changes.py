@@ -43,7 +43,7 @@ class Change:
 
 
 def changes(source: str) -> Iterator[Change]:
-    """Every change of a module. Docstrings, annotations, imports and messages stay as they are."""
+    """Every change of a module. Docstrings, annotations, messages and log lines stay as they are."""
     tree = ast.parse(source)
     nodes = [node for node in ast.walk(tree) if _is_code(node)]
     skipped = _untouched(tree)
@@ -82,9 +82,17 @@ def _left_alone(node: ast.AST) -> list[ast.AST]:
         case ast.Raise():
             # That it is raised is what tests notice; the words of the message are not.
             left = [inner for inner in ast.walk(node) if isinstance(inner, ast.Constant | ast.JoinedStr)]
-        case ast.Call() if _name(node.func).startswith(("log.", "TesseraError", "TypeVar")):
+        case ast.Call() if _name(node.func).startswith(("TesseraError", "TypeVar")):
+            left = [node]
+        case ast.Expr() if _logs(node):
+            left = [node]
+        case ast.If() if all(_logs(step) for step in node.body) and not node.orelse:
             left = [node]
     return [one for one in left if one is not None]
+
+
+def _logs(step: ast.stmt) -> bool:
+    return isinstance(step, ast.Expr) and isinstance(step.value, ast.Call) and _name(step.value.func).startswith("log.")
 
 
 def _name(node: ast.expr) -> str:

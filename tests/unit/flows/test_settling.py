@@ -1,6 +1,7 @@
 """What a call that has ended is charged, costs and loses: the decision alone, with nothing written."""
 
 import json
+import threading
 from dataclasses import replace
 from datetime import date
 from typing import Any, cast
@@ -236,3 +237,22 @@ async def test_what_has_no_cost_row_costs_nothing_known() -> None:
     inputs = call.found.count.total.predicted
     assert (event.cost_nanos, event.loss_nanos) == (0, inputs * 1_100), "the operator's row has no first day"
     assert event.charge_nanos > 0, "the price that was pinned stands"
+
+
+async def test_text_is_counted_only_where_it_matters_and_long_text_beside_the_event_loop() -> None:
+    threads: list[threading.Thread] = []
+
+    def counter(text: str, /) -> int:
+        threads.append(threading.current_thread())
+        return len(text)
+
+    call = await running()
+    call.world.counter_for = lambda encoding: counter
+    for outcome in (Outcome.COMPLETED, Outcome.CLIENT_DISCONNECTED):
+        await price_up(call, outcome, facts())
+    await price_up(call, Outcome.COMPLETED, facts(usage=None, output_text="", output_chars=0, has_output=False))
+    assert threads == []
+    here = threading.current_thread()
+    for length, beside in ((8_000, False), (8_001, True)):
+        await price_up(call, Outcome.COMPLETED, facts(usage=None, output_text="x" * length))
+        assert (threads.pop() is not here) is beside
