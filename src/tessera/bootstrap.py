@@ -224,6 +224,7 @@ def _deployment(provider: str, model: str, upstream: str, surfaces: Sequence[Sur
         model=model,
         upstream_model=upstream,
         surfaces=tuple(surfaces),
+        explicit_tier=provider == OPENAI,
     )
 
 
