@@ -5,61 +5,40 @@ from typing import Any
 
 import msgspec
 
-from tessera.domain.dialects import checks
+from tessera.domain.dialects import checks, shared_fields
 from tessera.domain.dialects.body import Body
 from tessera.domain.dialects.checks import Check, invalid, unsupported
+from tessera.domain.dialects.shared_fields import SHARED
+from tessera.domain.dialects.tools import RawTool, as_written, call_texts, offered_tool, tool_choice
 from tessera.domain.request import ImagePart, InferenceRequest, Message, OutputFormat, Surface, Tool
 
 _AUDIO = "audio is not priced."
-_NO_PRICE = "what it costs is not priced."
 
 FIELDS: Mapping[str, Check] = {
-    "model": checks.named,
+    **SHARED,
     "messages": checks.array,
-    "stream": checks.boolean,
-    "stream_options": checks.obj,
     "max_tokens": checks.output_cap,
     "max_completion_tokens": checks.output_cap,
     "n": checks.whole(1, checks.CHOICES_MAX),
-    "service_tier": checks.service_tier,
-    "tools": checks.array,
-    "tool_choice": checks.anything,
-    "parallel_tool_calls": checks.boolean,
     "functions": checks.array,
     "function_call": checks.anything,
     "response_format": checks.obj,
-    "temperature": checks.number,
-    "top_p": checks.number,
     "frequency_penalty": checks.number,
     "presence_penalty": checks.number,
     "logit_bias": checks.obj,
     "logprobs": checks.boolean,
-    "top_logprobs": checks.whole(0, 20),
     "seed": checks.whole(-(2**63), 2**63 - 1),
     "stop": checks.stop,
     "reasoning_effort": checks.string,
     "verbosity": checks.string,
-    "metadata": checks.string_map,
-    "user": checks.string,
-    "safety_identifier": checks.string,
-    "store": checks.boolean,
-    "prompt_cache_key": checks.string,
-    "prompt_cache_retention": checks.only("in_memory", "in-memory", reason="longer retention is not priced."),
-    "prompt_cache_options": checks.cache_options,
     "modalities": checks.anything,
     "audio": checks.refused(_AUDIO),
     "prediction": checks.refused("rejected prediction tokens are billed and cannot be capped."),
     "web_search_options": checks.refused("hosted tools are not priced."),
-    "moderation": checks.refused(_NO_PRICE),
     "best_of": checks.refused("use n."),
-    "background": checks.only(False, reason="a call in the background cannot be held for."),
-    "previous_response_id": checks.refused("stored conversations have no known size."),
-    "conversation": checks.refused("stored conversations have no known size."),
-    "prompt": checks.refused("stored prompts have no known size."),
 }
 """Every top-level field that may be sent (SDK 3.54), and those refused with a reason; any other is refused by name."""
 
-_STREAM_OPTIONS: Mapping[str, Check] = {"include_usage": checks.boolean, "include_obfuscation": checks.boolean}
 _MESSAGE: Mapping[str, Check] = {
     "role": checks.string,
     "content": checks.anything,
@@ -102,16 +81,9 @@ _SCHEMA: Mapping[str, Check] = {
 _ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 
 
-class _RawFunction(msgspec.Struct):
-    name: str
-    description: str | None = None
-    parameters: msgspec.Raw = msgspec.Raw()
-    format: msgspec.Raw = msgspec.Raw()
-
-
 class _RawTool(msgspec.Struct):
-    function: _RawFunction | None = None
-    custom: _RawFunction | None = None
+    function: RawTool | None = None
+    custom: RawTool | None = None
 
 
 class _RawSchema(msgspec.Struct):
@@ -126,7 +98,7 @@ class _RawParts(msgspec.Struct):
     """The parts of a body that are counted as they were written, not as they were meant."""
 
     tools: list[_RawTool] | None = None
-    functions: list[_RawFunction] | None = None
+    functions: list[RawTool] | None = None
     response_format: _RawFormat | None = None
 
 
@@ -134,19 +106,15 @@ def parse_chat(body: Body) -> InferenceRequest:
     """The counting view of a chat completion. Raises [invalid_request, unsupported_parameter,
     unsupported_service_tier, unsupported_detail, invalid_image_url, invalid_base64_image] with `param` set."""
     value = body.value
-    checks.fields(value, FIELDS)
-    if value.get("model") is None:
-        invalid("model is missing: name one from /v1/models.", "model")
+    shared_fields.check_top(value, FIELDS)
     modalities = value.get("modalities")
     if modalities is not None and modalities != ["text"]:
         unsupported("modalities other than text are not supported: " + _AUDIO, "modalities")
-    options = value.get("stream_options") or {}
-    checks.fields(options, _STREAM_OPTIONS, "stream_options.")
+    options = shared_fields.stream_options(value)
     images: list[ImagePart] = []
     messages = _messages(body, images)
     tools, output_format = _tools_and_format(body)
     caps = [cap for cap in (value.get("max_completion_tokens"), value.get("max_tokens")) if cap is not None]
-    tier = value.get("service_tier")
     return InferenceRequest(
         surface=Surface.CHAT,
         model=body.text(value["model"]),
@@ -157,10 +125,10 @@ def parse_chat(body: Body) -> InferenceRequest:
         output_format=output_format,
         output_cap=max(caps) if caps else None,
         choices=value.get("n") or 1,
-        tier=checks.service_tier(tier, "service_tier") if tier is not None else None,
+        tier=shared_fields.tier(value),
         stream=bool(value.get("stream")),
         include_usage=bool(options.get("include_usage")),
-        text_bytes=len(body.raw) - sum(len(image.data) for image in images if image.data is not None),
+        text_bytes=shared_fields.text_bytes(body, images),
     )
 
 
@@ -231,22 +199,18 @@ def _calls(message: dict[str, Any], where: str) -> list[str]:
         kind = checks.obj(call, at).get("type", "function")
         checks.named(call.get("id"), f"{at}.id")
         if kind == "function":
-            texts += _call(call.get("function"), f"{at}.function", "arguments")
+            texts += _called(call.get("function"), f"{at}.function", "arguments")
         elif kind == "custom":
-            texts += _call(call.get("custom"), f"{at}.custom", "input")
+            texts += _called(call.get("custom"), f"{at}.custom", "input")
         else:
             unsupported("A tool call must be of type function or custom.", f"{at}.type")
     if message.get("function_call") is not None:
-        texts += _call(message["function_call"], f"{where}.function_call", "arguments")
+        texts += _called(message["function_call"], f"{where}.function_call", "arguments")
     return texts
 
 
-def _call(call: Any, where: str, given: str) -> list[str]:
-    called = checks.obj(call, where)
-    return [
-        checks.named(called.get("name"), f"{where}.name"),
-        checks.string(called.get(given), f"{where}.{given}"),
-    ]
+def _called(call: Any, where: str, given: str) -> list[str]:
+    return call_texts(checks.obj(call, where), where, given)
 
 
 def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
@@ -261,8 +225,8 @@ def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
     if asked is not None:
         _check_format(asked)
     raw = msgspec.json.decode(body.skeleton, type=_RawParts)
-    found = [_tool(body, tool.function or tool.custom) for tool in raw.tools or ()]
-    found += [_tool(body, function) for function in raw.functions or ()]
+    found = [_tool(body, tool) for tool in raw.tools or ()]
+    found += [offered_tool(body, function) for function in raw.functions or ()]
     if asked is None:
         return tuple(found), OutputFormat()
     kind = asked["type"]
@@ -272,24 +236,15 @@ def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
     return tuple(found), OutputFormat(
         kind=kind,
         name=asked["json_schema"]["name"],
-        schema=_written(body, schema.schema) if schema else b"",
+        schema=as_written(body, schema.schema) if schema else b"",
         strict=bool(asked["json_schema"].get("strict")),
     )
 
 
-def _tool(body: Body, function: _RawFunction | None) -> Tool:
+def _tool(body: Body, tool: _RawTool) -> Tool:
+    function = tool.function or tool.custom
     assert function is not None  # checked before
-    written = function.parameters if bytes(function.parameters) else function.format
-    return Tool(
-        name=body.text(function.name),
-        description=body.text(function.description or ""),
-        parameters=_written(body, written),
-    )
-
-
-def _written(body: Body, raw: msgspec.Raw) -> bytes:
-    written = body.bytes_of(bytes(raw))
-    return b"" if written == b"null" else written
+    return offered_tool(body, function)
 
 
 def _check_tool(tool: Any, where: str) -> None:
@@ -328,22 +283,7 @@ def _tool_choice(value: dict[str, Any]) -> str:
     choice = value.get("tool_choice")
     if choice is None:
         return "auto" if value.get("function_call") is None else _function_choice(value["function_call"])
-    if type(choice) is str:
-        if choice not in ("none", "auto", "required"):
-            invalid("tool_choice must be none, auto, required or an object.", "tool_choice")
-        return choice
-    kind = checks.obj(choice, "tool_choice").get("type")
-    if kind in ("function", "custom"):
-        where = f"tool_choice.{kind}"
-        return checks.named(checks.obj(choice.get(kind), where).get("name"), f"{where}.name")
-    if kind == "allowed_tools":
-        allowed = checks.obj(choice.get("allowed_tools"), "tool_choice.allowed_tools")
-        mode = allowed.get("mode")
-        if mode not in ("auto", "required"):
-            invalid("tool_choice.allowed_tools.mode must be auto or required.", "tool_choice.allowed_tools.mode")
-        checks.array(allowed.get("tools"), "tool_choice.allowed_tools.tools")
-        return str(mode)
-    unsupported("tool_choice.type must be function, custom or allowed_tools.", "tool_choice.type")
+    return tool_choice(choice, nested=True)
 
 
 def _function_choice(choice: Any) -> str:

@@ -4,21 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tessera.domain.dialects.checks import unsupported
+from tessera.domain.dialects.shared_fields import COPIED
 
-_SAME = frozenset(
-    {
-        "temperature",
-        "top_p",
-        "metadata",
-        "user",
-        "safety_identifier",
-        "service_tier",
-        "stream",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "prompt_cache_options",
-    }
-)
 _DONE_ELSEWHERE = frozenset({"model", "input", "instructions", "max_output_tokens", "background"})
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "top_logprobs": (0,),
@@ -41,7 +28,7 @@ def to_chat(value: Mapping[str, Any]) -> dict[str, Any]:
     for name, given in value.items():
         if given is None or name in _DONE_ELSEWHERE:
             continue
-        if name in _SAME:
+        if name in COPIED:
             body[name] = given
         elif name in _SAID:
             _SAID[name](body, given)

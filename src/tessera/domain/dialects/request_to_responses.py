@@ -4,22 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tessera.domain.dialects.checks import unsupported
+from tessera.domain.dialects.shared_fields import COPIED
 
-_SAME = frozenset(
-    {
-        "parallel_tool_calls",
-        "temperature",
-        "top_p",
-        "metadata",
-        "user",
-        "safety_identifier",
-        "service_tier",
-        "stream",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "prompt_cache_options",
-    }
-)
+_COPIED = COPIED | {"parallel_tool_calls"}
 _DONE_ELSEWHERE = frozenset({"model", "messages", "max_tokens", "max_completion_tokens", "store", "modalities"})
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "n": (1,),
@@ -45,7 +32,7 @@ def to_responses(value: Mapping[str, Any]) -> dict[str, Any]:
     for name, given in value.items():
         if given is None or name in _DONE_ELSEWHERE:
             continue
-        if name in _SAME:
+        if name in _COPIED:
             body[name] = given
         elif name in _SAID:
             _SAID[name](body, given)

@@ -5,53 +5,32 @@ from typing import Any
 
 import msgspec
 
-from tessera.domain.dialects import checks
+from tessera.domain.dialects import checks, shared_fields
 from tessera.domain.dialects.body import Body
 from tessera.domain.dialects.checks import Check, invalid, unsupported
+from tessera.domain.dialects.shared_fields import SHARED
+from tessera.domain.dialects.tools import RawTool, as_written, call_texts, offered_tool, tool_choice
 from tessera.domain.request import ImagePart, InferenceRequest, Message, OutputFormat, Surface, Tool
 
-_STORED = "stored conversations have no known size."
 _HOSTED = "hosted tools are not priced."
 
 FIELDS: Mapping[str, Check] = {
-    "model": checks.named,
+    **SHARED,
     "input": checks.anything,
     "instructions": checks.string,
-    "stream": checks.boolean,
-    "stream_options": checks.obj,
     "max_output_tokens": checks.output_cap,
-    "service_tier": checks.service_tier,
-    "tools": checks.array,
-    "tool_choice": checks.anything,
-    "parallel_tool_calls": checks.boolean,
     "max_tool_calls": checks.whole(0, 2**31 - 1),
     "text": checks.obj,
     "reasoning": checks.obj,
-    "temperature": checks.number,
-    "top_p": checks.number,
-    "top_logprobs": checks.whole(0, 20),
     "truncation": checks.string,
     "include": checks.strings,
-    "metadata": checks.string_map,
-    "user": checks.string,
-    "safety_identifier": checks.string,
-    "store": checks.boolean,
-    "prompt_cache_key": checks.string,
-    "prompt_cache_retention": checks.only("in_memory", "in-memory", reason="longer retention is not priced."),
-    "prompt_cache_options": checks.cache_options,
-    "previous_response_id": checks.refused(_STORED),
-    "conversation": checks.refused(_STORED),
-    "prompt": checks.refused("stored prompts have no known size."),
-    "background": checks.only(False, reason="a call in the background cannot be held for."),
     "background_options": checks.refused("a call in the background cannot be held for."),
     "context_management": checks.refused("compaction at the provider is not priced."),
     "image": checks.refused("its effect on image tokens is not known."),
-    "moderation": checks.refused("what it costs is not priced."),
-    "access_programs": checks.refused("what it costs is not priced."),
+    "access_programs": shared_fields.UNPRICED,
 }
 """Every top-level field that may be sent (SDK 3.54), and those refused with a reason; any other is refused by name."""
 
-_STREAM_OPTIONS: Mapping[str, Check] = {"include_obfuscation": checks.boolean, "include_usage": checks.boolean}
 _REASONING: Mapping[str, Check] = {
     "effort": checks.string,
     "summary": checks.string,
@@ -151,13 +130,6 @@ _REASONING_ITEM: Mapping[str, Check] = {
 _ROLES = frozenset({"developer", "system", "user", "assistant"})
 
 
-class _RawTool(msgspec.Struct):
-    name: str
-    description: str | None = None
-    parameters: msgspec.Raw = msgspec.Raw()
-    format: msgspec.Raw = msgspec.Raw()
-
-
 class _RawFormat(msgspec.Struct):
     schema: msgspec.Raw = msgspec.Raw()
 
@@ -169,36 +141,33 @@ class _RawText(msgspec.Struct):
 class _RawParts(msgspec.Struct):
     """The parts of a body that are counted as they were written, not as they were meant."""
 
-    tools: list[_RawTool] | None = None
+    tools: list[RawTool] | None = None
     text: _RawText | None = None
 
 
 def parse_responses(body: Body) -> InferenceRequest:
     """The counting view of a response. Raises the same errors as `parse_chat`."""
     value = body.value
-    checks.fields(value, FIELDS)
-    if value.get("model") is None:
-        invalid("model is missing: name one from /v1/models.", "model")
-    options = value.get("stream_options") or {}
-    checks.fields(options, _STREAM_OPTIONS, "stream_options.")
+    shared_fields.check_top(value, FIELDS)
+    shared_fields.stream_options(value)
     checks.fields(value.get("reasoning") or {}, _REASONING, "reasoning.")
     images: list[ImagePart] = []
     messages = _messages(body, images)
     tools, output_format = _tools_and_format(body)
-    tier = value.get("service_tier")
+    choice = value.get("tool_choice")
     return InferenceRequest(
         surface=Surface.RESPONSES,
         model=body.text(value["model"]),
         messages=messages,
         images=tuple(images),
         tools=tools,
-        tool_choice=_tool_choice(value),
+        tool_choice="auto" if choice is None else tool_choice(choice, nested=False),
         output_format=output_format,
         output_cap=value.get("max_output_tokens"),
-        tier=checks.service_tier(tier, "service_tier") if tier is not None else None,
+        tier=shared_fields.tier(value),
         stream=bool(value.get("stream")),
         include_usage=True,
-        text_bytes=len(body.raw) - sum(len(image.data) for image in images if image.data is not None),
+        text_bytes=shared_fields.text_bytes(body, images),
     )
 
 
@@ -275,8 +244,7 @@ def _call(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -> tup
     checks.fields(item, _CALL, where + ".")
     checks.named(item.get("call_id"), f"{where}.call_id")
     given = "arguments" if item["type"] == "function_call" else "input"
-    name = checks.named(item.get("name"), f"{where}.name")
-    return "assistant", [name, checks.string(item.get(given), f"{where}.{given}")]
+    return "assistant", call_texts(item, where, given)
 
 
 def _result(body: Body, item: dict[str, Any], where: str, images: list[ImagePart]) -> tuple[str, list[str]]:
@@ -318,28 +286,16 @@ def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
         _check_tool(tool, f"tools[{index}]")
     asked = _check_text(text) if text is not None else None
     raw = msgspec.json.decode(body.skeleton, type=_RawParts)
-    found = tuple(
-        Tool(
-            name=body.text(tool.name),
-            description=body.text(tool.description or ""),
-            parameters=_written(body, tool.parameters if bytes(tool.parameters) else tool.format),
-        )
-        for tool in raw.tools or ()
-    )
+    found = tuple(offered_tool(body, tool) for tool in raw.tools or ())
     if asked is None:
         return found, OutputFormat()
     schema = raw.text.format if raw.text else None
     return found, OutputFormat(
         kind=asked["type"],
         name=asked.get("name") or "",
-        schema=_written(body, schema.schema) if schema else b"",
+        schema=as_written(body, schema.schema) if schema else b"",
         strict=bool(asked.get("strict")),
     )
-
-
-def _written(body: Body, raw: msgspec.Raw) -> bytes:
-    written = body.bytes_of(bytes(raw))
-    return b"" if written == b"null" else written
 
 
 def _check_tool(tool: Any, where: str) -> None:
@@ -365,23 +321,3 @@ def _check_text(text: dict[str, Any]) -> dict[str, Any] | None:
     elif asked.get("type") not in ("text", "json_object"):
         unsupported("text.format.type must be text, json_object or json_schema.", "text.format.type")
     return asked
-
-
-def _tool_choice(value: dict[str, Any]) -> str:
-    choice = value.get("tool_choice")
-    if choice is None:
-        return "auto"
-    if type(choice) is str:
-        if choice not in ("none", "auto", "required"):
-            invalid("tool_choice must be none, auto, required or an object.", "tool_choice")
-        return choice
-    kind = checks.obj(choice, "tool_choice").get("type")
-    if kind in ("function", "custom"):
-        return checks.named(choice.get("name"), "tool_choice.name")
-    if kind == "allowed_tools":
-        mode = choice.get("mode")
-        if mode not in ("auto", "required"):
-            invalid("tool_choice.mode must be auto or required.", "tool_choice.mode")
-        checks.array(choice.get("tools"), "tool_choice.tools")
-        return str(mode)
-    unsupported("tool_choice.type must be function, custom or allowed_tools.", "tool_choice.type")
