@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
 from tessera.domain.auth import key_digest, make_key
 from tessera.domain.ids import make_id
-from tessera.domain.money import Mode
+from tessera.domain.ledger.losses import LossLimits
+from tessera.domain.money import Mode, parse_usd
 from tessera.domain.request import Surface
 from tessera.ports import ApiKey, Deployment, Provider
 from tessera.settings import ProviderSetting, Settings, SettingsError, notices
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 INSIDE_ENCODING = "o200k_base"
 """The encoding in which the providers inside this process count what they say."""
+FIRST_ENCODING = INSIDE_ENCODING
+"""The encoding a server reads before it answers: that of all models but the oldest, whose own is read in a thread when
+one of them is first called, because it would take 25 MB from every server."""
 OPENAI, SIGHT, SANDBOX = "openai", "sight", "sandbox"
 KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
 _DISPLAY_START, _DISPLAY_END = 16, 4
@@ -79,7 +83,7 @@ class SystemClock:
 @contextlib.asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Opened]:
     """The data folder, made if it is missing, beside whatever else has it open. Raises [storage_unavailable]."""
-    storage = await SqliteStorage.open(settings.data_dir)
+    storage = await SqliteStorage.open(settings.data_dir, limits=_loss_limits(settings))
     try:
         yield Opened(storage, storage.secrets.pepper)
     finally:
@@ -106,7 +110,11 @@ def restore_backup(settings: Settings, source: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def open_app(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> AsyncIterator[Served]:
-    """The HTTP application on an open data folder. Raises SettingsError."""
+    """The HTTP application on an open data folder, ready to count. Raises SettingsError."""
+    from tessera.adapters import tokenizers
+
+    # Before anything else: what reading it takes for a moment is then memory that the rest can use.
+    tokenizers.load(FIRST_ENCODING)
     from tessera.http.app import build_app
     from tessera.http.load import Load, watched
 
@@ -125,7 +133,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
 async def open_world(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> AsyncIterator["World"]:
     """Everything flows reach, closed in order: work in flight, connections, then (by the caller) the database."""
     from tessera.adapters.media import GuardedFetch, MediaProber
-    from tessera.adapters.tokenizers import counter_for
+    from tessera.adapters.tokenizers import counter_for, is_loaded
     from tessera.flows.world import World
     from tessera.settings.rows import catalogue_of, price_book_of
 
@@ -149,6 +157,7 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
             prices=prices,
             deployments=deployments,
             counter_for=counter_for,
+            counts_at_once=is_loaded,
             digest=opened.digest,
             make_id=new_id,
             clock=SystemClock(),
@@ -271,6 +280,15 @@ def _call_limits(settings: Settings) -> "CallLimits":
         ejection_seconds=limits.ejection_seconds,
         quote_seconds=limits.quote_seconds,
         forward_images=settings.media.forward,
+    )
+
+
+def _loss_limits(settings: Settings) -> LossLimits:
+    limits = settings.limits
+    return LossLimits(
+        loss_max_nanos=parse_usd(limits.loss_max),
+        left_calls_max=limits.left_calls_max,
+        left_loss_max_nanos=parse_usd(limits.left_loss_max),
     )
 
 

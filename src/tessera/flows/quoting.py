@@ -195,7 +195,7 @@ async def _count(
     rules = world.catalogue.image_rules(model.id, as_of) if images else None
     sizes = [(image.width, image.height) for image in images]
     counter = world.counter_for(framing.encoding)
-    if request.text_bytes > _COUNT_ON_LOOP_BYTES_MAX:
+    if request.text_bytes > _COUNT_ON_LOOP_BYTES_MAX or not world.counts_at_once(framing.encoding):
         return await asyncio.to_thread(count_request, request, sizes, rules, framing, counter)
     return count_request(request, sizes, rules, framing, counter)
 

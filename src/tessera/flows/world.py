@@ -50,8 +50,9 @@ class World:
 
     `deployments` lists, by canonical model id, what can serve live calls, best first. `digest` turns an API key into
     what the database looks up. `owner` names this process as the one whose heartbeat keeps its holds alive. `health`
-    holds, by name, deployments and providers that failed since they last served. `stopping` is set when the time for
-    calls in flight is over: from then on a cancelled call was cut by us, not left by its client.
+    holds, by name, deployments and providers that failed since they last served. `counts_at_once` says of an encoding
+    whether its vocabulary is in memory; where it must be read first, a thread counts. `stopping` is set when the time
+    for calls in flight is over: from then on a cancelled call was cut by us, not left by its client.
     """
 
     storage: Storage
@@ -68,6 +69,7 @@ class World:
     limits: CallLimits = field(default_factory=CallLimits)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     health: dict[str, Health] = field(default_factory=dict)
+    counts_at_once: Callable[[str], bool] = lambda _: True
     stopping: bool = False
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -81,10 +81,26 @@ def test_a_vocabulary_is_not_read_before_it_is_needed():
     script = (
         "from tessera.adapters.tokenizers import counter_for, encodings\n"
         "counter_for('o200k_base')\n"
-        "print(encodings._load.cache_info().currsize)\n"
+        "print(encodings.is_loaded('o200k_base'), encodings.is_loaded('p50k_base'))\n"
+        "encodings.load('o200k_base')\n"
+        "print([name for name in encodings.ENCODINGS if encodings.is_loaded(name)])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n"
+    assert done.stdout == "False False\n['o200k_base', 'o200k_harmony']\n"
+
+
+def test_threads_that_count_at_once_read_the_vocabulary_once():
+    script = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from tessera.adapters.tokenizers import counter_for, encodings\n"
+        "read, reads = encodings._read, []\n"
+        "encodings._read = lambda vocabulary: reads.append(vocabulary) or read(vocabulary)\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    counts = set(pool.map(counter_for('cl100k_base'), ['Hello, harbour of mosaic tiles!'] * 4))\n"
+        "print(len(counts), reads)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 ['cl100k_base.vocabulary']\n"
 
 
 def test_the_licence_stands_beside_the_vocabularies():
