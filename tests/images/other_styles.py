@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from images.labelled import DEMO_PHOTOS, HERE, Labelled, Random, font, words
+from images.brush import Random, font, words
+from images.labelled import DEMO_PHOTOS, HERE, Labelled
 
 Drawing = tuple[Image.Image, ImageDraw.ImageDraw]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Plan, Reply, draw_plan
+from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Plan, draw_plan
 from simulation.ending import check_the_end
 from simulation.faults import DISK_FAULTS, KINDS
 from simulation.folder import PEPPER, memory, template
@@ -25,6 +25,7 @@ from simulation.invariants import Checker, ViolationError, claim, violations
 from simulation.loop import VirtualTime, finish_generators
 from simulation.process import Process
 from simulation.provider import Deed
+from simulation.replies import check_reply
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 from tessera.adapters.storage.sqlite.outbox import outboxes, read_outbox
 from tessera.domain.auth import key_digest
@@ -38,11 +39,6 @@ REST_S = 45.0
 REVOKED_WITHIN_S = 5.0
 CALM_S = 15.0
 """How long the disk must have been well for what is promised of revoked keys (faults F28)."""
-
-
-def _said(reply: Reply) -> bytes:
-    """A reply without what keeps its connection alive."""
-    return reply.body.replace(b": keep-alive\n\n", b"")
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class Simulation:
         self.lots_known: set[str] = set()
         self.credits_tried = 0
         self.refused: list[str] = []
-        self._replayable: dict[tuple[str, str, str], tuple[str, bytes]] = {}
+        self.replayable: dict[tuple[str, str, str], tuple[str, bytes]] = {}
 
     def _draw_odds(self) -> dict[str, float]:
         """Each run has some kinds of fault, rare or common; a few runs have none."""
@@ -375,32 +371,7 @@ class Simulation:
         status = reply.status if reply is not None and reply.complete else 0
         self.note("ended", plan.path, status, plan.tries)
         if status:
-            self._check_reply(plan, reply)
+            check_reply(self, plan, reply)
         if (status in RETRY_STATUSES or status == 0) and plan.idempotency_key and plan.tries < RETRIES_MAX:
             again = replace(plan, tries=plan.tries + 1, quote_first=False)
             self.at(0.5 + self.random.random() * 8, functools.partial(self._arrive, again))
-
-    def _check_reply(self, plan: Plan, reply: Any) -> None:
-        request_id = reply.headers["x-request-id"]
-        claim(not plan.revoked or reply.status != 200, f"F28: {request_id} was served with a key revoked before")
-        if reply.status == 500:
-            broken = any("adapter breaks" in deed.faults for deed in self.deeds.get(request_id, []))
-            broken = broken or self.counts["constraint refuses"] > 0
-            claim(broken, f"{request_id} was answered with 500: {reply.body[:300]!r}")
-        if reply.status != 200:
-            self.refused.append(request_id)
-            return
-        claim("tessera-price-max" in reply.headers, f"{request_id} does not say what it could cost")
-        if reply.headers["content-type"] == "application/json":
-            claim(b'"charge_nanos"' in reply.body, f"{request_id} does not say what it was charged")
-        if plan.idempotency_key is None:
-            return
-        replayed = reply.headers.get("tessera-replayed")
-        place = (plan.account.organization_id, plan.account.mode, plan.idempotency_key)
-        if replayed is not None:
-            self.fired("reply replayed")
-            first = self._replayable.get(place)
-            if first is not None and first[0] == replayed:
-                claim(first[1] == _said(reply), f"{replayed} was replayed with other bytes")
-        elif b'"error"' not in reply.body:
-            self._replayable[place] = (request_id, _said(reply))

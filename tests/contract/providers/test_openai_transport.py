@@ -1,18 +1,15 @@
 """A provider over a socket, and everything that can go wrong on it (fault rows F1 to F7, F9, F12 to F15; T29, T31)."""
 
 import asyncio
-import shutil
-import socket
 import ssl
-import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contract.providers.calls import make_call, read_all
+from contract.providers.certificates import certificate
+from contract.providers.openai_calls import KEY, PATIENT, failure, provider, server
 from scripted_provider import (
     End,
     Pause,
@@ -23,7 +20,6 @@ from scripted_provider import (
     chat_events,
     chat_reply,
     close_silently,
-    drip,
     endless_sse,
     error_reply,
     gzip_bomb,
@@ -43,38 +39,7 @@ from tessera.ports import UpstreamReply
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk-operator-key"
-PATIENT = TransportLimits(connect_s=20, first_byte_s=20, gap_s=20, total_s=60, reply_bytes_max=200_000)
-QUICK = TransportLimits(connect_s=0.5, first_byte_s=0.5, gap_s=0.4, total_s=1.5, reply_bytes_max=200_000)
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedProvider]:
-    with ScriptedProvider() as provider:
-        provider.expect_credential(KEY)
-        yield provider
-
-
-@pytest.fixture
-async def provider(server: ScriptedProvider) -> AsyncIterator[OpenAIProvider]:
-    made = OpenAIProvider(server.base_url, KEY, PATIENT)
-    yield made
-    await made.close()
-
-
-async def failure(provider: OpenAIProvider, **call: Any) -> ErrorCode:
-    """The code with which sending a call and reading its answer fails."""
-    with pytest.raises(TesseraError) as caught:
-        await read_all(await provider.send(make_call(**call)))
-    assert "127.0.0.1" not in caught.value.message
-    return caught.value.code
-
-
-@pytest.fixture
-async def hasty(server: ScriptedProvider) -> AsyncIterator[OpenAIProvider]:
-    made = OpenAIProvider(server.base_url, KEY, QUICK)
-    yield made
-    await made.close()
+__all__ = ["certificate", "provider", "server"]
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------
@@ -331,19 +296,6 @@ async def test_a_name_that_does_not_resolve_is_a_provider_error() -> None:
     await provider.close()
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that nobody trusts, with its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "both.pem", "-out", tmp_path / "cert.pem"]
-    subprocess.run(["openssl", *command.split(), *files], check=True, capture_output=True)
-    both = tmp_path / "both.pem"
-    both.write_text(both.read_text() + (tmp_path / "cert.pem").read_text())
-    return both
-
-
 @pytest.mark.parametrize("trusted", [False, True])
 async def test_a_certificate_is_verified_before_anything_is_sent(certificate: Path, trusted: bool) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -366,75 +318,6 @@ async def test_a_certificate_is_verified_before_anything_is_sent(certificate: Pa
         assert got == []
     await provider.close()
     listener.close()
-
-
-# ---- time ------------------------------------------------------------------------------------------------------
-
-
-async def timed_failure(provider: OpenAIProvider, **call: Any) -> tuple[ErrorCode, float]:
-    started = time.monotonic()
-    code = await failure(provider, **call)
-    return code, time.monotonic() - started
-
-
-async def test_silence_before_the_head_ends_at_the_first_byte_limit(
-    server: ScriptedProvider, hasty: OpenAIProvider
-) -> None:
-    server.script(hang())
-    code, seconds = await timed_failure(hasty)
-    assert code is ErrorCode.PROVIDER_TIMEOUT
-    assert 0.4 < seconds < 5
-    assert await asyncio.to_thread(server.received[0].left_early.wait, 2)
-
-
-async def test_silence_inside_a_stream_ends_at_the_gap_limit(server: ScriptedProvider, hasty: OpenAIProvider) -> None:
-    server.script(sse_reply(chat_events(["a"])[:2], end=End.HANG))
-    code, seconds = await timed_failure(hasty, stream=True)
-    assert code is ErrorCode.PROVIDER_TIMEOUT
-    assert 0.3 < seconds < 5
-
-
-async def test_a_head_that_drips_ends_at_the_first_byte_limit(server: ScriptedProvider, hasty: OpenAIProvider) -> None:
-    server.script(drip(chat_reply(), every_s=0.05))
-    code, seconds = await timed_failure(hasty)
-    assert code is ErrorCode.PROVIDER_TIMEOUT
-    assert seconds < 5
-
-
-async def test_a_stream_that_drips_or_never_ends_stops_at_the_total_limit(
-    server: ScriptedProvider, hasty: OpenAIProvider
-) -> None:
-    server.script(endless_sse({"choices": []}, delay_s=0.1))
-    code, seconds = await timed_failure(hasty, stream=True)
-    assert code is ErrorCode.PROVIDER_TIMEOUT
-    assert 1.4 < seconds < 6
-
-
-async def test_an_endless_fast_stream_stops_at_the_size_limit(server: ScriptedProvider, hasty: OpenAIProvider) -> None:
-    server.script(endless_sse({"pad": "a" * 10_000}, delay_s=0))
-    assert await failure(hasty, stream=True) is ErrorCode.PROVIDER_ERROR
-
-
-async def test_a_server_that_never_accepts_is_a_timeout() -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        fillers = []
-        for _ in range(3):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-            fillers.append(filler)
-        provider = OpenAIProvider(f"http://127.0.0.1:{full.getsockname()[1]}/v1", KEY, QUICK)
-        assert await failure(provider) is ErrorCode.PROVIDER_TIMEOUT
-        await provider.close()
-        for filler in fillers:
-            filler.close()
-
-
-async def test_a_long_silence_within_the_limit_is_no_fault(server: ScriptedProvider, hasty: OpenAIProvider) -> None:
-    server.script(Reply((Pause(0.25), *chat_reply().pieces)))
-    assert (await hasty.send(make_call())).status == 200
 
 
 # ---- the pool --------------------------------------------------------------------------------------------------

@@ -1,115 +1,22 @@
-"""The client's own connections on both event loops: what they cost, what they leave behind, and that aiohttp agrees."""
+"""The client's own connections on both event loops: what they cost and what they leave behind."""
 
 import asyncio
 import contextlib
 import os
-import shutil
 import socket
-import ssl
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-import aiohttp_connections
-from aiohttp_connections import AiohttpConnections
-from tessera.adapters.providers.openai.connections import Connections, TransportLimits
+from contract.providers.certificates import certificate, contexts
+from contract.providers.plain_server import BODY, JSON, LIMITS, OK, Plain, call, run, serving
+from tessera.adapters.providers.openai.connections import TransportLimits
 from tessera.adapters.providers.openai.pool import PooledConnections
 from tessera.domain.errors import ErrorCode, TesseraError
 
-LIMITS = TransportLimits(connect_s=20, first_byte_s=20, gap_s=20, total_s=60)
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-OK = b"HTTP/1.1 200 OK\r\n"
-JSON = OK + b'Content-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'
-BODY = (b"small",)
-
-
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
-    """Runs a test's body on either loop."""
-
-    def run(body: Callable[[], Awaitable[None]]) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
-            runner.run(asyncio.wait_for(body(), 60))  # type: ignore[arg-type]
-
-    return run
-
-
-class Plain:
-    """A server in the test's own loop: for each request the same bytes in the same pieces, then an end or none."""
-
-    def __init__(self, pieces: Sequence[bytes], *, close: bool = False, listen: bool = True) -> None:
-        self.pieces = pieces
-        self.close = close
-        self.listen = listen
-        self.connections = 0
-        self.requests = 0
-        self.open: set[asyncio.StreamWriter] = set()
-        self.protocols: list[str | None] = []
-        self.port = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.open.add(writer)
-        if (tls := writer.get_extra_info("ssl_object")) is not None:
-            self.protocols.append(tls.selected_alpn_protocol())
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
-                await reader.readexactly(int(length))
-                self.requests += 1
-                for piece in self.pieces:
-                    writer.write(piece)
-                    await writer.drain()
-                    await asyncio.sleep(0)
-                if self.close:
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self.open.discard(writer)
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(plain: Plain, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    server = await asyncio.start_server(plain.serve, "127.0.0.1", 0, ssl=tls, backlog=2048)
-    plain.port = server.sockets[0].getsockname()[1]
-    try:
-        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{plain.port}/v1"
-    finally:
-        server.close()
-        for writer in tuple(plain.open):
-            writer.transport.abort()
-        await asyncio.sleep(0.01)
-
-
-async def call(connections: Connections, body: Sequence[bytes | memoryview] = BODY) -> tuple[int, bytes]:
-    reply = await connections.post("/chat/completions", {"X-A": "b"}, body)
-    try:
-        pieces = []
-        while piece := await reply.read():
-            pieces.append(piece)
-    finally:
-        await reply.close()
-    return reply.status, b"".join(pieces)
-
-
-async def outcome(connections: Connections) -> tuple[int, bytes] | ErrorCode:
-    try:
-        return await call(connections)
-    except TesseraError as error:
-        return error.code
-    finally:
-        await connections.close()
+__all__ = ["certificate", "run"]
 
 
 def descriptors() -> int:
@@ -129,34 +36,6 @@ def unfinished_timers() -> int:
     """Timers of asyncio's own loop that would still fire."""
     scheduled: list[asyncio.TimerHandle] = getattr(asyncio.get_running_loop(), "_scheduled", [])
     return sum(not timer.cancelled() for timer in scheduled)
-
-
-# ---- what is left behind ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost and 127.0.0.1, with its key in the same file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    folder = tmp_path_factory.mktemp("certificate")
-    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run(["openssl", *command.split(), *names, *files], check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
-    return both
-
-
-def contexts(certificate: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For a server, and for a client that trusts it."""
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(certificate)
-    server.set_alpn_protocols(["h2", "http/1.1"])
-    client = ssl.create_default_context(cafile=certificate.parent / "cert.pem")
-    client.set_alpn_protocols(["http/1.1"])
-    return server, client
 
 
 @pytest.mark.parametrize("body", [BODY, (b"a" * 3_000_000,)], ids=["small", "large"])
@@ -406,127 +285,3 @@ def test_a_name_is_asked_once_for_calls_at_the_same_time(run: Any, monkeypatch: 
         assert asked == 1
 
     run(test)
-
-
-# ---- TLS -------------------------------------------------------------------------------------------------------
-
-
-def test_the_host_is_named_and_only_http_1_1_is_spoken(run: Any, certificate: Path) -> None:
-    async def test() -> None:
-        server, client = contexts(certificate)
-        named: list[str | None] = []
-        server.sni_callback = lambda _tls, name, _context: named.append(name)
-        plain = Plain([JSON])
-        async with serving(plain, server) as address:
-            pool = PooledConnections(address.replace("127.0.0.1", "localhost"), LIMITS, client)
-            for _ in range(3):
-                assert await call(pool, (b"a" * 2_000_000,)) == (200, b'{"a": 1}')
-            assert plain.connections == 1
-            assert (plain.protocols, named) == (["http/1.1"], ["localhost"])
-            await pool.close()
-
-    run(test)
-
-
-def test_a_certificate_for_another_name_is_refused(run: Any, certificate: Path) -> None:
-    async def test() -> None:
-        server, client = contexts(certificate)
-        plain = Plain([JSON])
-        async with serving(plain, server) as address:
-            pool = PooledConnections(address.replace("127.0.0.1", "127.0.0.2"), LIMITS, client)
-            assert await outcome(pool) is ErrorCode.PROVIDER_ERROR
-            assert plain.requests == 0
-
-    run(test)
-
-
-def test_a_context_that_accepts_any_certificate_is_refused() -> None:
-    careless = ssl.create_default_context()
-    careless.check_hostname = False
-    with pytest.raises(ValueError, match="verified"):
-        PooledConnections("https://host/v1", LIMITS, careless)
-
-
-# ---- and aiohttp agrees ----------------------------------------------------------------------------------------
-
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n3;note=x\r\n{}\n\r\na\r\n0123456789\r\n0\r\n\r\n"
-REPLIES = {
-    "length": JSON,
-    "chunks": CHUNKED,
-    "trailers": CHUNKED[:-2] + b"X-Late: 1\r\n\r\n",
-    "no length": OK + b"\r\n{}",
-    "old": b"HTTP/1.0 429 Slow\r\nRetry-After: 1\r\nContent-Length: 2\r\n\r\n{}",
-    "closing": OK + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}",
-    "no body": b"HTTP/1.1 204 No Content\r\n\r\n",
-    "hints": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + JSON,
-    "two lengths": OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
-    "length and chunks": OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-    "bad chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n",
-    "bad length": OK + b"Content-Length: two\r\n\r\n{}",
-    "too long": OK + b"Content-Length: 20\r\n\r\n{}",
-    "not HTTP": b"hello\r\n\r\n",
-}
-
-
-def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
-    bounds = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
-    return [data[start:end] for start, end in pairwise(bounds) if start < end]
-
-
-def both(reply: Sequence[bytes], loop: str) -> tuple[Any, Any]:
-    """What our client and aiohttp's make of the same bytes, after which the server closes."""
-
-    async def compare() -> tuple[Any, Any]:
-        async with serving(Plain(reply, close=True)) as address:
-            return (
-                await outcome(PooledConnections(address, LIMITS)),
-                await outcome(AiohttpConnections(address, LIMITS)),
-            )
-
-    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        return runner.run(asyncio.wait_for(compare(), 60))
-
-
-@pytest.fixture(autouse=True)
-def _hasty_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiohttp_connections, "LOOK_S", 0.02)
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
-def test_both_clients_make_the_same_of_a_reply(reply: bytes, loop: str) -> None:
-    mine, theirs = both([reply], loop)
-    assert mine == theirs
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(list(REPLIES.values())), st.lists(st.integers(0, 300), max_size=12), st.sampled_from(list(LOOPS))
-)
-def test_both_clients_make_the_same_of_a_reply_in_pieces(reply: bytes, places: list[int], loop: str) -> None:
-    mine, theirs = both(cut(reply, places), loop)
-    assert mine == theirs
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(REPLIES.values())), st.integers(0, 300), st.sampled_from(list(LOOPS)))
-def test_both_clients_make_the_same_of_a_reply_cut_short(reply: bytes, place: int, loop: str) -> None:
-    mine, theirs = both([reply[: place % len(reply)]], loop)
-    assert mine == theirs
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.sampled_from(list(REPLIES.values())),
-    st.lists(st.tuples(st.integers(0, 300), st.binary(max_size=3), st.integers(0, 3)), min_size=1, max_size=3),
-    st.sampled_from(list(LOOPS)),
-)
-def test_what_our_client_takes_for_a_reply_aiohttp_reads_alike(
-    reply: bytes, damages: list[tuple[int, bytes, int]], loop: str
-) -> None:
-    """Damaged bytes: ours refuses more, and what it accepts means the same to both."""
-    for place, put, left_out in damages:
-        at = place % (len(reply) + 1)
-        reply = reply[:at] + put + reply[at + left_out :]
-    mine, theirs = both([reply], loop)
-    assert mine in (ErrorCode.PROVIDER_ERROR, theirs)
