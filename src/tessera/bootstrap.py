@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
 from tessera.domain.auth import key_digest, make_key
 from tessera.domain.ids import make_id
-from tessera.domain.money import Mode
+from tessera.domain.ledger.losses import LossLimits
+from tessera.domain.money import Mode, parse_usd
 from tessera.domain.request import Surface
 from tessera.ports import ApiKey, Deployment, Provider
 from tessera.settings import ProviderSetting, Settings, SettingsError, notices
@@ -82,7 +83,7 @@ class SystemClock:
 @contextlib.asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Opened]:
     """The data folder, made if it is missing, beside whatever else has it open. Raises [storage_unavailable]."""
-    storage = await SqliteStorage.open(settings.data_dir)
+    storage = await SqliteStorage.open(settings.data_dir, limits=_loss_limits(settings))
     try:
         yield Opened(storage, storage.secrets.pepper)
     finally:
@@ -279,6 +280,15 @@ def _call_limits(settings: Settings) -> "CallLimits":
         ejection_seconds=limits.ejection_seconds,
         quote_seconds=limits.quote_seconds,
         forward_images=settings.media.forward,
+    )
+
+
+def _loss_limits(settings: Settings) -> LossLimits:
+    limits = settings.limits
+    return LossLimits(
+        loss_max_nanos=parse_usd(limits.loss_max),
+        left_calls_max=limits.left_calls_max,
+        left_loss_max_nanos=parse_usd(limits.left_loss_max),
     )
 
 

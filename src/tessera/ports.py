@@ -4,6 +4,7 @@ Every port names the errors it raises; adapters raise nothing else. `TesseraErro
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -257,12 +258,28 @@ class Storage(Protocol):
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):
-    """Who owns money, projects and keys. `created_at` is seconds since 1970."""
+    """Who owns money, projects and keys. `created_at` is seconds since 1970; `suspended_for` is loss, operator or
+    None."""
 
     id: str
     name: str
     created_at: int
     suspended: bool = False
+    suspended_for: str | None = None
+
+
+class LossDay(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator lost on one organization on one UTC day: the provider's cost of calls no customer paid for.
+
+    Of `loss_nanos`, `left_loss_nanos` went on the `left_calls` whose client left before any output. `forgiven_nanos` is
+    what had been lost when a suspension was last lifted.
+    """
+
+    day: date
+    loss_nanos: int
+    forgiven_nanos: int
+    left_calls: int
+    left_loss_nanos: int
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,6 +326,18 @@ class Administration(Protocol):
     async def list_organizations(self) -> tuple[Organization, ...]: ...
 
     async def find_organization(self, name_or_id: str) -> Organization: ...
+
+    async def suspend_organization(self, organization_id: str) -> Organization:
+        """Its new calls are refused as organization_suspended from the next hold on; running ones finish."""
+        ...
+
+    async def resume_organization(self, organization_id: str) -> Organization:
+        """Lifts a suspension, whatever its reason; losses so far no longer count towards a day's limit."""
+        ...
+
+    async def list_losses(self, organization_id: str, mode: Mode, page: Page) -> tuple[LossDay, ...]:
+        """Days with losses, newest first; `after` is a day such as 2026-11-22."""
+        ...
 
     async def create_key(
         self, organization_id: str, *, project: str, mode: Mode, name: str, digest: bytes, display: str

@@ -1,12 +1,14 @@
 """`tessera orgs`: who owns money, projects and keys."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tessera.cli._options import (
     as_json_option,
     format_time,
+    mode_option,
     place_options,
     print_json,
     print_table,
@@ -14,10 +16,13 @@ from tessera.cli._options import (
     run,
 )
 
+if TYPE_CHECKING:
+    from tessera.ports import Organization
+
 
 @click.group()
 def command() -> None:
-    """Create and list organizations."""
+    """Create, list, suspend and resume organizations."""
 
 
 @command.command()
@@ -57,7 +62,82 @@ def list_all(config: Path | None, data: Path | None, as_json: bool) -> None:
         if as_json:
             print_json(found)
             return
-        rows = [[one.id, one.name, format_time(one.created_at), "suspended" if one.suspended else ""] for one in found]
+        rows = [[one.id, one.name, format_time(one.created_at), _state(one)] for one in found]
         print_table(["ID", "NAME", "CREATED (UTC)", ""], rows, empty="No organization yet: tessera orgs create NAME")
 
     run(work())
+
+
+@command.command()
+@click.argument("name")
+@place_options
+@as_json_option
+def suspend(name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Suspend an organization by name or id: new calls are refused, running ones finish."""
+    _change(name, config, data, as_json, suspended=True)
+
+
+@command.command()
+@click.argument("name")
+@place_options
+@as_json_option
+def resume(name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Lift an organization's suspension; what it has cost so far no longer counts towards the day's limit."""
+    _change(name, config, data, as_json, suspended=False)
+
+
+@command.command()
+@click.argument("name")
+@mode_option
+@place_options
+@as_json_option
+def losses(name: str, mode: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Show, day by day, what providers billed for an organization's calls that no customer paid for."""
+    from tessera.bootstrap import open_storage
+    from tessera.domain.money import Mode, format_usd
+    from tessera.ports import Page
+
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        async with open_storage(settings) as opened:
+            found = await opened.storage.find_organization(name)
+            days = await opened.storage.list_losses(found.id, Mode(mode), Page(limit=31))
+        if as_json:
+            print_json(days)
+            return
+        rows = [
+            [
+                *(day.day.isoformat(), format_usd(day.loss_nanos), format_usd(day.forgiven_nanos)),
+                *(str(day.left_calls), format_usd(day.left_loss_nanos)),
+            ]
+            for day in days
+        ]
+        columns = ["DAY (UTC)", "LOST USD", "FORGIVEN", "LEFT CALLS", "LOST ON THEM"]
+        print_table(columns, rows, empty="No losses.")
+
+    run(work())
+
+
+def _change(name: str, config: Path | None, data: Path | None, as_json: bool, *, suspended: bool) -> None:
+    from tessera.bootstrap import open_storage
+
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        async with open_storage(settings) as opened:
+            found = await opened.storage.find_organization(name)
+            change = opened.storage.suspend_organization if suspended else opened.storage.resume_organization
+            found = await change(found.id)
+        if as_json:
+            print_json(found)
+        elif suspended:
+            click.echo(f"{found.name} ({found.id}) is suspended. To lift it: tessera orgs resume {found.name!r}")
+        else:
+            click.echo(f"{found.name} ({found.id}) can make calls.")
+
+    run(work())
+
+
+def _state(organization: "Organization") -> str:
+    return f"suspended ({organization.suspended_for})" if organization.suspended else ""

@@ -4,9 +4,13 @@ from enum import StrEnum
 
 import msgspec
 
+from tessera.domain.ledger.losses import DayLoss, LossLimits, leaves_free
 from tessera.domain.ledger.orders import Outcome, StoredReply
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
+
+LEAVING = (Outcome.CLIENT_DISCONNECTED,)
+"""Outcomes that a client brings about itself, at a moment of its choice."""
 
 
 class UsageSource(StrEnum):
@@ -33,6 +37,9 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     `charge_nanos` ≤ the hold; what measured usage would have cost beyond it is `waived_nanos` and is never charged.
     `charge` is the charge with its lines as JSON. `cost_nanos` is what the provider bills the operator, `loss_nanos`
     the provider's cost that no customer pays. `reply` is kept only when the caller sent an idempotency key.
+
+    `past_allowance` is set for a call whose client left before any output and who pays nothing as long as the day's
+    allowance for that lasts: the event that is settled instead once it is used up, decided in the settle's commit.
     """
 
     hold_id: str
@@ -57,6 +64,19 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int
     first_byte_ms: int | None
     reply: StoredReply | None = None
+    past_allowance: "UsageEvent | None" = None
+
+
+def settled_as(event: UsageEvent, day: DayLoss, limits: LossLimits) -> UsageEvent:
+    """The event that resolves a hold on a day with these losses so far: itself, or the one past the allowance."""
+    if event.past_allowance is None or leaves_free(day, event.loss_nanos, limits):
+        return event
+    return event.past_allowance
+
+
+def left_free(event: UsageEvent) -> bool:
+    """Whether an event counts against the allowance: its client left, paid nothing, and cost the operator something."""
+    return event.outcome in LEAVING and event.charge_nanos == 0 and event.loss_nanos > 0
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):

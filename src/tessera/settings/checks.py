@@ -5,10 +5,11 @@ import re
 
 import msgspec
 
+from tessera.domain.money import parse_usd
 from tessera.domain.request import Surface
 from tessera.settings.shapes import Settings, SettingsError, split_listen
 
-_ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max")
+_ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max")
 _RESERVED_PROVIDERS = ("sight", "sandbox")
 
 
@@ -40,7 +41,9 @@ def check(settings: Settings) -> None:
                 f"trusted_proxies: {address!r} is not an address or network such as 10.0.0.0/8"
             ) from None
     for name, value in msgspec.structs.asdict(settings.limits).items():
-        if value < (0 if name in _ZERO_ALLOWED else 1):
+        if isinstance(value, str):
+            _check_amount(f"limits.{name}", value)
+        elif value < (0 if name in _ZERO_ALLOWED else 1):
             raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
     for port in settings.media.ports:
         if not 1 <= port <= 65_535:
@@ -75,6 +78,13 @@ def _check_providers(settings: Settings) -> None:
                 f"deployment[{index}].provider: there is no provider {deployment.provider!r} here ({known}); "
                 "add a [[provider]] with that name."
             )
+
+
+def _check_amount(place: str, amount: str) -> None:
+    try:
+        parse_usd(amount)
+    except ValueError:
+        raise SettingsError(f'{place}: {amount!r} is not an amount; write US dollars as text, as in "20.00".') from None
 
 
 def _check_secret(place: str, reference: str | None) -> None:

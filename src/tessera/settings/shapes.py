@@ -74,7 +74,7 @@ class MediaSettings(Shape, frozen=True, kw_only=True):
 
 
 class LimitSettings(Shape, frozen=True, kw_only=True):
-    """`[limits]`: bounds on what one request, one image and one connection may make the server do."""
+    """`[limits]`: bounds on what one request, one image, one connection and one organization may make the server do."""
 
     body_bytes_max: int = 64 * 1024 * 1024
     reply_bytes_max: int = 64 * 1024 * 1024
@@ -96,6 +96,9 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     attempts_max: int = 3
     ejection_seconds: int = 30
     quote_seconds: int = 900
+    loss_max: str = "20.00"
+    left_calls_max: int = 100
+    left_loss_max: str = "1.00"
 
 
 class ProviderSetting(Shape, frozen=True, kw_only=True):

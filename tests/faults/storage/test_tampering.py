@@ -148,6 +148,12 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
         "lots-equal-draws",
         ["UPDATE lot SET spent_nanos = spent_nanos + 1, remaining_nanos = remaining_nanos - 1 WHERE kind = 'manual'"],
     ),
+    # losses
+    ("losses-equal-events", ["UPDATE loss_day SET loss_nanos = loss_nanos + 1"]),
+    ("losses-equal-events", ["UPDATE loss_day SET left_calls = left_calls + 1"]),
+    ("losses-equal-events", ["UPDATE loss_day SET forgiven_nanos = loss_nanos + 1"]),
+    ("losses-equal-events", ["DELETE FROM loss_day"]),
+    ("losses-equal-events", ["INSERT INTO loss_day (wallet_id, day, loss_nanos) VALUES (1, 3, 5)"]),
     # what is beside the money
     ("idempotency-matches-holds", ["UPDATE idempotency SET fingerprint = zeroblob(32) WHERE key = 'key-1'"]),
     ("idempotency-matches-holds", ["UPDATE idempotency SET hold_number = 77 WHERE key = 'key-1'"]),
@@ -216,6 +222,7 @@ async def test_a_database_put_back_to_an_older_state_is_found(data_dir: Path, tm
 @pytest.mark.anyio
 async def test_an_organization_that_vanished_with_everything_is_found(data_dir: Path) -> None:
     tables = [
+        "loss_day",
         "idempotency",
         "usage_event",
         "hold_quote",

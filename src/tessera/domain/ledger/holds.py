@@ -5,12 +5,22 @@ from collections.abc import Sequence
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet
 from tessera.domain.money import format_usd
 
 RESERVED_RETRY_AFTER_S = 2
 """When a client may try again if the money is there but held: about the time a short call runs."""
+
+
+_SUSPENDED = {
+    None: "This organization is suspended and cannot make calls. Ask the operator of this gateway to lift it.",
+    SuspensionReason.OPERATOR: "This organization was suspended by the operator of this gateway and cannot make calls. "
+    "Ask them to lift it.",
+    SuspensionReason.LOSS: "This organization is suspended: its calls today cost the operator of this gateway more "
+    "than the day's limit without being paid for by anybody. Ask them to lift it.",
+}
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +82,8 @@ def _refusal(wallet: Wallet, order: HoldOrder, available: int, held: int) -> Tes
     if wallet.suspended:
         return TesseraError(
             ErrorCode.ORGANIZATION_SUSPENDED,
-            "This organization is suspended and cannot make calls. Ask the operator of this gateway to lift it.",
+            _SUSPENDED[wallet.suspended_for],
+            details={"reason": wallet.suspended_for.value if wallet.suspended_for else None},
         )
     required = order.amount_min_nanos
     details: dict[str, str | int | None] = {

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tessera.domain.ledger.losses import SuspensionReason
+
 
 class LotBalance(msgspec.Struct, frozen=True, kw_only=True):
     """Where a lot's credit is now: `remaining`, `held`, `spent` and `expired` always add up to what was credited.
@@ -24,13 +26,14 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     """One organization's money in one mode. `lots` are in the order they are drawn: earliest expiry first.
 
     `available_nanos` is what the lots have remaining, `held_nanos` what they hold. A lot that is wholly spent or
-    expired may be left out. `suspended` organizations place no hold.
+    expired may be left out. `suspended` organizations place no hold; `suspended_for` says why.
     """
 
     available_nanos: int
     held_nanos: int
     lots: tuple[LotBalance, ...] = ()
     suspended: bool = False
+    suspended_for: SuspensionReason | None = None
 
 
 class Draw(msgspec.Struct, frozen=True, array_like=True):

@@ -6,8 +6,10 @@ from typing import Any
 
 from tessera.adapters.storage.sqlite.books import Books, sign_wallet
 from tessera.adapters.storage.sqlite.group import INSERT_CREDIT
+from tessera.adapters.storage.sqlite.losses import forgive
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import CHAIN_START, Value, signature
+from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account, CreditKind, credit_source
 from tessera.domain.ledger.wallet import LotBalance, add_lot
 from tessera.domain.money import NANOS_PER_USD, Mode
@@ -37,9 +39,10 @@ INSERT INTO lot (id, wallet_id, kind, amount_nanos, expires_at, created_at, rema
 VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _FIND_ORGANIZATION = """
-SELECT id, name, created_at, suspended FROM organization WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1
+SELECT id, name, created_at, suspended, suspended_for FROM organization
+WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1
 """
-_LIST_ORGANIZATIONS = "SELECT id, name, created_at, suspended FROM organization ORDER BY id"
+_LIST_ORGANIZATIONS = "SELECT id, name, created_at, suspended, suspended_for FROM organization ORDER BY id"
 _FIND_PROJECT = "SELECT id FROM project WHERE organization_id = ? AND name = ?"
 _KEYS = """
 SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
@@ -95,6 +98,20 @@ def find_organization(connection: sqlite3.Connection, name_or_id: str) -> Organi
 def list_organizations(connection: sqlite3.Connection) -> tuple[Organization, ...]:
     """Oldest first."""
     return tuple(_organization(row) for row in connection.execute(_LIST_ORGANIZATIONS))
+
+
+def suspend(
+    connection: sqlite3.Connection, books: Books, organization_id: str, reason: SuspensionReason | None
+) -> Organization:
+    """Suspends an organization, or lifts its suspension with None: then its losses count from zero again.
+
+    Raises [not_found].
+    """
+    organization = find_organization(connection, organization_id)
+    books.suspend(connection, organization.id, reason)
+    if reason is None:
+        forgive(connection, organization.id)
+    return find_organization(connection, organization.id)
 
 
 def create_key(
@@ -210,7 +227,7 @@ def _checked_name(name: str, what: str) -> str:
 
 
 def _organization(row: tuple[Any, ...]) -> Organization:
-    return Organization(id=row[0], name=row[1], created_at=row[2], suspended=bool(row[3]))
+    return Organization(id=row[0], name=row[1], created_at=row[2], suspended=bool(row[3]), suspended_for=row[4])
 
 
 def _key(row: tuple[Any, ...]) -> ApiKey:

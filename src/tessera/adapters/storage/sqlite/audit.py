@@ -11,6 +11,7 @@ from pathlib import Path
 from tessera.adapters.storage.sqlite.audit_chain import chain_faults, checkpoint_faults, key_faults
 from tessera.adapters.storage.sqlite.audit_events import event_faults, quote_faults
 from tessera.adapters.storage.sqlite.lease import is_alive
+from tessera.adapters.storage.sqlite.losses import loss_faults
 from tessera.adapters.storage.sqlite.sweep import LEASE_US
 from tessera.adapters.storage.sqlite.witness import read_witness
 from tessera.domain.money import NANOS_MAX
@@ -179,6 +180,7 @@ def audit(connection: sqlite3.Connection, data_dir: Path, key: bytes, now_us: in
         ("amounts-are-integers", rows(_TYPES)),
         ("no-orphaned-holds", lambda: _orphans(connection, data_dir, now_us)),
         ("charges-equal-settles", lambda: _settles(connection)),
+        ("losses-equal-events", lambda: loss_faults(connection)),
         ("lots-equal-balances", lambda: _lots(connection)),
         ("lots-equal-draws", lambda: _draws(connection)),
         ("idempotency-matches-holds", rows(_KEYS)),

@@ -12,6 +12,7 @@ import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value, next_link, signature
+from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, drawing_order
 from tessera.domain.money import Mode
@@ -20,7 +21,8 @@ log = structlog.get_logger(__name__)
 
 _FIND_WALLET = """
 SELECT wallet.id, available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos, provider_cost_nanos,
-    provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, suspended, signature
+    provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, suspended, signature,
+    suspended_for
 FROM wallet JOIN organization ON organization.id = wallet.organization_id
 WHERE wallet.organization_id = ? AND mode = ?
 """
@@ -40,6 +42,8 @@ WHERE id = ? AND chain_seq = ?
 _WRITE_LOT = """
 UPDATE lot SET remaining_nanos = ?, held_nanos = ?, spent_nanos = ?, expired_nanos = ? WHERE id = ? AND wallet_id = ?
 """
+
+_SUSPEND = "UPDATE organization SET suspended = ?, suspended_for = ? WHERE id = ?"
 
 _FIND_NUMBER = "SELECT coalesce(max(number), 0) FROM hold"
 
@@ -67,7 +71,13 @@ class Book:
         self.organization_id = organization_id
         self.mode = mode
         self.id: int = row[0]
-        self.wallet = Wallet(available_nanos=row[1], held_nanos=row[2], lots=lots, suspended=bool(row[11]))
+        self.wallet = Wallet(
+            available_nanos=row[1],
+            held_nanos=row[2],
+            lots=lots,
+            suspended=bool(row[11]),
+            suspended_for=SuspensionReason(row[13]) if row[13] else None,
+        )
         self.operator: dict[Account, int] = dict(zip(OPERATOR_ACCOUNTS, row[3:9], strict=True))
         self.chain_seq: int = row[9]
         self.chain_link: bytes = row[10]
@@ -175,6 +185,14 @@ class Books:
                 "This organization's ledger does not pass its audit and is stopped. Ask the operator of this gateway.",
                 should_retry=False,
             )
+
+    def suspend(self, connection: sqlite3.Connection, organization_id: str, reason: SuspensionReason | None) -> None:
+        """Suspends an organization in both modes, or lifts its suspension with None."""
+        connection.execute(_SUSPEND, (reason is not None, reason.value if reason else None, organization_id))
+        for mode in Mode:
+            book = self._books.get((organization_id, mode))
+            if book is not None:
+                book.wallet = msgspec.structs.replace(book.wallet, suspended=reason is not None, suspended_for=reason)
 
     def next_number(self, connection: sqlite3.Connection) -> int:
         """The number of the next hold."""

@@ -17,6 +17,7 @@ from tessera.adapters.storage.sqlite.group import Answer, Group, Order, VoidOrde
 from tessera.adapters.storage.sqlite.lease import Lease
 from tessera.adapters.storage.sqlite.outbox import Outbox, read_outbox
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.ledger.orders import HoldOrder, Outcome
 from tessera.domain.usage import UsageEvent
 
@@ -26,6 +27,8 @@ _ADD_PROCESS = """
 INSERT INTO process (owner, started_at_us, heartbeat_at_us) VALUES (?, ?, ?)
 ON CONFLICT (owner) DO UPDATE SET heartbeat_at_us = excluded.heartbeat_at_us
 """
+
+_LIMITS = LossLimits()
 
 T = TypeVar("T")
 
@@ -45,8 +48,10 @@ class Committer:
         clock: Callable[[], int],
         make_id: Callable[[str], str],
         factory: type[sqlite3.Connection] = sqlite3.Connection,
+        limits: LossLimits = _LIMITS,
     ) -> None:
         self.path = path
+        self._limits = limits
         self._factory = factory
         self._connection: sqlite3.Connection | None = None
         self._clock = clock
@@ -203,7 +208,7 @@ class Committer:
         now_us = self._clock()
         if not self._registered and any(isinstance(order, HoldOrder) for order in orders):
             self.register(connection, now_us)
-        group = Group(connection, self.books, now_us, self._make_id, careful=careful)
+        group = Group(connection, self.books, now_us, self._make_id, self._limits, careful=careful)
         group.decide(orders)
         group.write()
         for hold_id in group.resolved:

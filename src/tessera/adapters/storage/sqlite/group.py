@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tessera.adapters.storage.sqlite.books import Book, Books, OpenHold, expect
+from tessera.adapters.storage.sqlite.losses import Losses
 from tessera.adapters.storage.sqlite.repeats import find_earlier, repeated
 from tessera.adapters.storage.sqlite.rows import (
     INSERT_EVENT,
@@ -23,6 +24,7 @@ from tessera.adapters.storage.sqlite.rows import (
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.holds import decide_holds
+from tessera.domain.ledger.losses import LossLimits, orphan_loss
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
 from tessera.domain.ledger.resolutions import HoldState, Resolution, resolve_holds, resolved_state
 from tessera.domain.ledger.transfers import Account, CreditKind, expiry_target
@@ -52,6 +54,8 @@ _FREE_KEY = "DELETE FROM idempotency WHERE hold_number = ? AND status IS NULL"
 _RECORD_REFUSAL = """
 INSERT OR IGNORE INTO refused_settlement (hold_id, reason, event, refused_at_us) VALUES (?, ?, ?, ?)
 """
+
+_FIND_QUOTE = "SELECT quote FROM hold_quote WHERE hold_number = ?"
 
 INSERT_CREDIT = """
 INSERT INTO credit (
@@ -87,13 +91,21 @@ class Group:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, books: Books, now_us: int, make_id: Callable[[str], str], *, careful: bool
+        self,
+        connection: sqlite3.Connection,
+        books: Books,
+        now_us: int,
+        make_id: Callable[[str], str],
+        limits: LossLimits,
+        *,
+        careful: bool,
     ) -> None:
         self._connection = connection
         self._books = books
         self._now_us = now_us
         self._make_id = make_id
         self._careful = careful
+        self._losses = Losses(connection, books, limits)
         self.answers: dict[int, Answer] = {}
         self.deferred: list[int] = []
         self.resolved: list[str] = []
@@ -126,6 +138,7 @@ class Group:
             connection.executemany(_FREE_KEY, self._freed_rows)
         if self._refused_rows:
             connection.executemany(_RECORD_REFUSAL, self._refused_rows)
+        self._losses.write()
         self._books.write(connection)
 
     # ---- settlements --------------------------------------------------------------------------------------------
@@ -159,7 +172,10 @@ class Group:
                 self._check_done(order, row)
                 return None
             open_hold = OpenHold(row[0], row[1], decode_draws(row[2]))
-        event = order if isinstance(order, UsageEvent) else unserved(order, self._now_us)
+        if isinstance(order, UsageEvent):
+            event = order if order.past_allowance is None else self._losses.choose(book, order)
+        else:
+            event = unserved(order, self._now_us, self._orphan_loss(order, open_hold.number))
         amounts = (event.charge_nanos, event.waived_nanos, event.cost_nanos, event.loss_nanos)
         if min(amounts) < 0 or event.charge_nanos > open_hold.amount_nanos:
             raise self._refuse(event, "it does not fit its hold")
@@ -169,7 +185,9 @@ class Group:
         self._resolved_rows.append((state.value, event.charge_nanos, open_hold.number, open_hold.amount_nanos))
         book.move(Account.HELD, Account.REVENUE, event.charge_nanos)
         book.move(Account.PROVIDER_COST, Account.PROVIDER_PAYABLE, event.cost_nanos)
-        book.move(Account.OPERATOR_LOSS, Account.PROVIDER_PAYABLE, event.loss_nanos)
+        if event.loss_nanos:
+            book.move(Account.OPERATOR_LOSS, Account.PROVIDER_PAYABLE, event.loss_nanos)
+            self._losses.add(book, event)
         if event.reply is not None:
             reply = event.reply
             self._reply_rows.append((reply.status, reply.content_type, reply.body, open_hold.number))
@@ -177,6 +195,13 @@ class Group:
             self._freed_rows.append((open_hold.number,))
         self.resolved.append(order.hold_id)
         return Resolution(amount_nanos=open_hold.amount_nanos, charge_nanos=event.charge_nanos, draws=open_hold.draws)
+
+    def _orphan_loss(self, order: VoidOrder, number: int) -> int:
+        """What the provider may bill for a call whose process died; one that was only given back was never sent."""
+        if order.outcome is not Outcome.EXPIRED:
+            return 0
+        row = self._connection.execute(_FIND_QUOTE, (number,)).fetchone()
+        return 0 if row is None else orphan_loss(row[0], order.mode)
 
     def _kept(self, order: UsageEvent | VoidOrder, error: TesseraError) -> TesseraError:
         """A settlement that its wallet did not take is kept for reconciliation, whatever the reason."""
@@ -190,7 +215,10 @@ class Group:
             return
         if row is None:
             raise self._refuse(order, "there is no such hold")
-        if self._connection.execute(SELECT_EVENT, (row[0],)).fetchone() == event_values(order, row[0]):
+        written = self._connection.execute(SELECT_EVENT, (row[0],)).fetchone()
+        if written == event_values(order, row[0]):
+            return
+        if order.past_allowance is not None and written == event_values(order.past_allowance, row[0]):
             return
         raise self._refuse(order, f"its hold is already {row[3]}")
 
@@ -291,7 +319,7 @@ def expire_credit(connection: sqlite3.Connection, book: Book, now_us: int, make_
         book.move(Account.AVAILABLE, target, draw.amount_nanos)
 
 
-def unserved(order: VoidOrder, now_us: int) -> UsageEvent:
+def unserved(order: VoidOrder, now_us: int, loss_nanos: int) -> UsageEvent:
     """The event of a hold that ends without anything known of its call: nothing is charged."""
     return UsageEvent(
         hold_id=order.hold_id,
@@ -309,7 +337,7 @@ def unserved(order: VoidOrder, now_us: int) -> UsageEvent:
         charge_nanos=0,
         waived_nanos=0,
         cost_nanos=0,
-        loss_nanos=0,
+        loss_nanos=loss_nanos,
         charge=_NO_CHARGE,
         attempts=(),
         settled_at_us=now_us,

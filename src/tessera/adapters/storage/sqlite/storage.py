@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from tessera.adapters.storage.sqlite import accounts, reads, repeats
+from tessera.adapters.storage.sqlite import accounts, losses, reads, repeats
 from tessera.adapters.storage.sqlite.archive import back_up
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.committer import Committer
@@ -27,6 +27,7 @@ from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.idempotency import KeyOrder
+from tessera.domain.ledger.losses import LossLimits, SuspensionReason
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent
@@ -35,6 +36,7 @@ from tessera.ports import (
     Balance,
     Check,
     LedgerEntry,
+    LossDay,
     Lot,
     Organization,
     Page,
@@ -55,6 +57,8 @@ INSERT OR REPLACE INTO quote (
     id, organization_id, mode, model, max_nanos, price_version, created_at_us, expires_at_us, body
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+_LIMITS = LossLimits()
 
 _NOTHING_WAITS = "SELECT count(*) FROM wallet WHERE id = 0"
 
@@ -87,7 +91,7 @@ class SqliteStorage:
     holds.
     """
 
-    def __init__(self, data_dir: Path, owner: str, secrets: Secrets, machine: Machine) -> None:
+    def __init__(self, data_dir: Path, owner: str, secrets: Secrets, machine: Machine, limits: LossLimits) -> None:
         self.owner = owner
         self.secrets = secrets
         self._path = data_dir / DATABASE_FILE
@@ -96,7 +100,7 @@ class SqliteStorage:
         self._callers: dict[bytes, Caller] = {}
         self._generation = 0
         self._committer = Committer(
-            self._path, owner, secrets.checkpoint_key, machine.clock, self._make_id, machine.connection
+            self._path, owner, secrets.checkpoint_key, machine.clock, self._make_id, machine.connection, limits
         )
         self._committer.changed = self._forget_callers
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tessera-reads")
@@ -112,16 +116,18 @@ class SqliteStorage:
         owner: str | None = None,
         clock: Callable[[], int] = system_clock,
         machine: Machine | None = None,
+        limits: LossLimits = _LIMITS,
     ) -> "SqliteStorage":
         """Opens a data folder, making it, its secrets and its schema where they are missing, and sweeps it once.
 
-        `clock` gives microseconds since 1970; `machine` is for whoever brings more than a clock. Raises
-        [storage_unavailable], and ValueError if a living process has the name `owner` already.
+        `clock` gives microseconds since 1970; `machine` is for whoever brings more than a clock. `limits` bound what an
+        organization may cost the operator on a day. Raises [storage_unavailable], and ValueError if a living process
+        has the name `owner` already.
         """
-        return await asyncio.to_thread(cls._open, data_dir, owner, machine or Machine(clock=clock))
+        return await asyncio.to_thread(cls._open, data_dir, owner, machine or Machine(clock=clock), limits)
 
     @classmethod
-    def _open(cls, data_dir: Path, owner: str | None, machine: Machine) -> "SqliteStorage":
+    def _open(cls, data_dir: Path, owner: str | None, machine: Machine, limits: LossLimits) -> "SqliteStorage":
         try:
             secrets = load_secrets(data_dir)
             path = data_dir / DATABASE_FILE
@@ -135,7 +141,7 @@ class SqliteStorage:
         except (sqlite3.Error, OSError) as error:
             raise unavailable(error) from error
         name = owner or make_id("prc", machine.clock() // 1000, machine.random(10))
-        storage = cls(data_dir, name, secrets, machine)
+        storage = cls(data_dir, name, secrets, machine, limits)
         try:
             storage._start(named=owner is not None)
         except (sqlite3.Error, OSError) as error:
@@ -266,6 +272,17 @@ class SqliteStorage:
 
     async def find_organization(self, name_or_id: str) -> Organization:
         return await self._read(accounts.find_organization, name_or_id)
+
+    async def suspend_organization(self, organization_id: str) -> Organization:
+        return await self._change(
+            lambda connection, books: accounts.suspend(connection, books, organization_id, SuspensionReason.OPERATOR)
+        )
+
+    async def resume_organization(self, organization_id: str) -> Organization:
+        return await self._change(lambda connection, books: accounts.suspend(connection, books, organization_id, None))
+
+    async def list_losses(self, organization_id: str, mode: Mode, page: Page) -> tuple[LossDay, ...]:
+        return await self._read(losses.list_losses, organization_id, mode, page)
 
     async def create_key(
         self, organization_id: str, *, project: str, mode: Mode, name: str, digest: bytes, display: str

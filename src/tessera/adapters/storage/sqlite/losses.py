@@ -1,0 +1,145 @@
+"""The day's losses of each wallet: added up in the settle's commit, read only when there is a loss.
+
+Always holds: a row is the exact sum of its wallet's usage events settled on that day (`tessera verify`).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import msgspec
+import structlog
+
+from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.domain.ledger.losses import (
+    NO_LOSS,
+    DayLoss,
+    LossLimits,
+    SuspensionReason,
+    add_loss,
+    day_of,
+    is_too_much,
+)
+from tessera.domain.money import Mode
+from tessera.domain.usage import UsageEvent, left_free, settled_as
+from tessera.ports import LossDay, Page
+
+log = structlog.get_logger(__name__)
+
+_FIND_DAY = """
+SELECT loss_nanos, forgiven_nanos, left_calls, left_loss_nanos FROM loss_day WHERE wallet_id = ? AND day = ?
+"""
+
+_WRITE_DAY = """
+INSERT INTO loss_day (wallet_id, day, loss_nanos, forgiven_nanos, left_calls, left_loss_nanos) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (wallet_id, day) DO UPDATE SET loss_nanos = excluded.loss_nanos,
+    left_calls = excluded.left_calls, left_loss_nanos = excluded.left_loss_nanos
+"""
+
+_FORGIVE = """
+UPDATE loss_day SET forgiven_nanos = loss_nanos
+WHERE wallet_id IN (SELECT id FROM wallet WHERE organization_id = ?) AND forgiven_nanos < loss_nanos
+"""
+
+_LIST_DAYS = """
+SELECT day, loss_nanos, forgiven_nanos, left_calls, left_loss_nanos FROM loss_day
+JOIN wallet ON wallet.id = loss_day.wallet_id
+WHERE organization_id = ? AND mode = ? AND day < ? ORDER BY day DESC LIMIT ?
+"""
+
+# Sums are taken in two halves, because a sum of many 63-bit integers may not fit 63 bits.
+_FROM_EVENTS = """
+SELECT wallet_id, settled_at_us / 86400000000, sum(loss_nanos >> 32), sum(loss_nanos & 4294967295),
+    sum(is_left), sum(iif(is_left, loss_nanos, 0) >> 32), sum(iif(is_left, loss_nanos, 0) & 4294967295)
+FROM (
+    SELECT wallet_id, settled_at_us, loss_nanos,
+        event.charge_nanos = 0 AND outcome IN ('client_disconnected', 'revoked') AS is_left
+    FROM usage_event AS event JOIN hold ON hold.number = event.hold_number WHERE loss_nanos > 0
+) GROUP BY wallet_id, settled_at_us / 86400000000
+"""
+
+_STORED = "SELECT wallet_id, day, loss_nanos, left_calls, left_loss_nanos, forgiven_nanos FROM loss_day"
+
+_DAY_ZERO = date(1970, 1, 1)
+_DAY_AFTER_ALL = 2**40
+
+
+class Losses:
+    """The losses one transaction adds. Nothing is read or written while there is none."""
+
+    def __init__(self, connection: sqlite3.Connection, books: Books, limits: LossLimits) -> None:
+        self._connection = connection
+        self._books = books
+        self._limits = limits
+        self._days: dict[tuple[int, int], DayLoss] = {}
+
+    def choose(self, book: Book, event: UsageEvent) -> UsageEvent:
+        """The event that settles a call whose client left: free, or charged once the day's allowance is used up."""
+        return settled_as(event, self._day(book, day_of(event.settled_at_us)), self._limits)
+
+    def add(self, book: Book, event: UsageEvent) -> None:
+        """Adds an event's loss to its day, and suspends the organization if that is too much."""
+        day = day_of(event.settled_at_us)
+        found = add_loss(self._day(book, day), event.loss_nanos, left=left_free(event))
+        self._days[book.id, day] = found
+        if is_too_much(found, self._limits) and not book.wallet.suspended:
+            self._books.suspend(self._connection, book.organization_id, SuspensionReason.LOSS)
+            log.error(
+                "organization.suspended",
+                organization_id=book.organization_id,
+                reason=SuspensionReason.LOSS.value,
+                loss_nanos=found.loss_nanos - found.forgiven_nanos,
+                loss_max_nanos=self._limits.loss_max_nanos,
+            )
+
+    def write(self) -> None:
+        """Writes every day that changed. Raises sqlite3.Error."""
+        if self._days:
+            rows = [(wallet, day, *msgspec.structs.astuple(found)) for (wallet, day), found in self._days.items()]
+            self._connection.executemany(_WRITE_DAY, rows)
+
+    def _day(self, book: Book, day: int) -> DayLoss:
+        found = self._days.get((book.id, day))
+        if found is None:
+            row = self._connection.execute(_FIND_DAY, (book.id, day)).fetchone()
+            found = (
+                NO_LOSS
+                if row is None
+                else DayLoss(loss_nanos=row[0], forgiven_nanos=row[1], left_calls=row[2], left_loss_nanos=row[3])
+            )
+        return found
+
+
+def forgive(connection: sqlite3.Connection, organization_id: str) -> None:
+    """Lets what an organization has cost so far no longer count towards a day's limit."""
+    connection.execute(_FORGIVE, (organization_id,))
+
+
+def list_losses(connection: sqlite3.Connection, organization_id: str, mode: Mode, page: Page) -> tuple[LossDay, ...]:
+    """Days with losses, newest first."""
+    before = _DAY_AFTER_ALL if page.after is None else (date.fromisoformat(page.after) - _DAY_ZERO).days
+    rows = connection.execute(_LIST_DAYS, (organization_id, mode.value, before, page.limit))
+    return tuple(
+        LossDay(
+            day=_DAY_ZERO + timedelta(days=row[0]),
+            loss_nanos=row[1],
+            forgiven_nanos=row[2],
+            left_calls=row[3],
+            left_loss_nanos=row[4],
+        )
+        for row in rows
+    )
+
+
+def loss_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    """Days whose losses are not the sum of their usage events."""
+    expected = {
+        (row[0], row[1]): ((row[2] << 32) + row[3], row[4], (row[5] << 32) + row[6])
+        for row in connection.execute(_FROM_EVENTS)
+    }
+    for wallet, day, *found, forgiven in connection.execute(_STORED):
+        events = expected.pop((wallet, day), (0, 0, 0))
+        if tuple(found) != events or not 0 <= forgiven <= found[0]:
+            yield f"wallet {wallet}, day {day}: losses are {(*found, forgiven)}, its usage events say {events}"
+    for (wallet, day), events in expected.items():
+        yield f"wallet {wallet}, day {day}: no losses are noted, its usage events say {events}"
