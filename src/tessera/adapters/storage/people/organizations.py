@@ -1,0 +1,203 @@
+"""Organizations: who belongs to them in what role, who is invited, and their projects."""
+
+from typing import Any
+
+from tessera.adapters.storage.people.audit_log import record
+from tessera.adapters.storage.people.persons import FIND_PERSON, person_of
+from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, change, first, read, rows
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.people.records import Act, Actor, Link, LinkPurpose, Membership, Person
+from tessera.domain.people.roles import Role, check_acts_on, check_grant
+from tessera.ports import Organization, Page
+
+MEMBERSHIP = """
+SELECT membership.organization_id, organization.name, membership.person_id, person.name, person.email,
+    membership.role, membership.added_at
+FROM membership JOIN organization ON organization.id = membership.organization_id
+JOIN person ON person.id = membership.person_id
+"""
+_FIND = MEMBERSHIP + " WHERE membership.organization_id = $1 AND membership.person_id = $2"
+_LIST = (
+    MEMBERSHIP
+    + """
+WHERE membership.organization_id = $1 AND membership.person_id > $2 ORDER BY membership.person_id LIMIT $3
+"""
+)
+_OF_PERSON = MEMBERSHIP + " WHERE membership.person_id = $1 ORDER BY membership.organization_id"
+ADD = """
+INSERT INTO membership (organization_id, person_id, role, added_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (organization_id, person_id) DO NOTHING
+"""
+_SET_ROLE = "UPDATE membership SET role = $3 WHERE organization_id = $1 AND person_id = $2"
+REMOVE = "DELETE FROM membership WHERE organization_id = $1 AND person_id = $2"
+_OWNERS = "SELECT count(*) FROM membership WHERE organization_id = $1 AND role = 'owner'"
+
+# Changes of one organization's members wait for each other on every engine: who counts owners sees the last change.
+LOCK = "UPDATE organization SET name = name WHERE id = $1 RETURNING id"
+
+_RENAME = "UPDATE organization SET name = $2 WHERE id = $1"
+_TAKEN = "SELECT id FROM organization WHERE name = $1 AND id <> $2"
+_ORGANIZATION = "SELECT id, name, created_at, suspended FROM organization WHERE id = $1"
+
+_TAKE_LINK = "DELETE FROM link WHERE digest = $1 AND purpose = $2 AND expires_at > $3 RETURNING digest"
+_DROP_LINKS_OF = "DELETE FROM link WHERE email = $1"
+_PERSON_BY_EMAIL = "SELECT id FROM person WHERE email = $1"
+_INSERT_PERSON = """
+INSERT INTO person (id, email, name, password_hash, is_operator, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+
+def membership_of(row: tuple[Any, ...]) -> Membership:
+    """A membership from the columns of `MEMBERSHIP`."""
+    return Membership(
+        organization_id=row[0],
+        organization=row[1],
+        person_id=row[2],
+        name=row[3],
+        email=row[4],
+        role=Role(row[5]),
+        added_at=row[6],
+    )
+
+
+class Organizations(Store):
+    """Organizations and their members. Every check that decides a change is made in the change's own commit."""
+
+    @change
+    def become_person(self, act: Act, digest: str, link: Link) -> Steps[Person | None]:
+        """Uses a sign-up or operator link: the person and their organization. None when the link was used before.
+
+        `link` carries what the person becomes: e-mail, name and password hash. Raises [invalid_request] for an address
+        that has an account.
+        """
+        assert link.email is not None
+        assert link.name is not None
+        now = self.now()
+        if (yield from first(_TAKE_LINK, digest, link.purpose.value, now)) is None:
+            return None
+        if (yield from first(_PERSON_BY_EMAIL, link.email)) is not None:
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST, "This address has an account: sign in with it.", param="email"
+            )
+        yield from rows(_DROP_LINKS_OF, link.email)
+        person_id = self.make_id("person")
+        is_operator = int(link.purpose is LinkPurpose.OPERATOR)
+        yield from rows(_INSERT_PERSON, person_id, link.email, link.name, link.password_hash, is_operator, now)
+        actor = Actor(kind=act.actor.kind, id=person_id, address=act.actor.address)
+        yield from record(self, Act(actor=actor, action=act.action, object_id=person_id, details=act.details))
+        yield from _found(self, actor, person_id, (yield from _free_name(link.name, self.make_id("org")[-6:])))
+        row = yield from first(FIND_PERSON, person_id)
+        assert row is not None
+        return person_of(row)
+
+    @change
+    def found_organization(self, actor: Actor, name: str) -> Steps[Membership]:
+        """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken."""
+        assert actor.person_id is not None
+        return (yield from _found(self, actor, actor.person_id, name))
+
+    @change
+    def rename_organization(self, act: Act, name: str) -> Steps[Organization]:
+        """Raises [invalid_request] for a name taken."""
+        if (yield from first(_TAKEN, name, act.object_id)) is not None:
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST, f"There is an organization named {name!r} already.", param="name"
+            )
+        yield from rows(_RENAME, act.object_id, name)
+        yield from record(self, act)
+        row = yield from first(_ORGANIZATION, act.object_id)
+        assert row is not None
+        return Organization(id=row[0], name=row[1], created_at=row[2], suspended=bool(row[3]))
+
+    @read
+    def memberships(self, person_id: str) -> Steps[tuple[Membership, ...]]:
+        """The organizations a person belongs to, oldest first."""
+        found = yield from rows(_OF_PERSON, person_id)
+        return tuple(membership_of(row) for row in found)
+
+    @read
+    def find_membership(self, organization_id: str, person_id: str) -> Steps[Membership | None]:
+        """A person's role in an organization."""
+        row = yield from first(_FIND, organization_id, person_id)
+        return None if row is None else membership_of(row)
+
+    @read
+    def list_members(self, organization_id: str, page: Page) -> Steps[tuple[Membership, ...]]:
+        """Members by the age of their accounts, oldest first."""
+        found = yield from rows(_LIST, organization_id, page.after or "", page.limit)
+        return tuple(membership_of(row) for row in found)
+
+    @change
+    def add_member(self, act: Act, role: Role) -> Steps[Membership]:
+        """Makes the person named by the act a member; one who is keeps the role. For the operator's commands."""
+        yield from rows(LOCK, act.where)
+        yield from rows(ADD, act.where, act.object_id, role.value, self.now())
+        yield from record(self, act)
+        return (yield from _member(act.where, act.object_id))
+
+    @change
+    def change_role(self, act: Act, role: Role) -> Steps[Membership]:
+        """Gives a member another role.
+
+        Raises [permission_denied] for a role above the actor's or a member not below them, [invalid_request] for the
+        last owner, [not_found].
+        """
+        member = yield from _locked(act)
+        check_grant(act.actor.rights, role)
+        if act.actor.person_id != member.person_id:
+            check_acts_on(act.actor.rights, member.role)
+        if member.role is Role.OWNER and role is not Role.OWNER:
+            yield from _check_another_owner(act.where)
+        yield from rows(_SET_ROLE, act.where, act.object_id, role.value)
+        yield from record(self, act)
+        return (yield from _member(act.where, act.object_id))
+
+    @change
+    def remove_member(self, act: Act) -> Steps[None]:
+        """Ends a membership; members may always end their own.
+
+        Raises [permission_denied] for a member not below the actor, [invalid_request] for the last owner, [not_found].
+        """
+        member = yield from _locked(act)
+        if act.actor.person_id != member.person_id:
+            check_acts_on(act.actor.rights, member.role)
+        if member.role is Role.OWNER:
+            yield from _check_another_owner(act.where)
+        yield from rows(REMOVE, act.where, act.object_id)
+        yield from record(self, act)
+
+
+def _found(store: Store, actor: Actor, person_id: str, name: str) -> Steps[Membership]:
+    made: Organization = yield NewOrganization(name)
+    yield from rows(ADD, made.id, person_id, Role.OWNER.value, store.now())
+    act = Act(actor=actor, action="organization.created", object_id=made.id, details={"name": name}, scope=made.id)
+    yield from record(store, act)
+    return (yield from _member(made.id, person_id))
+
+
+def _free_name(name: str, suffix: str) -> Steps[str]:
+    """The name of a personal organization: the person's, with a few digits of its own where somebody has that."""
+    wanted = name if not name.lower().startswith("org_") else f"The organization of {name}"
+    taken = yield from first(_TAKEN, wanted, "")
+    return wanted if taken is None else f"{wanted[:180]} ({suffix})"
+
+
+def _locked(act: Act) -> Steps[Membership]:
+    yield from rows(LOCK, act.where)
+    return (yield from _member(act.where, act.object_id))
+
+
+def _member(organization_id: str, person_id: str) -> Steps[Membership]:
+    row = yield from first(_FIND, organization_id, person_id)
+    if row is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no member {person_id[:64]!r} in this organization.")
+    return membership_of(row)
+
+
+def _check_another_owner(organization_id: str) -> Steps[None]:
+    row = yield from first(_OWNERS, organization_id)
+    if row is None or row[0] < 2:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            "This is the organization's last owner. Make another member an owner first.",
+        )

@@ -1,0 +1,292 @@
+"""Projects and the keys in them, and the keys of administration."""
+
+from typing import Any
+
+from tessera.adapters.storage.people.audit_log import record
+from tessera.adapters.storage.people.steps import (
+    NewKey,
+    RevokeKey,
+    Steps,
+    Store,
+    change,
+    change_of_keys,
+    first,
+    read,
+    rows,
+)
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+from tessera.domain.people.records import Act, Actor, AdminKey, Project
+from tessera.domain.people.roles import Role
+from tessera.ports import ApiKey, Page
+
+PROJECTS_MAX = 1_000
+KEYS_PER_PROJECT_MAX = 1_000
+USED_EVERY_S = 60
+
+_PROJECT = "SELECT id, organization_id, name, created_at, archived_at FROM project"
+_FIND_PROJECT = _PROJECT + " WHERE organization_id = $1 AND id = $2"
+_LIST_PROJECTS = _PROJECT + " WHERE organization_id = $1 AND id > $2 AND archived_at IS NULL ORDER BY id LIMIT $3"
+_LIST_ALL_PROJECTS = _PROJECT + " WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+_TAKEN = "SELECT id FROM project WHERE organization_id = $1 AND name = $2 AND id <> $3"
+_COUNT = "SELECT count(*) FROM project WHERE organization_id = $1"
+_INSERT_PROJECT = "INSERT INTO project (id, organization_id, name, created_at) VALUES ($1, $2, $3, $4)"
+_RENAME = "UPDATE project SET name = $3 WHERE organization_id = $1 AND id = $2"
+_ARCHIVE = "UPDATE project SET archived_at = $3 WHERE organization_id = $1 AND id = $2 AND archived_at IS NULL"
+
+_KEY = """
+SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
+    revoked_at
+FROM api_key JOIN project ON project.id = api_key.project_id
+"""
+_FIND_KEY = _KEY + " WHERE api_key.organization_id = $1 AND project_id = $2 AND api_key.id = $3"
+_LIST_KEYS = (
+    _KEY
+    + """
+WHERE api_key.organization_id = $1 AND project_id = $2 AND api_key.id > $3 ORDER BY api_key.id LIMIT $4
+"""
+)
+_KEYS_ALIVE = """
+SELECT id FROM api_key WHERE organization_id = $1 AND project_id = $2 AND (revoked_at IS NULL OR revoked_at > $3)
+ORDER BY id
+"""
+_ADD_MAKER = "INSERT INTO api_key_maker (api_key_id, person_id) VALUES ($1, $2)"
+
+# What the maker is now: a maker who left the organization leaves no key behind that works.
+_ADMIN_KEY = """
+SELECT admin_key.id, admin_key.organization_id, admin_key.person_id, admin_key.name, display, membership.role,
+    admin_key.created_at, expires_at, last_used_at, revoked_at
+FROM admin_key LEFT JOIN membership ON membership.organization_id = admin_key.organization_id
+    AND membership.person_id = admin_key.person_id
+"""
+_ALIVE = " AND revoked_at IS NULL AND (membership.role IS NOT NULL OR admin_key.person_id IS NULL)"
+_FIND_CALLER = _ADMIN_KEY + " WHERE admin_key.digest = $1 AND (expires_at IS NULL OR expires_at > $2)" + _ALIVE
+_FIND_ADMIN_KEY = _ADMIN_KEY + " WHERE admin_key.organization_id = $1 AND admin_key.id = $2" + _ALIVE
+_LIST_ADMIN_KEYS = (
+    _ADMIN_KEY
+    + " WHERE admin_key.organization_id = $1 AND admin_key.id > $2"
+    + _ALIVE
+    + " ORDER BY admin_key.id LIMIT $3"
+)
+_INSERT_ADMIN_KEY = """
+INSERT INTO admin_key (id, organization_id, person_id, name, digest, display, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+_USED = "UPDATE admin_key SET last_used_at = $2 WHERE id = $1"
+_REVOKE_ADMIN_KEY = """
+UPDATE admin_key SET revoked_at = $3 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING id
+"""
+
+
+def _project_of(row: tuple[Any, ...]) -> Project:
+    return Project(id=row[0], organization_id=row[1], name=row[2], created_at=row[3], archived_at=row[4])
+
+
+def _key_of(row: tuple[Any, ...]) -> ApiKey:
+    """An API key from the columns of `_KEY`."""
+    return ApiKey(
+        id=row[0],
+        name=row[1],
+        mode=Mode(row[2]),
+        organization_id=row[3],
+        project_id=row[4],
+        project=row[5],
+        display=row[6],
+        created_at=row[7],
+        revoked_at=row[8],
+    )
+
+
+def _admin_key_of(row: tuple[Any, ...]) -> AdminKey:
+    return AdminKey(
+        id=row[0],
+        organization_id=row[1],
+        person_id=row[2],
+        name=row[3],
+        display=row[4],
+        role=Role.OWNER if row[2] is None else Role(row[5]),
+        created_at=row[6],
+        expires_at=row[7],
+        last_used_at=row[8],
+        revoked_at=row[9],
+    )
+
+
+class Projects(Store):
+    """Projects, and the API keys in them. An archived project has no key that works, and takes no new one."""
+
+    @read
+    def list_projects(self, organization_id: str, page: Page, *, archived: bool) -> Steps[tuple[Project, ...]]:
+        """Oldest first; with `archived`, archived ones too."""
+        sql = _LIST_ALL_PROJECTS if archived else _LIST_PROJECTS
+        found = yield from rows(sql, organization_id, page.after or "", page.limit)
+        return tuple(_project_of(row) for row in found)
+
+    @read
+    def find_project(self, organization_id: str, project_id: str) -> Steps[Project | None]:
+        """One project of an organization."""
+        row = yield from first(_FIND_PROJECT, organization_id, project_id)
+        return None if row is None else _project_of(row)
+
+    @change
+    def create_project(self, act: Act, name: str) -> Steps[Project]:
+        """Raises [invalid_request] for a name taken, or too many projects."""
+        where = act.where
+        yield from _check_name(where, name, "")
+        count = yield from first(_COUNT, where)
+        if count is not None and count[0] >= PROJECTS_MAX:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, f"An organization has at most {PROJECTS_MAX} projects.")
+        project_id = self.make_id("prj")
+        yield from rows(_INSERT_PROJECT, project_id, where, name, self.now())
+        yield from record(self, Act(actor=act.actor, action=act.action, object_id=project_id, details=act.details))
+        return (yield from _project(where, project_id))
+
+    @change
+    def rename_project(self, act: Act, name: str) -> Steps[Project]:
+        """Raises [invalid_request] for a name taken or an archived project, [not_found]."""
+        yield from _live_project(act.where, act.object_id)
+        yield from _check_name(act.where, name, act.object_id)
+        yield from rows(_RENAME, act.where, act.object_id, name)
+        yield from record(self, act)
+        return (yield from _project(act.where, act.object_id))
+
+    @change_of_keys
+    def archive_project(self, act: Act) -> Steps[Project]:
+        """Archives a project for good and revokes its keys; a second time changes nothing. Raises [not_found]."""
+        project = yield from _project(act.where, act.object_id)
+        if project.archived_at is not None:
+            return project
+        now = self.now()
+        keys = yield from rows(_KEYS_ALIVE, act.where, act.object_id, now)
+        for key in keys:
+            yield RevokeKey(key[0], now)
+        yield from rows(_ARCHIVE, act.where, act.object_id, now)
+        yield from record(self, act)
+        return (yield from _project(act.where, act.object_id))
+
+    # ---- keys of a project --------------------------------------------------------------------------------------
+
+    @change_of_keys
+    def create_api_key(
+        self, actor: Actor, key: ApiKey, digest: bytes, *, in_place_of: str | None = None, old_ends_at: int = 0
+    ) -> Steps[ApiKey]:
+        """Stores a key; with `in_place_of`, that key of the same project ends at `old_ends_at`; both work until then.
+
+        Raises [not_found] for the project or an old key that has ended, [invalid_request] for an archived project or
+        too many keys.
+        """
+        project = yield from _live_project(key.organization_id, key.project_id)
+        alive = yield from rows(_KEYS_ALIVE, project.organization_id, project.id, self.now())
+        if len(alive) >= KEYS_PER_PROJECT_MAX:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, f"A project has at most {KEYS_PER_PROJECT_MAX} keys.")
+        made: ApiKey = yield NewKey(key, digest)
+        if key.revoked_at is not None:
+            made = yield RevokeKey(made.id, key.revoked_at)
+        if actor.person_id is not None:
+            yield from rows(_ADD_MAKER, made.id, actor.person_id)
+        details = {"name": made.name, "mode": made.mode.value, "project": made.project_id, "ends_at": made.revoked_at}
+        if in_place_of is None:
+            yield from record(self, Act(actor=actor, action="api_key.created", object_id=made.id, details=details))
+            return made
+        if (in_place_of,) not in [tuple(row[:1]) for row in alive]:
+            raise TesseraError(ErrorCode.NOT_FOUND, "There is no such key that still works.")
+        yield RevokeKey(in_place_of, old_ends_at)
+        act = Act(
+            actor=actor,
+            action="api_key.rotated",
+            object_id=in_place_of,
+            details={**details, "new_id": made.id, "old_ends_at": old_ends_at},
+        )
+        yield from record(self, act)
+        return made
+
+    @read
+    def list_api_keys(self, organization_id: str, project_id: str, page: Page) -> Steps[tuple[ApiKey, ...]]:
+        """A project's keys, oldest first, ended ones too."""
+        found = yield from rows(_LIST_KEYS, organization_id, project_id, page.after or "", page.limit)
+        return tuple(_key_of(row) for row in found)
+
+    @read
+    def find_api_key(self, organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey | None]:
+        """One key of a project."""
+        row = yield from first(_FIND_KEY, organization_id, project_id, key_id)
+        return None if row is None else _key_of(row)
+
+    @change_of_keys
+    def end_api_key(self, act: Act, project_id: str) -> Steps[ApiKey | None]:
+        """Revokes a key now and for good; a second time changes nothing. None if the project has no such key."""
+        row = yield from first(_FIND_KEY, act.where, project_id, act.object_id)
+        if row is None:
+            return None
+        key = _key_of(row)
+        now = self.now()
+        if key.revoked_at is not None and key.revoked_at <= now:
+            return key
+        revoked: ApiKey = yield RevokeKey(key.id, now)
+        yield from record(self, act)
+        return revoked
+
+
+class AdminKeys(Store):
+    """Keys for administration: never more rights than their maker has now."""
+
+    @read
+    def find_admin_caller(self, digest: str) -> Steps[AdminKey | None]:
+        """The key with this digest, if it works now."""
+        row = yield from first(_FIND_CALLER, digest, self.now())
+        return None if row is None else _admin_key_of(row)
+
+    @change
+    def use_admin_key(self, key_id: str) -> Steps[None]:
+        """Notes that a key is in use."""
+        yield from rows(_USED, key_id, self.now())
+
+    @change
+    def create_admin_key(self, act: Act, key: AdminKey, digest: str) -> Steps[AdminKey]:
+        """Stores a key by its digest."""
+        times = (self.now(), key.expires_at)
+        who = (key.organization_id, key.person_id, key.name)
+        yield from rows(_INSERT_ADMIN_KEY, key.id, *who, digest, key.display, *times)
+        yield from record(self, act)
+        row = yield from first(_FIND_ADMIN_KEY, key.organization_id, key.id)
+        assert row is not None
+        return _admin_key_of(row)
+
+    @read
+    def list_admin_keys(self, organization_id: str, page: Page) -> Steps[tuple[AdminKey, ...]]:
+        """Keys that were not revoked, oldest first."""
+        found = yield from rows(_LIST_ADMIN_KEYS, organization_id, page.after or "", page.limit)
+        return tuple(_admin_key_of(row) for row in found)
+
+    @read
+    def find_admin_key(self, organization_id: str, key_id: str) -> Steps[AdminKey | None]:
+        """One key of an organization that was not revoked."""
+        row = yield from first(_FIND_ADMIN_KEY, organization_id, key_id)
+        return None if row is None else _admin_key_of(row)
+
+    @change
+    def revoke_admin_key(self, act: Act) -> Steps[bool]:
+        """Revokes a key for good; False if there is none."""
+        if (yield from first(_REVOKE_ADMIN_KEY, act.where, act.object_id, self.now())) is None:
+            return False
+        yield from record(self, act)
+        return True
+
+
+def _project(organization_id: str, project_id: str) -> Steps[Project]:
+    row = yield from first(_FIND_PROJECT, organization_id, project_id)
+    if row is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no project {project_id[:64]!r} in this organization.")
+    return _project_of(row)
+
+
+def _live_project(organization_id: str, project_id: str) -> Steps[Project]:
+    project = yield from _project(organization_id, project_id)
+    if project.archived_at is not None:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, f"The project {project.name!r} is archived.")
+    return project
+
+
+def _check_name(organization_id: str, name: str, project_id: str) -> Steps[None]:
+    if (yield from first(_TAKEN, organization_id, name, project_id)) is not None:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, f"There is a project named {name!r} already.", param="name")

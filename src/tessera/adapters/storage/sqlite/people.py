@@ -1,0 +1,106 @@
+"""Runs the steps of `storage.people` on SQLite: a generator is one commit of the writer or one snapshot of a reader."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tessera.adapters.storage.people import SqlPeople
+from tessera.adapters.storage.people.steps import (
+    NewKey,
+    NewOrganization,
+    RevokeKey,
+    Sql,
+    Step,
+    Steps,
+)
+from tessera.adapters.storage.sqlite import accounts
+from tessera.adapters.storage.sqlite.books import Books
+from tessera.adapters.storage.sqlite.storage import SqliteStorage
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.ports import ApiKey, Organization
+
+T = TypeVar("T")
+
+_KEY_ROW = """
+SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at FROM api_key WHERE id = ?
+"""
+_SET_KEY = "UPDATE api_key SET name = ?, revoked_at = ?, signature = ? WHERE id = ?"
+_FIND_KEY = """
+SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
+    revoked_at
+FROM api_key JOIN project ON project.id = api_key.project_id WHERE api_key.id = ?
+"""
+
+
+class SqliteSteps:
+    """How SQLite runs steps."""
+
+    def __init__(self, storage: SqliteStorage) -> None:
+        self._storage = storage
+
+    async def change(self, steps: Callable[[], Steps[T]], *, of_keys: bool) -> T:
+        """In one commit of its own."""
+        return await self._storage._change(
+            lambda connection, books: self._run(connection, books, steps()), of_keys=of_keys
+        )
+
+    async def read(self, steps: Callable[[], Steps[T]]) -> T:
+        """On one snapshot."""
+        return await self._storage._read(lambda connection: self._run(connection, None, steps()))
+
+    def _run(self, connection: sqlite3.Connection, books: Books | None, steps: Steps[T]) -> T:
+        answer: Any = None
+        try:
+            while True:
+                answer = self._do(connection, books, steps.send(answer))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _do(self, connection: sqlite3.Connection, books: Books | None, step: Step) -> Any:
+        if isinstance(step, Sql):
+            values = {str(index): value for index, value in enumerate(step.values, 1)}
+            return connection.execute(step.text, values).fetchall()
+        assert books is not None
+        if isinstance(step, NewOrganization):
+            return self._new_organization(connection, books, step.name)
+        if isinstance(step, NewKey):
+            return self._new_key(connection, step)
+        if isinstance(step, RevokeKey):
+            return self._set_key(connection, step.key_id, lambda name, _: (name, step.at))
+        return self._set_key(connection, step.key_id, lambda _, ends_at: (step.name, ends_at))
+
+    def _new_organization(self, connection: sqlite3.Connection, books: Books, name: str) -> Organization:
+        storage = self._storage
+        key, now_us = storage.secrets.checkpoint_key, storage._clock()
+        return accounts.create_organization(connection, books, key, name, now_us, storage._make_id)
+
+    def _new_key(self, connection: sqlite3.Connection, step: NewKey) -> ApiKey:
+        storage = self._storage
+        return accounts.create_key(connection, storage.secrets.checkpoint_key, step.key, step.digest, storage._make_id)
+
+    def _set_key(
+        self,
+        connection: sqlite3.Connection,
+        key_id: str,
+        change: Callable[[str, int | None], tuple[str, int | None]],
+    ) -> ApiKey:
+        """Changes a key's name or end, and signs the row anew."""
+        row = connection.execute(_KEY_ROW, (key_id,)).fetchone()
+        if row is None:
+            raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id!r}.")
+        name, ends_at = change(row[4], row[8])
+        changed = (*row[:4], name, *row[5:8], ends_at)
+        signed = accounts.sign_key(self._storage.secrets.checkpoint_key, changed)
+        connection.execute(_SET_KEY, (name, ends_at, signed, key_id))
+        return accounts._key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
+
+
+def sqlite_people(storage: SqliteStorage) -> SqlPeople:
+    """The storage of people in the same file as the ledger, through the same writer."""
+    return SqlPeople(
+        SqliteSteps(storage),
+        lambda: storage._clock() // 1_000_000,
+        storage._make_id,
+        storage.secrets.checkpoint_key,
+    )

@@ -1,0 +1,346 @@
+"""What flows need of the storage of people: a few verbs each for persons, organizations, invitations, projects, keys.
+
+Every verb raises [storage_unavailable] when the database cannot answer, and what it names. A change and its audit event
+(`Act`) are one commit.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from tessera.domain.people.records import (
+    Act,
+    Actor,
+    AdminKey,
+    AuditEvent,
+    Invitation,
+    Link,
+    LinkPurpose,
+    Membership,
+    Person,
+    Project,
+    Session,
+    Standing,
+)
+from tessera.domain.people.roles import Role
+from tessera.ports import ApiKey, Organization, Page
+
+
+class Persons(Protocol):
+    """People, their passwords, one-time links, sessions and counted tries."""
+
+    async def has_people(self) -> bool:
+        """Whether anybody has ever signed up."""
+        ...
+
+    async def find_person(self, person_id: str) -> Person | None:
+        """A person who was not erased."""
+        ...
+
+    async def find_standing(self, email: str) -> Standing | None:
+        """What sign-in needs, by e-mail address."""
+        ...
+
+    async def standing_of(self, person_id: str) -> Standing | None:
+        """What sign-in needs, by id."""
+        ...
+
+    async def rename_person(self, act: Act, name: str) -> Person:
+        """Gives a person another name. Raises [not_found]."""
+        ...
+
+    async def set_password(self, act: Act, password_hash: str, keep_session: str) -> None:
+        """A new password; every other session of the person ends. Raises [not_found]."""
+        ...
+
+    async def keep_link(self, digest: str, link: Link) -> None:
+        """Keeps a link until it is used or expires. A new operator's link replaces the one before."""
+        ...
+
+    async def find_link(self, digest: str, purpose: LinkPurpose) -> Link | None:
+        """A link that can still be used."""
+        ...
+
+    async def reset_password(self, act: Act, digest: str, password_hash: str) -> bool:
+        """Uses a link for a new password; every session and every other link of the person ends. False: used before."""
+        ...
+
+    async def open_session(
+        self, act: Act, session: Session, digest: str, *, idle_s: int, old_digest: str | None
+    ) -> None:
+        """Signs a browser in under a new token; the session it had before ends."""
+        ...
+
+    async def find_session(self, digest: str, idle_s: int) -> tuple[Session, Person] | None:
+        """A session that has neither ended nor been idle too long, and whose it is."""
+        ...
+
+    async def see_session(self, digest: str) -> None:
+        """Notes that a session is in use."""
+        ...
+
+    async def list_sessions(self, person_id: str, idle_s: int) -> tuple[Session, ...]:
+        """Where a person is signed in, oldest first."""
+        ...
+
+    async def end_session(self, act: Act, person_id: str) -> bool:
+        """Signs out one session of a person, by its id; False if there is none."""
+        ...
+
+    async def count_tries(self, buckets: tuple[str, ...], window_s: int) -> tuple[int, ...]:
+        """Counts one more try in each bucket's current window; how many there are now, this one among them."""
+        ...
+
+
+class SecondFactors(Protocol):
+    """A code by time (TOTP) and one-time recovery codes. A code is used at most once."""
+
+    async def start_second_factor(self, person_id: str, nonce: str) -> bool:
+        """Keeps what a new factor is derived from, until it is confirmed; False if there is a confirmed one."""
+        ...
+
+    async def confirm_second_factor(
+        self, act: Act, nonce: str, step: int, codes: tuple[str, ...], keep_session: str
+    ) -> bool:
+        """Turns the factor on, with the digests of new recovery codes; other sessions end. False: it was on before."""
+        ...
+
+    async def use_step(self, person_id: str, step: int) -> bool:
+        """Uses a time step; False if it or a later one was used before (RFC 6238, 5.2)."""
+        ...
+
+    async def use_recovery_code(self, act: Act, digest: str) -> bool:
+        """Uses a recovery code for good; False if it is not one."""
+        ...
+
+    async def drop_second_factor(self, act: Act) -> bool:
+        """Turns the factor off; False if there was none."""
+        ...
+
+
+class Organizations(Protocol):
+    """Organizations and their members. Every check that decides a change is made in the change's own commit."""
+
+    async def become_person(self, act: Act, digest: str, link: Link) -> Person | None:
+        """Uses a sign-up or operator link: the person and their organization. None when the link was used before.
+
+        `link` carries what the person becomes: e-mail, name and password hash. Raises [invalid_request] for an address
+        that has an account.
+        """
+        ...
+
+    async def found_organization(self, actor: Actor, name: str) -> Membership:
+        """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken."""
+        ...
+
+    async def rename_organization(self, act: Act, name: str) -> Organization:
+        """Raises [invalid_request] for a name taken."""
+        ...
+
+    async def memberships(self, person_id: str) -> tuple[Membership, ...]:
+        """The organizations a person belongs to, oldest first."""
+        ...
+
+    async def find_membership(self, organization_id: str, person_id: str) -> Membership | None:
+        """A person's role in an organization."""
+        ...
+
+    async def list_members(self, organization_id: str, page: Page) -> tuple[Membership, ...]:
+        """Members by the age of their accounts, oldest first."""
+        ...
+
+    async def add_member(self, act: Act, role: Role) -> Membership:
+        """Makes the person named by the act a member; one who is keeps the role. For the operator's commands."""
+        ...
+
+    async def change_role(self, act: Act, role: Role) -> Membership:
+        """Gives a member another role.
+
+        Raises [permission_denied] for a role above the actor's or a member not below them, [invalid_request] for the
+        last owner, [not_found].
+        """
+        ...
+
+    async def remove_member(self, act: Act) -> None:
+        """Ends a membership; members may always end their own.
+
+        Raises [permission_denied] for a member not below the actor, [invalid_request] for the last owner, [not_found].
+        """
+        ...
+
+
+class Invitations(Protocol):
+    """Offers of a role. One address has at most one open offer in an organization."""
+
+    async def invite(self, act: Act, email: str, role: Role, digest: str, expires_at: int) -> Invitation:
+        """A new offer, in place of an open one to the same address. Raises [invalid_request] for a member, or for too
+        many open offers.
+        """
+        ...
+
+    async def list_invitations(self, organization_id: str, page: Page) -> tuple[Invitation, ...]:
+        """Newest first, those that were taken or withdrawn too."""
+        ...
+
+    async def find_invitation(self, organization_id: str, invitation_id: str) -> Invitation | None:
+        """One offer of an organization."""
+        ...
+
+    async def find_open_invitation(self, digest: str) -> Invitation | None:
+        """The offer a link stands for, while it can be taken."""
+        ...
+
+    async def withdraw_invitation(self, act: Act) -> bool:
+        """Takes an open offer back; False if there is none."""
+        ...
+
+    async def accept_invitation(self, act: Act, digest: str, person: Person) -> Membership | None:
+        """Uses an offer: its person, whose address must be the invited one, becomes a member. None: it cannot be used.
+
+        Raises [permission_denied] for another person's offer, and then it stays open.
+        """
+        ...
+
+
+class Projects(Protocol):
+    """Projects, and the API keys in them. An archived project has no key that works, and takes no new one."""
+
+    async def list_projects(self, organization_id: str, page: Page, *, archived: bool) -> tuple[Project, ...]:
+        """Oldest first; with `archived`, archived ones too."""
+        ...
+
+    async def find_project(self, organization_id: str, project_id: str) -> Project | None:
+        """One project of an organization."""
+        ...
+
+    async def create_project(self, act: Act, name: str) -> Project:
+        """Raises [invalid_request] for a name taken, or too many projects."""
+        ...
+
+    async def rename_project(self, act: Act, name: str) -> Project:
+        """Raises [invalid_request] for a name taken or an archived project, [not_found]."""
+        ...
+
+    async def archive_project(self, act: Act) -> Project:
+        """Archives a project for good and revokes its keys; a second time changes nothing. Raises [not_found]."""
+        ...
+
+    async def create_api_key(
+        self, actor: Actor, key: ApiKey, digest: bytes, *, in_place_of: str | None = None, old_ends_at: int = 0
+    ) -> ApiKey:
+        """Stores a key; with `in_place_of`, that key of the same project ends at `old_ends_at`; both work until then.
+
+        Raises [not_found] for the project or an old key that has ended, [invalid_request] for an archived project or
+        too many keys.
+        """
+        ...
+
+    async def list_api_keys(self, organization_id: str, project_id: str, page: Page) -> tuple[ApiKey, ...]:
+        """A project's keys, oldest first, ended ones too."""
+        ...
+
+    async def find_api_key(self, organization_id: str, project_id: str, key_id: str) -> ApiKey | None:
+        """One key of a project."""
+        ...
+
+    async def end_api_key(self, act: Act, project_id: str) -> ApiKey | None:
+        """Revokes a key now and for good; a second time changes nothing. None if the project has no such key."""
+        ...
+
+
+class AdminKeys(Protocol):
+    """Keys for administration: never more rights than their maker has now."""
+
+    async def find_admin_caller(self, digest: str) -> AdminKey | None:
+        """The key with this digest, if it works now."""
+        ...
+
+    async def use_admin_key(self, key_id: str) -> None:
+        """Notes that a key is in use."""
+        ...
+
+    async def create_admin_key(self, act: Act, key: AdminKey, digest: str) -> AdminKey:
+        """Stores a key by its digest."""
+        ...
+
+    async def list_admin_keys(self, organization_id: str, page: Page) -> tuple[AdminKey, ...]:
+        """Keys that were not revoked, oldest first."""
+        ...
+
+    async def find_admin_key(self, organization_id: str, key_id: str) -> AdminKey | None:
+        """One key of an organization that was not revoked."""
+        ...
+
+    async def revoke_admin_key(self, act: Act) -> bool:
+        """Revokes a key for good; False if there is none."""
+        ...
+
+
+class AuditLog(Protocol):
+    """Reads the log; everything that changes something writes to it through `record`."""
+
+    async def list_audit_events(self, scope: str, page: Page) -> tuple[AuditEvent, ...]:
+        """An organization's events, newest first."""
+        ...
+
+    async def audit_log_faults(self) -> tuple[int, tuple[str, ...]]:
+        """How many events there are, and what is wrong: edited, missing or cut-off events, by their number."""
+        ...
+
+
+class Erasure(Protocol):
+    """Exports and erasures."""
+
+    async def export_person(self, person_id: str) -> dict[str, Any]:
+        """What is kept about a person beside their own record."""
+        ...
+
+    async def export_organization(self, organization_id: str) -> dict[str, Any]:
+        """What is kept about an organization beside its calls and its money, which have pages of their own."""
+        ...
+
+    async def erase_person(self, act: Act) -> None:
+        """Erases who a person is. Organizations nobody else belongs to are closed with them.
+
+        Raises [invalid_request] for the last owner of an organization others belong to, and for the last operator.
+        """
+        ...
+
+    async def erase_organization(self, act: Act) -> None:
+        """Closes an organization and erases what it was called, who belonged to it and what it asked.
+
+        Raises [invalid_request] while it has live money or calls in flight: that money must be refunded first.
+        """
+        ...
+
+
+class People(Persons, SecondFactors, Organizations, Invitations, Projects, AdminKeys, AuditLog, Erasure, Protocol):
+    """All of it, as one database keeps it."""
+
+
+class Passwords(Protocol):
+    """Hashes passwords, a few at a time: each takes tens of mebibytes, so that more of them wait."""
+
+    async def hash(self, password: str) -> str:
+        """The hash to store. Raises [overloaded] when too many wait."""
+        ...
+
+    async def matches(self, password: str, password_hash: str | None) -> bool:
+        """Whether the password is the hashed one; None takes as long and is never right. Raises [overloaded]."""
+        ...
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to one mailbox, in plain text."""
+
+    to: str
+    subject: str
+    text: str
+
+
+class Mail(Protocol):
+    """Sends letters."""
+
+    async def send(self, letter: Letter) -> None:
+        """Hands a letter over. Raises OSError when the mail server does not take it."""
+        ...
