@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from tessera.cli._protocol import bounded_protocol
+from tessera.cli._connection import bounded_connection
 from tessera.settings import Settings
 
 BACKLOG = 2048
@@ -117,7 +117,7 @@ def run_server(work: Any) -> None:
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=bounded_protocol(settings.limits.headers_seconds_max, settings.limits.write_seconds_max),
+        http=bounded_connection(settings.limits.headers_seconds_max, settings.limits.write_seconds_max),
         ws="none",
         lifespan="off",
         log_config=None,

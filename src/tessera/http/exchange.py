@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,12 +15,26 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+CONNECTION = "tessera.connection"
+"""Where the scope's extensions hold a `Connection`."""
 JSON = (b"content-type", b"application/json")
 _HEADER_TEXT_MAX = 4096
 
 
 class ClientGoneError(Exception):
     """The client closed its connection: there is nobody to answer."""
+
+
+class Connection(Protocol):
+    """What our own server can do beyond ASGI; under any other server both are done by receiving messages."""
+
+    def whole_body(self) -> bytes | None:
+        """The body, once, if all of it has arrived; None when it must be received."""
+        ...
+
+    def on_disconnect(self, call: Callable[[], None] | None) -> None:
+        """Calls back when the client leaves before its reply is complete; at once if it has. None takes that back."""
+        ...
 
 
 class Exchange:
@@ -32,6 +46,7 @@ class Exchange:
         "_receive",
         "_send",
         "body_bytes",
+        "connection",
         "extra_headers",
         "gone",
         "request_id",
@@ -46,6 +61,7 @@ class Exchange:
         self._load = load
         self.body_bytes = 0
         self.scope = scope
+        self.connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
         self._receive = receive
         self._send = send
         self._headers: dict[bytes, bytes] | None = None
@@ -103,6 +119,10 @@ class Exchange:
         declared = self.header(b"content-length")
         if declared is not None and declared.isdecimal() and int(declared) > bytes_max:
             raise _too_large(bytes_max)
+        whole = self.connection.whole_body() if self.connection is not None else None
+        if whole is not None:
+            self._take(len(whole), bytes_max)
+            return whole
         task = asyncio.current_task()
         assert task is not None
         late = False
@@ -150,25 +170,26 @@ class Exchange:
 
     async def _read_body(self, bytes_max: int) -> bytes:
         pieces: list[bytes] = []
-        size = 0
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self.gone = True
                 raise ClientGoneError
             piece = message.get("body", b"")
-            size += len(piece)
-            if size > bytes_max:
-                raise _too_large(bytes_max)
-            if self._load is not None:
-                self._load.take(len(piece))
-                self.body_bytes = size
+            self._take(len(piece), bytes_max)
             pieces.append(piece)
             if not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def _take(self, more_bytes: int, bytes_max: int) -> None:
+        if self.body_bytes + more_bytes > bytes_max:
+            raise _too_large(bytes_max)
+        if self._load is not None:
+            self._load.take(more_bytes)
+        self.body_bytes += more_bytes
+
     async def watch_disconnect(self) -> None:
-        """Returns when the client has gone. The only way to learn it: sends to a closed connection are silent."""
+        """Returns when the client has gone. Sends to a closed connection are silent."""
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":

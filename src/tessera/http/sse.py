@@ -17,25 +17,38 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 class Presence:
-    """Cancels the task that serves a call when its client leaves: the only way to learn it is to keep receiving.
+    """Cancels the task that serves a call when its client leaves.
 
-    `async with Presence(exchange)` around the work; ClientGoneError comes out when the client left.
+    `async with Presence(exchange)` around the work; ClientGoneError comes out when the client left. Our own server
+    calls back; with any other the only way to learn it is to keep receiving, in a task of its own.
     """
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
         self._task = asyncio.current_task()
-        self._watch = asyncio.get_running_loop().create_task(self._cancel_when_gone())
+        if self._exchange.connection is not None:
+            self._exchange.connection.on_disconnect(self._leave)
+        else:
+            self._watch = asyncio.get_running_loop().create_task(self._leave_when_gone())
 
-    async def _cancel_when_gone(self) -> None:
-        await self._exchange.watch_disconnect()
+    def _leave(self) -> None:
+        self._exchange.gone = True
         if self._task is not None:
             self._task.cancel()
 
+    async def _leave_when_gone(self) -> None:
+        await self._exchange.watch_disconnect()
+        self._leave()
+
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._watch.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        else:
+            assert self._exchange.connection is not None
+            self._exchange.connection.on_disconnect(None)
         if kind is asyncio.CancelledError and self._exchange.gone and self._task is not None:
             self._task.uncancel()
             raise ClientGoneError from error
