@@ -25,7 +25,7 @@ NAME_LENGTH_MAX = 200
 DEFAULT_PROJECT = "default"
 
 _INSERT_ORGANIZATION = "INSERT INTO organization (id, name, created_at) VALUES (?, ?, ?)"
-_INSERT_WALLET = "INSERT INTO wallet (organization_id, mode, chain_link, signature) VALUES (?, ?, ?, ?)"
+_INSERT_WALLET = "INSERT INTO wallet (organization_id, mode, chain_link, signature) VALUES (?, ?, ?, ?) RETURNING id"
 _SIGN_WALLET = "UPDATE wallet SET signature = ? WHERE id = ?"
 _INSERT_PROJECT = "INSERT INTO project (id, organization_id, name, created_at) VALUES (?, ?, ?, ?)"
 _INSERT_KEY = """
@@ -67,9 +67,8 @@ def create_organization(
     connection.execute(_INSERT_ORGANIZATION, (organization.id, name, organization.created_at))
     connection.execute(_INSERT_PROJECT, (make_id("prj"), organization.id, DEFAULT_PROJECT, organization.created_at))
     for mode in Mode:
-        cursor = connection.execute(_INSERT_WALLET, (organization.id, mode.value, CHAIN_START, bytes(32)))
-        wallet_id = cursor.lastrowid
-        assert wallet_id is not None
+        row = (organization.id, mode.value, CHAIN_START, bytes(32))
+        wallet_id: int = connection.execute(_INSERT_WALLET, row).fetchone()[0]
         signed = sign_wallet(key, wallet_id, organization.id, mode.value, (0,) * 8, 0, CHAIN_START)
         connection.execute(_SIGN_WALLET, (signed, wallet_id))
     add_credit(

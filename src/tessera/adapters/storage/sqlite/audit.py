@@ -145,7 +145,7 @@ GROUP BY hold.number HAVING hold.amount_nanos <> coalesce(sum(lot_draw.amount_na
 """
 
 _KEYS = """
-SELECT 'idempotency key of hold ' || coalesce(hold.id, hold_number) FROM idempotency
+SELECT 'idempotency key of hold ' || coalesce(hold.id, CAST(hold_number AS TEXT)) FROM idempotency
 LEFT JOIN hold ON hold.number = hold_number
 WHERE hold.number IS NULL OR hold.wallet_id <> idempotency.wallet_id OR hold.idempotency_key IS NOT idempotency.key
     OR hold.fingerprint <> idempotency.fingerprint OR hold.placed_at_us <> idempotency.placed_at_us
@@ -158,8 +158,18 @@ LEFT JOIN wallet ON wallet.organization_id = organization.id GROUP BY organizati
 """
 
 
-def audit(connection: sqlite3.Connection, data_dir: Path, key: bytes, now_us: int) -> tuple[Check, ...]:
-    """Every check over the whole ledger; `key` is the one that signed it. The snapshot begins in here."""
+def audit(
+    connection: sqlite3.Connection,
+    data_dir: Path,
+    key: bytes,
+    now_us: int,
+    damage: Callable[[sqlite3.Connection], Iterator[str]] | None = None,
+) -> tuple[Check, ...]:
+    """Every check over the whole ledger; `key` is the one that signed it. The snapshot begins in here.
+
+    `damage` finds what is wrong with the database itself, below its rows.
+    """
+    damage = damage or _damage
 
     witnessed = read_witness(data_dir, key)
 
@@ -167,7 +177,7 @@ def audit(connection: sqlite3.Connection, data_dir: Path, key: bytes, now_us: in
         return lambda: (row[0] for row in connection.execute(sql))
 
     checks: list[tuple[str, Callable[[], Iterator[str]]]] = [
-        ("database-intact", lambda: _damage(connection)),
+        ("database-intact", lambda: damage(connection)),
         ("entries-sum-to-zero", lambda: _unbalanced(connection)),
         ("balances-equal-entries", lambda: _balances(connection)),
         ("balances-not-negative", rows(_NEGATIVE)),

@@ -38,7 +38,14 @@ class NotDurableError(Exception):
 
 
 class Committer:
-    """The one writer of this process. `changed` is called when another process has committed."""
+    """The one writer of this process. `changed` is called when another process has committed.
+
+    `failures` are the errors that say the database or the disk failed, `refusals` those that say it refused what one
+    order would write; another database brings its own.
+    """
+
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
+    refusals: tuple[type[Exception], ...] = (sqlite3.IntegrityError,)
 
     def __init__(
         self,
@@ -81,7 +88,7 @@ class Committer:
             group = [orders[i] for i in waiting]
             try:
                 found, later = self._round(group)
-            except (sqlite3.Error, OSError) as error:
+            except self.failures as error:
                 found, later = self._keep(group, error), []
             for position, answer in found.items():
                 answers[waiting[position]] = answer
@@ -96,8 +103,8 @@ class Committer:
             self.books.write(connection)
             connection.execute("COMMIT")
         except BaseException as error:
-            self._roll_back(broken=_is_broken(error))
-            if isinstance(error, sqlite3.Error | OSError | ConflictError):
+            self._roll_back(broken=self._is_broken(error))
+            if isinstance(error, (*self.failures, ConflictError)):
                 raise unavailable(error) from error
             raise
         return result
@@ -132,7 +139,7 @@ class Committer:
             while waiting:
                 _, later = self._round(waiting)
                 waiting = [waiting[position] for position in later]
-        except (sqlite3.Error, OSError) as error:
+        except self.failures as error:
             log.error("outbox.waits", settlements=len(waiting), error=repr(error))
             return False
         return True
@@ -153,9 +160,9 @@ class Committer:
         """
         try:
             group = self._together(orders)
-        except sqlite3.IntegrityError:
+        except self.refusals:
             return self._apart(orders), []
-        except (sqlite3.Error, OSError):
+        except self.failures:
             raise
         except Exception as error:
             log.error("ledger.group_failed", error=repr(error), orders=len(orders))
@@ -168,7 +175,7 @@ class Committer:
             group = self._group(connection, orders, careful=False)
             connection.execute("COMMIT")
         except BaseException as error:
-            self._roll_back(broken=_is_broken(error))
+            self._roll_back(broken=self._is_broken(error))
             raise
         return group
 
@@ -182,7 +189,7 @@ class Committer:
                 try:
                     answers[position] = self._group(connection, [order], careful=True).answers[0]
                 except Exception as error:
-                    if _is_broken(error):
+                    if self._is_broken(error):
                         raise
                     log.error("ledger.order_failed", order_id=_hold_id(order), error=repr(error))
                     connection.execute("ROLLBACK TO one")
@@ -193,9 +200,13 @@ class Committer:
                 connection.execute("RELEASE one")
             connection.execute("COMMIT")
         except BaseException as error:
-            self._roll_back(broken=_is_broken(error))
+            self._roll_back(broken=self._is_broken(error))
             raise
         return answers
+
+    def _is_broken(self, error: BaseException) -> bool:
+        """Whether the database or the disk failed, rather than one order."""
+        return isinstance(error, self.failures) and not isinstance(error, self.refusals)
 
     def _begin(self) -> sqlite3.Connection:
         connection = self.connection()
@@ -208,12 +219,16 @@ class Committer:
         now_us = self._clock()
         if not self._registered and any(isinstance(order, HoldOrder) for order in orders):
             self.register(connection, now_us)
+        self._lock(connection, orders)
         group = Group(connection, self.books, now_us, self._make_id, self._limits, careful=careful)
         group.decide(orders)
         group.write()
         for hold_id in group.resolved:
             self.books.open_holds.pop(hold_id, None)
         return group
+
+    def _lock(self, connection: sqlite3.Connection, orders: Sequence[Order]) -> None:
+        """Locks what the orders are decided on; here, BEGIN IMMEDIATE has locked everything."""
 
     def register(self, connection: sqlite3.Connection, now_us: int) -> None:
         """Shows that this process lives, in its lock file and in the database."""
@@ -230,7 +245,7 @@ class Committer:
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error:
+        except self.failures:
             broken = True
         if broken:
             self._connection = None
@@ -258,11 +273,6 @@ class Committer:
             elif isinstance(order, HoldOrder):
                 self._doubtful.append(VoidOrder(order.id, order.organization_id, order.mode, Outcome.CANCELLED))
         return answers
-
-
-def _is_broken(error: BaseException) -> bool:
-    """Whether the database or the disk failed, rather than one order."""
-    return isinstance(error, sqlite3.Error | OSError) and not isinstance(error, sqlite3.IntegrityError)
 
 
 def _hold_id(order: Order) -> str:

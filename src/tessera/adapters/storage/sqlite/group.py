@@ -44,7 +44,9 @@ UPDATE hold SET state = ?, charge_nanos = ? WHERE number = ? AND state = 'open' 
 """
 
 _TAKE_KEY = """
-INSERT OR REPLACE INTO idempotency (wallet_id, key, hold_number, fingerprint, placed_at_us) VALUES (?, ?, ?, ?, ?)
+INSERT INTO idempotency (wallet_id, key, hold_number, fingerprint, placed_at_us) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (wallet_id, key) DO UPDATE SET hold_number = excluded.hold_number, fingerprint = excluded.fingerprint,
+    placed_at_us = excluded.placed_at_us, status = NULL, content_type = NULL, body = NULL
 """
 
 _KEEP_REPLY = "UPDATE idempotency SET status = ?, content_type = ?, body = ? WHERE hold_number = ?"
@@ -52,7 +54,7 @@ _KEEP_REPLY = "UPDATE idempotency SET status = ?, content_type = ?, body = ? WHE
 _FREE_KEY = "DELETE FROM idempotency WHERE hold_number = ? AND status IS NULL"
 
 _RECORD_REFUSAL = """
-INSERT OR IGNORE INTO refused_settlement (hold_id, reason, event, refused_at_us) VALUES (?, ?, ?, ?)
+INSERT INTO refused_settlement (hold_id, reason, event, refused_at_us) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 
 _FIND_QUOTE = "SELECT quote FROM hold_quote WHERE hold_number = ?"

@@ -53,9 +53,10 @@ RETRY_EVERY_S = 1.0
 SWEEP_EVERY_S = 10.0
 
 _INSERT_QUOTE = """
-INSERT OR REPLACE INTO quote (
+INSERT INTO quote (
     id, organization_id, mode, model, max_nanos, price_version, created_at_us, expires_at_us, body
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING
 """
 
 _LIMITS = LossLimits()
@@ -99,9 +100,7 @@ class SqliteStorage:
         self._clock = machine.clock
         self._callers: dict[bytes, Caller] = {}
         self._generation = 0
-        self._committer = Committer(
-            self._path, owner, secrets.checkpoint_key, machine.clock, self._make_id, machine.connection, limits
-        )
+        self._committer = self._make_committer(limits)
         self._committer.changed = self._forget_callers
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tessera-reads")
         self._reading = threading.local()
@@ -161,8 +160,8 @@ class SqliteStorage:
                 raise ValueError(f"another running process is named {self.owner!r}") from None
         try:
             committer.outbox.prepare()
-            sweep(committer, self._clock(), self._make_id, starting=True)
-        except (sqlite3.Error, OSError, TesseraError) as error:
+            self._sweep_orphans(starting=True)
+        except (*committer.failures, TesseraError) as error:
             # A disk that takes no writes still answers reads; whoever wants to write hears of it then.
             log.error("ledger.sweep_failed", error=repr(error))
         duties: Duties = [
@@ -187,7 +186,7 @@ class SqliteStorage:
         try:
             self._committer.retry()
             write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
-        except (sqlite3.Error, OSError) as error:
+        except self._committer.failures as error:
             log.error("ledger.close_failed", error=repr(error))
         self._committer.close()
 
@@ -354,8 +353,25 @@ class SqliteStorage:
     def _sweep(self) -> None:
         now_us = self._clock()
         heartbeat(self._committer, now_us)
-        sweep(self._committer, now_us, self._make_id)
+        self._sweep_orphans(starting=False)
         write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
+
+    def _sweep_orphans(self, *, starting: bool) -> None:
+        sweep(self._committer, self._clock(), self._make_id, starting=starting)
+
+    def _make_committer(self, limits: LossLimits) -> Committer:
+        return Committer(
+            self._path,
+            self.owner,
+            self.secrets.checkpoint_key,
+            self._clock,
+            self._make_id,
+            self._machine.connection,
+            limits,
+        )
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        return connect(self._path, writable=False, factory=self._machine.connection)
 
     def _running(self) -> Writer:
         if self._writer is None:
@@ -387,16 +403,14 @@ class SqliteStorage:
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         try:
             if connection is None:
-                connection = self._reading.connection = connect(
-                    self._path, writable=False, factory=self._machine.connection
-                )
+                connection = self._reading.connection = self._connect_reader()
                 self._connections.append(connection)
             connection.execute("BEGIN")
             try:
                 return read(connection, *arguments)
             finally:
                 connection.execute("ROLLBACK")
-        except (sqlite3.Error, OSError) as error:
+        except self._committer.failures as error:
             self._reading.connection = None
             if connection is not None:
                 self._connections.remove(connection)

@@ -59,10 +59,19 @@ _BEAT = "UPDATE process SET heartbeat_at_us = ? WHERE owner = ?"
 _DROP_PROCESS = "DELETE FROM process WHERE owner = ?"
 
 
-def sweep(committer: Committer, now_us: int, make_id: Callable[[str], str], *, starting: bool = False) -> None:
+def sweep(
+    committer: Committer,
+    now_us: int,
+    make_id: Callable[[str], str],
+    *,
+    starting: bool = False,
+    is_gone: Callable[[str], bool] | None = None,
+) -> None:
     """Does all of it once. Raises sqlite3.Error, OSError or [storage_unavailable]; what was done stays done.
 
     `starting` says that this process has placed no hold yet, so that whatever carries its name is an orphan too.
+    `is_gone` says of a process that never had a lock file here whether it has ended; without it, its last sign of life
+    in the database decides.
     """
     connection = committer.connection()
     data_dir = committer.path.parent
@@ -70,7 +79,7 @@ def sweep(committer: Committer, now_us: int, make_id: Callable[[str], str], *, s
     boxes = outboxes(data_dir)
     for owner in sorted(owners | boxes.keys() | leases(data_dir)):
         own = owner == committer.owner
-        if (own and starting) or (not own and _is_dead(connection, data_dir, owner, now_us)):
+        if (own and starting) or (not own and _is_dead(connection, data_dir, owner, now_us, is_gone)):
             _bury(committer, data_dir, owner, boxes.get(owner))
     _expire(committer, now_us, make_id)
     _tidy(committer, now_us)
@@ -82,10 +91,14 @@ def heartbeat(committer: Committer, now_us: int) -> None:
         committer.change(lambda connection, _: connection.execute(_BEAT, (now_us, committer.owner)))
 
 
-def _is_dead(connection: sqlite3.Connection, data_dir: Path, owner: str, now_us: int) -> bool:
+def _is_dead(
+    connection: sqlite3.Connection, data_dir: Path, owner: str, now_us: int, is_gone: Callable[[str], bool] | None
+) -> bool:
     alive = is_alive(data_dir, owner)
     if alive is not None:
         return not alive
+    if is_gone is not None:
+        return is_gone(owner)
     last_seen: int = connection.execute(_LAST_SEEN, (owner,)).fetchone()[0]
     return last_seen + LEASE_US < now_us
 

@@ -22,12 +22,12 @@ WITNESS_FILE = "checkpoints.json"
 _FIND_HEADS = "SELECT id, chain_seq, chain_link FROM wallet ORDER BY id"
 
 _FIND_LINK = """
-SELECT chain_link FROM hold WHERE wallet_id = :wallet AND chain_seq = :seq
+SELECT chain_link FROM hold WHERE wallet_id = ?1 AND chain_seq = ?2
 UNION ALL
 SELECT event.chain_link FROM usage_event AS event JOIN hold ON hold.number = hold_number
-WHERE hold.wallet_id = :wallet AND event.chain_seq = :seq
+WHERE hold.wallet_id = ?1 AND event.chain_seq = ?2
 UNION ALL
-SELECT chain_link FROM credit WHERE wallet_id = :wallet AND chain_seq = :seq
+SELECT chain_link FROM credit WHERE wallet_id = ?1 AND chain_seq = ?2
 """
 
 
@@ -99,7 +99,7 @@ def _is_behind(connection: sqlite3.Connection, before: Witness, heads: tuple[Hea
 
 
 def _link(connection: sqlite3.Connection, head: Head) -> str | None:
-    row = connection.execute(_FIND_LINK, {"wallet": head.wallet_id, "seq": head.chain_seq}).fetchone()
+    row = connection.execute(_FIND_LINK, (head.wallet_id, head.chain_seq)).fetchone()
     if row is None:
         return None
     link: bytes = row[0]
