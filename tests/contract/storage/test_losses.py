@@ -1,4 +1,4 @@
-"""What nobody pays for: added up per organization and day in the settle's commit, bounded, and lifted by the operator."""
+"""What nobody pays for: added up per organization and day in the settle's commit, bounded, lifted by the operator."""
 
 import asyncio
 import json
