@@ -104,7 +104,7 @@ class Committer:
             connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back(broken=self._is_broken(error))
-            if isinstance(error, (*self.failures, ConflictError)):
+            if isinstance(error, Exception) and isinstance(error, (*self.failures, ConflictError)):
                 raise unavailable(error) from error
             raise
         return result

@@ -158,10 +158,11 @@ class SqliteStorage:
                 committer.lease.take()
             except BlockingIOError:
                 raise ValueError(f"another running process is named {self.owner!r}") from None
+        failures: tuple[type[Exception], ...] = (*committer.failures, TesseraError)
         try:
             committer.outbox.prepare()
             self._sweep_orphans(starting=True)
-        except (*committer.failures, TesseraError) as error:
+        except failures as error:
             # A disk that takes no writes still answers reads; whoever wants to write hears of it then.
             log.error("ledger.sweep_failed", error=repr(error))
         duties: Duties = [
