@@ -283,7 +283,10 @@ class LossDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key as it can be shown again: never the secret, only `display` (`sk-tess-live-Ab3d…wxyz`)."""
+    """An API key as it can be shown again: never the secret, only `display` (`sk-tess-live-Ab3d…wxyz`).
+
+    `revoked_at` is when it ends, or ended: one in the future is its expiry, and until then it works.
+    """
 
     id: str
     name: str

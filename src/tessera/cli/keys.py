@@ -69,7 +69,7 @@ def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) ->
         rows = [
             [
                 *(key.id, key.name, key.mode, key.project, key.display),
-                *("revoked" if key.revoked_at else "active", format_time(key.created_at)),
+                *(_state(key.revoked_at), format_time(key.created_at)),
             ]
             for key in found
         ]
@@ -77,6 +77,14 @@ def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) ->
         print_table(columns, rows, empty=f"No key yet: tessera keys create --org {owner.name!r}")
 
     run(work())
+
+
+def _state(ends_at: int | None) -> str:
+    import time
+
+    if ends_at is None:
+        return "active"
+    return "revoked" if ends_at <= time.time() else f"until {format_time(ends_at)}"
 
 
 @command.command()

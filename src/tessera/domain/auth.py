@@ -13,12 +13,15 @@ BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_LENGTH = 30
 _PAIRS = [high + low for high in BASE62 for low in BASE62]
 _KEY = re.compile(r"sk-tess-(live|test)-([0-9A-Za-z]{30})([0-9A-Za-z]{6})", re.ASCII)
+_ADMIN = "admin"
+_ADMIN_KEY = re.compile(r"sk-tess-admin-([0-9A-Za-z]{30})([0-9A-Za-z]{6})", re.ASCII)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who a call is for, as the database knows it: never built from anything the caller says beside the key.
 
-    `organization` is its name, by which the operator's price rows may call it.
+    `organization` is its name, by which the operator's price rows may call it. `ends_at` is when the key ends, in
+    seconds since 1970: whoever remembers a caller must not take it for one after that.
     """
 
     organization_id: str
@@ -26,6 +29,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
     mode: Mode
     organization: str = ""
+    ends_at: int | None = None
 
     @property
     def organization_names(self) -> tuple[str, ...]:
@@ -38,10 +42,18 @@ def make_key(mode: Mode, random: bytes) -> str:
 
     Bytes are reduced by rejection-free big-integer base conversion, so that 30 characters carry about 178 bits.
     """
-    if len(random) < SECRET_LENGTH:
-        raise ValueError("a key needs at least 30 random bytes")
-    body = _base62(int.from_bytes(random, "big") % 62**SECRET_LENGTH, SECRET_LENGTH)
-    return f"sk-tess-{mode}-{body}{_checksum(mode, body)}"
+    return _make(mode, random)
+
+
+def make_admin_key(random: bytes) -> str:
+    """A new secret key for administration, made as a key for calls is; it makes no calls."""
+    return _make(_ADMIN, random)
+
+
+def is_admin_key(key: str) -> bool:
+    """Whether a key is a well-formed one for administration. It proves nothing."""
+    match = _ADMIN_KEY.fullmatch(key)
+    return match is not None and _checksum(_ADMIN, match[1]) == match[2]
 
 
 def key_mode(key: str) -> Mode | None:
@@ -74,8 +86,15 @@ def _halves(pepper: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:
     return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
 
-def _checksum(mode: Mode, body: str) -> str:
-    return _base62(zlib.crc32(f"{mode}{body}".encode()), 6)
+def _make(kind: str, random: bytes) -> str:
+    if len(random) < SECRET_LENGTH:
+        raise ValueError("a key needs at least 30 random bytes")
+    body = _base62(int.from_bytes(random, "big") % 62**SECRET_LENGTH, SECRET_LENGTH)
+    return f"sk-tess-{kind}-{body}{_checksum(kind, body)}"
+
+
+def _checksum(kind: str, body: str) -> str:
+    return _base62(zlib.crc32(f"{kind}{body}".encode()), 6)
 
 
 def _base62(number: int, length: int) -> str:

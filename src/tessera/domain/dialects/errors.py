@@ -7,6 +7,9 @@ from tessera.domain.request import Surface
 
 _TYPES = {
     ErrorCode.INVALID_API_KEY: "authentication_error",
+    ErrorCode.NOT_SIGNED_IN: "authentication_error",
+    ErrorCode.SIGN_IN_FAILED: "authentication_error",
+    ErrorCode.SECOND_FACTOR_REQUIRED: "authentication_error",
     ErrorCode.PERMISSION_DENIED: "permission_error",
     ErrorCode.ORGANIZATION_SUSPENDED: "permission_error",
     ErrorCode.MODEL_NOT_FOUND: "not_found_error",

@@ -33,7 +33,9 @@ INSERT INTO api_key (
     id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, signature
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_REVOKE_KEY = "UPDATE api_key SET revoked_at = ?, signature = ? WHERE id = ? AND revoked_at IS NULL"
+_REVOKE_KEY = """
+UPDATE api_key SET revoked_at = ?1, signature = ?2 WHERE id = ?3 AND (revoked_at IS NULL OR revoked_at > ?1)
+"""
 _INSERT_LOT = """
 INSERT INTO lot (id, wallet_id, kind, amount_nanos, expires_at, created_at, remaining_nanos)
 VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -19,8 +19,9 @@ _NEWEST = "~"
 _PAGE_MAX = 1000
 
 _FIND_CALLER = """
-SELECT organization_id, project_id, api_key.id, mode, organization.name
-FROM api_key JOIN organization ON organization.id = organization_id WHERE digest = ? AND revoked_at IS NULL
+SELECT organization_id, project_id, api_key.id, mode, organization.name, revoked_at
+FROM api_key JOIN organization ON organization.id = organization_id
+WHERE digest = ? AND (revoked_at IS NULL OR revoked_at > ?)
 """
 
 _FIND_BALANCE = """
@@ -71,12 +72,19 @@ WHERE wallet.organization_id = ? GROUP BY wallet.mode, hold.model ORDER BY walle
 CREDIT_PREFIX = "crd_"
 
 
-def find_caller(connection: sqlite3.Connection, digest: bytes) -> Caller | None:
-    """The caller of a key that is not revoked."""
-    row = connection.execute(_FIND_CALLER, (digest,)).fetchone()
+def find_caller(connection: sqlite3.Connection, digest: bytes, now: int) -> Caller | None:
+    """The caller of a key that has not ended at `now`, in seconds since 1970."""
+    row = connection.execute(_FIND_CALLER, (digest, now)).fetchone()
     if row is None:
         return None
-    return Caller(organization_id=row[0], project_id=row[1], key_id=row[2], mode=Mode(row[3]), organization=row[4])
+    return Caller(
+        organization_id=row[0],
+        project_id=row[1],
+        key_id=row[2],
+        mode=Mode(row[3]),
+        organization=row[4],
+        ends_at=row[5],
+    )
 
 
 def balance(connection: sqlite3.Connection, organization_id: str, mode: Mode) -> Balance:

@@ -196,10 +196,10 @@ class SqliteStorage:
     async def find_caller(self, digest: bytes) -> Caller | None:
         """Cached; a key revoked by another process is refused within a second."""
         caller = self._callers.get(digest)
-        if caller is not None:
+        if caller is not None and (caller.ends_at is None or caller.ends_at * 1_000_000 > self._clock()):
             return caller
         generation = self._generation
-        caller = await self._read(reads.find_caller, digest)
+        caller = await self._read(reads.find_caller, digest, self._clock() // 1_000_000)
         # A revocation that was committed meanwhile has changed the generation: what was read may be stale.
         if caller is not None and generation == self._generation:
             if len(self._callers) >= CALLERS_CACHED_MAX:
