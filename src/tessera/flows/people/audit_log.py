@@ -1,0 +1,28 @@
+"""What was done in an organization, by whom: the audit log as its owners and admins read it."""
+
+from typing import Any
+
+from tessera.domain.people.records import Actor, AuditEvent
+from tessera.flows.people.accounts import Accounts
+from tessera.flows.receipts import list_object
+from tessera.ports import Page
+
+
+async def list_events(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
+    """Newest first, a page at a time."""
+    more = Page(limit=page.limit + 1, after=page.after)
+    found = await accounts.people.list_audit_events(actor.organization_id, more)
+    return list_object([event_object(event) for event in found], page)
+
+
+def event_object(event: AuditEvent) -> dict[str, Any]:
+    """One act. `details` is null once the people named in it were erased."""
+    return {
+        "object": "organization.audit_log",
+        "id": event.id,
+        "type": event.action,
+        "effective_at": event.created_at,
+        "actor": {"type": event.actor_kind, "id": event.actor_id},
+        "object_id": event.object_id,
+        "details": None if event.details is None else dict(event.details),
+    }

@@ -1,0 +1,85 @@
+"""The letters people get, and the links in them. The secret stands behind a #, where no server or log sees it."""
+
+from tessera.flows.people.accounts import Accounts
+from tessera.people_ports import Letter
+
+TOKEN_BYTES = 32
+
+
+def make_token(accounts: Accounts) -> str:
+    """A new one-time secret of 256 bits, as text for an address."""
+    return accounts.random(TOKEN_BYTES).hex()
+
+
+def operator_link(accounts: Accounts, token: str) -> str:
+    """Where the first operator signs up."""
+    return f"{accounts.base_url}/welcome#{token}"
+
+
+def sign_up_letter(accounts: Accounts, email: str, token: str) -> Letter:
+    """Confirms a mailbox. The password is asked again: who did not choose it cannot be made to open the account."""
+    return _letter(
+        email,
+        "Confirm your e-mail address",
+        f"""Somebody, hopefully you, signed up at {accounts.base_url} with this address. To confirm it, open
+
+{accounts.base_url}/confirm#{token}
+
+and enter the password you chose. The link works once, for {_hours(accounts.limits.sign_up_link_s)}.
+If it was not you, do nothing: no account is made.""",
+    )
+
+
+def known_letter(accounts: Accounts, email: str) -> Letter:
+    """What somebody gets who signs up with an address that has an account."""
+    return _letter(
+        email,
+        "You have an account already",
+        f"""Somebody, hopefully you, signed up at {accounts.base_url} with this address, which has an account.
+Sign in at {accounts.base_url}/sign-in, or choose a new password there. If it was not you, do nothing.""",
+    )
+
+
+def reset_letter(accounts: Accounts, email: str, token: str) -> Letter:
+    """Lets a mailbox's owner choose a new password."""
+    return _letter(
+        email,
+        "Choose a new password",
+        f"""Somebody, hopefully you, asked for a new password at {accounts.base_url}. To choose one, open
+
+{accounts.base_url}/new-password#{token}
+
+The link works once, for {_hours(accounts.limits.reset_link_s)}. If it was not you, do nothing: the password stays.""",
+    )
+
+
+def changed_letter(accounts: Accounts, email: str, what: str) -> Letter:
+    """Tells somebody that their account was changed, in case it was not them."""
+    return _letter(
+        email,
+        f"{what} was changed",
+        f"""{what} of your account at {accounts.base_url} was changed, and all other sessions were signed out.
+If it was not you, choose a new password at {accounts.base_url}/sign-in at once.""",
+    )
+
+
+def invitation_letter(accounts: Accounts, email: str, organization: str, role: str, token: str) -> Letter:
+    """Offers a role."""
+    return _letter(
+        email,
+        "You are invited to an organization",
+        f"""You are invited to join “{organization}” at {accounts.base_url} as {role}. To accept, open
+
+{accounts.base_url}/join#{token}
+
+The link works once, for {_hours(accounts.limits.invitation_s)}. If you do not know the organization, do nothing.""",
+    )
+
+
+def _letter(to: str, subject: str, text: str) -> Letter:
+    return Letter(to=to, subject=f"Tessera: {subject}", text=f"{text}\n")
+
+
+def _hours(seconds: int) -> str:
+    hours = seconds // 3600
+    return f"{hours // 24} days" if hours > 48 else f"{hours} hour{'s' if hours > 1 else ''}"

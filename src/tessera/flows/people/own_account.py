@@ -1,0 +1,115 @@
+"""What people do to their own accounts: name, password, a copy of everything, the end."""
+
+from typing import Any
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
+from tessera.domain.people.rules import check_password, normal_email, normal_name
+from tessera.flows.people.accounts import Accounts
+from tessera.flows.people.letters import changed_letter, make_token, reset_letter
+from tessera.flows.people.second_factor import check_code, standing_of
+from tessera.flows.people.sessions import Browser, SignedIn, open_session
+from tessera.flows.people.tries import count_letter, count_try
+
+_PASSWORD = "Your password"  # noqa: S105 - words of a letter
+
+
+async def rename(accounts: Accounts, actor: Actor, name: str) -> Person:
+    """Gives the person another name. Raises [invalid_request]."""
+    name = normal_name(name)
+    act = Act(actor=actor, action="person.renamed", object_id=actor.id, details={"name": name})
+    return await accounts.people.rename_person(act, name)
+
+
+async def step_up(accounts: Accounts, actor: Actor, password: str) -> Person:
+    """Asks who is signed in for the password again, before what cannot be undone. Raises [sign_in_failed,
+    rate_limit_exceeded, overloaded]."""
+    standing = await standing_of(accounts, actor)
+    await count_try(accounts, "password", standing.person.email, actor.address)
+    if not await accounts.passwords.matches(password, standing.password_hash):
+        raise TesseraError(ErrorCode.SIGN_IN_FAILED, "The password is wrong.", param="password")
+    return standing.person
+
+
+async def change_password(accounts: Accounts, actor: Actor, old: str, new: str, browser: Browser) -> SignedIn:
+    """A new password. Every other session ends, and this one goes on under a new token.
+
+    Raises [sign_in_failed, invalid_request, rate_limit_exceeded, overloaded].
+    """
+    person = await step_up(accounts, actor, old)
+    check_password(new, person.email)
+    act = Act(actor=actor, action="password.changed", object_id=person.id)
+    await accounts.people.set_password(act, await accounts.passwords.hash(new), actor.session_id or "")
+    accounts.spawn(accounts.send(changed_letter(accounts, person.email, _PASSWORD)))
+    return await open_session(accounts, person, browser)
+
+
+async def forget_password(accounts: Accounts, email: str, browser: Browser) -> None:
+    """Sends a link to choose a new password, if the address has an account: the answer does not tell.
+
+    Raises [invalid_request, rate_limit_exceeded].
+    """
+    email = normal_email(email)
+    await count_letter(accounts, email, browser.address)
+    accounts.spawn(_send_reset(accounts, email))
+
+
+async def _send_reset(accounts: Accounts, email: str) -> None:
+    if await accounts.people.find_standing(email) is None:
+        return
+    token = make_token(accounts)
+    expires_at = accounts.now() + accounts.limits.reset_link_s
+    link = Link(purpose=LinkPurpose.PASSWORD_RESET, email=email, expires_at=expires_at)
+    await accounts.people.keep_link(accounts.digest_of("link", token), link)
+    await accounts.send(reset_letter(accounts, email, token))
+
+
+async def reset_password(accounts: Accounts, token: str, password: str, code: str | None, browser: Browser) -> None:
+    """Uses a link for a new password; every session ends. A second factor is asked for here too.
+
+    Raises [invalid_request, second_factor_required, rate_limit_exceeded, overloaded].
+    """
+    digest = accounts.digest_of("link", token)
+    await count_try(accounts, "reset", digest, browser.address)
+    link = await accounts.people.find_link(digest, LinkPurpose.PASSWORD_RESET)
+    standing = None if link is None or link.email is None else await accounts.people.find_standing(link.email)
+    if standing is None:
+        raise _used()
+    person = standing.person
+    check_password(password, person.email)
+    if person.second_factor:
+        await check_code(accounts, standing, code, browser.address)
+    actor = Actor(kind=ActorKind.PERSON, id=person.id, person_id=person.id, address=browser.address)
+    act = Act(actor=actor, action="password.reset", object_id=person.id)
+    if not await accounts.people.reset_password(act, digest, await accounts.passwords.hash(password)):
+        raise _used()
+    accounts.spawn(accounts.send(changed_letter(accounts, person.email, _PASSWORD)))
+
+
+async def export(accounts: Accounts, actor: Actor) -> dict[str, Any]:
+    """Everything that is kept about the person. Secrets are not: nobody has them."""
+    standing = await standing_of(accounts, actor)
+    person = standing.person
+    kept = await accounts.people.export_person(person.id)
+    return {
+        "object": "person.export",
+        "person": {name: getattr(person, name) for name in person.__struct_fields__},
+        **kept,
+    }
+
+
+async def erase(accounts: Accounts, actor: Actor, password: str) -> None:
+    """Erases the person for good, and organizations nobody else belongs to.
+
+    Raises [sign_in_failed, invalid_request, rate_limit_exceeded, overloaded].
+    """
+    person = await step_up(accounts, actor, password)
+    await accounts.people.erase_person(Act(actor=actor, action="person.erased", object_id=person.id))
+
+
+def _used() -> TesseraError:
+    return TesseraError(
+        ErrorCode.INVALID_REQUEST,
+        "This link was used, has expired or is not complete. Ask for a new one.",
+        param="token",
+    )

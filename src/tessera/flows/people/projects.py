@@ -1,0 +1,192 @@
+"""Projects and the API keys in them, in OpenAI's shapes. A key is shown once."""
+
+from typing import Any
+
+from tessera.domain.auth import make_key
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+from tessera.domain.people.records import Act, Actor, Project
+from tessera.domain.people.rules import normal_name
+from tessera.flows.people.accounts import Accounts
+from tessera.flows.receipts import list_object
+from tessera.ports import ApiKey, Page
+
+KEY_SECONDS_MAX = 10 * 366 * 24 * 3600
+_RANDOM_BYTES = 32
+_SHOWN_START, _SHOWN_END = 16, 4
+
+
+async def list_projects(accounts: Accounts, actor: Actor, page: Page, *, archived: bool) -> dict[str, Any]:
+    """Projects, oldest first, a page at a time."""
+    more = Page(limit=page.limit + 1, after=page.after)
+    found = await accounts.people.list_projects(actor.organization_id, more, archived=archived)
+    return list_object([project_object(project) for project in found], page)
+
+
+async def show_project(accounts: Accounts, actor: Actor, project_id: str) -> dict[str, Any]:
+    """One project. Raises [not_found]."""
+    return project_object(await _project(accounts, actor, project_id))
+
+
+async def create_project(accounts: Accounts, actor: Actor, name: str) -> dict[str, Any]:
+    """A new project. Raises [invalid_request]."""
+    name = normal_name(name)
+    act = Act(actor=actor, action="project.created", object_id="", details={"name": name})
+    return project_object(await accounts.people.create_project(act, name))
+
+
+async def rename_project(accounts: Accounts, actor: Actor, project_id: str, name: str) -> dict[str, Any]:
+    """Gives a project another name. Raises [invalid_request, not_found]."""
+    name = normal_name(name)
+    act = Act(actor=actor, action="project.renamed", object_id=project_id, details={"name": name})
+    return project_object(await accounts.people.rename_project(act, name))
+
+
+async def archive_project(accounts: Accounts, actor: Actor, project_id: str) -> dict[str, Any]:
+    """Archives a project for good: its keys stop working. Raises [not_found]."""
+    act = Act(actor=actor, action="project.archived", object_id=project_id)
+    return project_object(await accounts.people.archive_project(act))
+
+
+# ---- API keys ----------------------------------------------------------------------------------------------------
+
+
+async def list_keys(accounts: Accounts, actor: Actor, project_id: str, page: Page) -> dict[str, Any]:
+    """A project's keys, oldest first, ended ones too. Raises [not_found]."""
+    await _project(accounts, actor, project_id)
+    more = Page(limit=page.limit + 1, after=page.after)
+    found = await accounts.people.list_api_keys(actor.organization_id, project_id, more)
+    return list_object([key_object(key, accounts.now()) for key in found], page)
+
+
+async def show_key(accounts: Accounts, actor: Actor, project_id: str, key_id: str) -> dict[str, Any]:
+    """One key of a project, never its secret. Raises [not_found]."""
+    return key_object(await _key(accounts, actor, project_id, key_id), accounts.now())
+
+
+async def create_key(
+    accounts: Accounts, actor: Actor, project_id: str, *, name: str, mode: str, expires_at: int | None
+) -> dict[str, Any]:
+    """A new key, with its secret, shown this once. Raises [invalid_request, not_found]."""
+    project = await _project(accounts, actor, project_id)
+    if expires_at is not None and not accounts.now() < expires_at <= accounts.now() + KEY_SECONDS_MAX:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, "expires_at must be a time in the next ten years.", param="expires_at"
+        )
+    name = normal_name(name) if name else ""
+    return await _issue(accounts, actor, project, name, _mode(mode), expires_at)
+
+
+async def rotate_key(
+    accounts: Accounts, actor: Actor, project_id: str, key_id: str, *, overlap_seconds: int
+) -> dict[str, Any]:
+    """A new key like an old one, which works on for the overlap. Raises [invalid_request, not_found]."""
+    if not 0 <= overlap_seconds <= accounts.limits.rotation_overlap_s_max:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"overlap_seconds must be 0 to {accounts.limits.rotation_overlap_s_max}.",
+            param="overlap_seconds",
+        )
+    project = await _project(accounts, actor, project_id)
+    old = await _key(accounts, actor, project_id, key_id)
+    ends_at = accounts.now() + overlap_seconds
+    if old.revoked_at is not None:
+        ends_at = min(ends_at, old.revoked_at)
+    return await _issue(
+        accounts, actor, project, old.name, old.mode, old.revoked_at, in_place_of=old.id, ends_at=ends_at
+    )
+
+
+async def revoke_key(accounts: Accounts, actor: Actor, project_id: str, key_id: str) -> dict[str, Any]:
+    """Revokes a key for good. Raises [not_found]."""
+    act = Act(actor=actor, action="api_key.revoked", object_id=key_id)
+    if await accounts.people.end_api_key(act, project_id) is None:
+        raise _no_key(key_id)
+    return {"object": "organization.project.api_key.deleted", "id": key_id, "deleted": True}
+
+
+async def _issue(
+    accounts: Accounts,
+    actor: Actor,
+    project: Project,
+    name: str,
+    mode: Mode,
+    expires_at: int | None,
+    *,
+    in_place_of: str | None = None,
+    ends_at: int = 0,
+) -> dict[str, Any]:
+    secret = make_key(mode, accounts.random(_RANDOM_BYTES))
+    key = ApiKey(
+        id=accounts.make_id("key"),
+        name=name,
+        mode=mode,
+        organization_id=project.organization_id,
+        project_id=project.id,
+        project=project.name,
+        display=shown(secret),
+        created_at=accounts.now(),
+        revoked_at=expires_at,
+    )
+    made = await accounts.people.create_api_key(
+        actor, key, accounts.digest(secret), in_place_of=in_place_of, old_ends_at=ends_at
+    )
+    return {**key_object(made, accounts.now()), "value": secret}
+
+
+async def _project(accounts: Accounts, actor: Actor, project_id: str) -> Project:
+    project = await accounts.people.find_project(actor.organization_id, project_id)
+    if project is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no project {project_id[:64]!r} in this organization.")
+    return project
+
+
+async def _key(accounts: Accounts, actor: Actor, project_id: str, key_id: str) -> ApiKey:
+    key = await accounts.people.find_api_key(actor.organization_id, project_id, key_id)
+    if key is None:
+        raise _no_key(key_id)
+    return key
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "mode must be live or test.", param="mode") from None
+
+
+def _no_key(key_id: str) -> TesseraError:
+    return TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id[:64]!r} in this project.")
+
+
+def shown(secret: str) -> str:
+    """What of a key can be shown again: prefix, mode and a few characters, and its last four."""
+    return f"{secret[:_SHOWN_START]}…{secret[-_SHOWN_END:]}"
+
+
+def project_object(project: Project) -> dict[str, Any]:
+    """OpenAI's `organization.project`."""
+    return {
+        "object": "organization.project",
+        "id": project.id,
+        "name": project.name,
+        "created_at": project.created_at,
+        "archived_at": project.archived_at,
+        "status": "active" if project.archived_at is None else "archived",
+    }
+
+
+def key_object(key: ApiKey, now: int) -> dict[str, Any]:
+    """OpenAI's `organization.project.api_key`, with its mode and its end."""
+    ended = key.revoked_at is not None and key.revoked_at <= now
+    return {
+        "object": "organization.project.api_key",
+        "id": key.id,
+        "name": key.name,
+        "mode": key.mode,
+        "project_id": key.project_id,
+        "redacted_value": key.display,
+        "created_at": key.created_at,
+        "expires_at": key.revoked_at,
+        "status": "ended" if ended else "active",
+    }
