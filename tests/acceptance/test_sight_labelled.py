@@ -12,7 +12,7 @@ from images.other_styles import other_styles
 from tessera.adapters.providers.sight.answers import answer
 from tessera.adapters.providers.sight.look import observe
 from tessera.adapters.providers.sight.observation import Observation, SightLimits
-from tessera.adapters.providers.sight.palette import dominant
+from tessera.adapters.providers.sight.swatches import dominant
 
 SECOND_SEED = 77
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "sight.md"

@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import Any, NoReturn
 
 import msgspec
+import pybase64
 
 from tessera.domain.errors import ErrorCode, TesseraError
 
@@ -21,9 +22,11 @@ PAYLOAD_MIN = 4096
 """Bytes of base64 from which a payload is worth leaving out; shorter ones are ordinary text."""
 
 _HEADER_MAX = 128
+_PIECE = 1 << 20
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _KEY_END = re.compile(rb'"[ \t\r\n]*:')
 _DATA_URL = re.compile(r"data:([^,;]{0,100})((?:;[^,;]{0,100}){0,4}),", re.IGNORECASE)
+_decode_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
@@ -137,14 +140,32 @@ def _find_payloads(raw: bytes) -> tuple[tuple[int, int], ...]:
 
 def _is_plain(raw: bytes, start: int, end: int) -> bool:
     """Whether a payload is what any JSON parser would read as itself: printable ASCII, escaped slashes at most."""
-    import numpy  # only bodies with images pay for the import
-
-    view = numpy.frombuffer(raw, dtype=numpy.uint8, count=end - start, offset=start)
-    if view.min() < 0x20 or view.max() > 0x7E:
-        return False
-    if raw.find(b"\\", start, end) < 0:
+    if _is_base64(raw, start, end):
         return True
-    return raw.count(b"\\", start, end) == raw.count(b"\\/", start, end)
+    escapes = raw.count(b"\\", start, end)
+    if escapes != raw.count(b"\\/", start, end) or raw.find(b"\x7f", start, end) >= 0:
+        return False
+    for at in range(start, end, _PIECE):
+        piece = raw[at : min(at + _PIECE, end)]
+        # Each backslash stands before a slash: without them, what is left is read as it stands.
+        try:
+            text = _decode_text(b'"%b"' % (piece.replace(b"\\", b"") if escapes else piece))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        if not text.isascii():
+            return False
+    return True
+
+
+def _is_base64(raw: bytes, start: int, end: int) -> bool:
+    """Whether nothing but characters of base64 stands there, or padding; looked at piece by piece, to stay small."""
+    view = memoryview(raw)
+    try:
+        for at in range(start, end, _PIECE):
+            pybase64.b64decode(view[at : min(at + _PIECE, end)], validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _checked(skeleton: bytes, depth_max: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tessera.adapters.providers.sight import faces, text
 from tessera.adapters.providers.sight.answers import answer
 from tessera.adapters.providers.sight.look import observe
 from tessera.adapters.providers.sight.observation import SightLimits
-from tessera.adapters.providers.sight.palette import dominant, families
+from tessera.adapters.providers.sight.swatches import dominant, families
 
 PHOTOS = Path(tessera.cli.__file__).parent / "photos"
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tessera.domain.dialects.body import PAYLOAD_MIN, open_body
@@ -135,6 +135,27 @@ def test_a_payload_that_json_forbids_is_not_hidden_from_the_parser(bad: str) -> 
     else:
         with pytest.raises(TesseraError):
             open_body(raw)
+
+
+PAYLOAD_TEXTS = st.sampled_from(
+    [PAYLOAD, PAYLOAD.replace("/", "\\/"), "plain text, no base64. " * 300, "%3Csvg%3E" * 600]
+)
+BETWEEN = st.sampled_from(
+    [b"", b"=", b" ", b"~", b"\\/", b"\x7f", b"\x1f", b"\n", b"\\n", b"\\", b"\\u0041", b"\xc3\xa9", b"\xff"]
+)
+
+
+@given(PAYLOAD_TEXTS, BETWEEN, PAYLOAD_TEXTS)
+@example("x" * (1 << 20), b"\\/", PAYLOAD)
+@example("A" * ((1 << 20) - 1), b"\\/", PAYLOAD)
+@example("A" * ((1 << 20) - 1), b"\xc3\xa9", PAYLOAD)
+def test_only_a_payload_that_stands_for_itself_is_left_out(before: str, between: bytes, after: str) -> None:
+    payload = before.encode() + between + after.encode()
+    unescaped = payload.replace(b"\\/", b"/")
+    stands_for_itself = b"\\" not in unescaped and all(0x20 <= byte <= 0x7E for byte in unescaped)
+    with suppress(TesseraError):
+        body = open_body(b'{"a":"data:image/png;base64,' + payload + b'"}')
+        assert bool(body.payloads) == stands_for_itself
 
 
 def test_a_caller_who_writes_what_looks_like_a_mark_gets_it_back() -> None:

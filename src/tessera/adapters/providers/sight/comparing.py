@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tessera.adapters.providers.sight import sentences
 from tessera.adapters.providers.sight.observation import Observation
-from tessera.adapters.providers.sight.palette import dominant
 from tessera.adapters.providers.sight.sentences import joined, plural
+from tessera.adapters.providers.sight.swatches import dominant
 
 
 def compare(observations: Sequence[Observation]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tessera.adapters.providers.sight import sentences
 from tessera.adapters.providers.sight.observation import Code, Observation, Region, Shape, Swatch
-from tessera.adapters.providers.sight.palette import dominant
+from tessera.adapters.providers.sight.swatches import dominant
 
 
 @dataclass(frozen=True)

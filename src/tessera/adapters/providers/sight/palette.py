@@ -121,17 +121,3 @@ def name_palette(clusters: Clusters) -> tuple[Swatch, ...]:
                 name=name, family=family, hex=hex_of(rgb), share=float(share), lightness=float(lab[0]), chroma=chroma
             )
     return tuple(sorted(found.values(), key=lambda swatch: (-swatch.share, swatch.name)))
-
-
-def families(palette: tuple[Swatch, ...]) -> dict[str, float]:
-    """Share of each plain colour, largest first."""
-    shares: dict[str, float] = {}
-    for swatch in palette:
-        shares[swatch.family] = shares.get(swatch.family, 0.0) + swatch.share
-    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
-
-
-def dominant(palette: tuple[Swatch, ...]) -> Swatch:
-    """The largest swatch of the plain colour with the largest share."""
-    family = next(iter(families(palette)))
-    return next(swatch for swatch in palette if swatch.family == family)

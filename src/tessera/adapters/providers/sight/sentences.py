@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tessera.adapters.providers.sight.observation import Code, Observation, Region, Shape
-from tessera.adapters.providers.sight.palette import dominant
+from tessera.adapters.providers.sight.swatches import dominant
 
 NAME = "Tessera sight, a classical image analyser, not a language model"
 KINDS = {

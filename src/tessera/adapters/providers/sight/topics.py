@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from tessera.adapters.providers.sight import sentences
 from tessera.adapters.providers.sight.observation import Observation, Shape
-from tessera.adapters.providers.sight.palette import families
 from tessera.adapters.providers.sight.sentences import joined, percent
+from tessera.adapters.providers.sight.swatches import families
 
 FAMILIES = (
     "black",

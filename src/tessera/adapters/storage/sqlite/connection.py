@@ -10,7 +10,9 @@ DATABASE_FILE = "tessera.db"
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process before it answers storage_unavailable (faults F19)."""
 
-CACHE_KIB = 16_384
+CACHE_KIB = 4_096
+"""Pages the writer keeps: new rows go to the ends of tables, whose pages fit. Four times as much saved no measurable
+time and took 12 MB."""
 STATEMENTS_CACHED = 256
 LOG_BYTES_KEPT = 64 * 1024 * 1024
 """What the write-ahead log is cut back to after a long read (an audit, a backup) made it grow."""
