@@ -102,9 +102,19 @@ def test_receipts_and_entries_are_listed_newest_first_a_page_at_a_time(client: o
     assert {entry["request_id"] for entry in entries} >= set(ids)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=1&limit=2", "offset=3", "after="])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "limit=1&limit=2", "offset=3", "after=", "after=req_x"]
+)
 def test_a_page_that_makes_no_sense_is_refused(server: TesseraServer, account: Account, query: str) -> None:
     assert raw(server, "GET", f"/v1/requests?{query}", {"x-api-key": account.key})[0] == 400
+
+
+@pytest.mark.parametrize("path", ["requests", "ledger"])
+def test_a_list_is_not_begun_again_at_an_id_it_does_not_hold(client: openai.OpenAI, path: str) -> None:
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a"}])
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.get(f"/{path}?after=req_01hzzzzzzzzzzzzzzzzzzzzzzz", cast_to=object)
+    assert (refused.value.code, refused.value.param) == ("invalid_request", "after")
 
 
 def test_another_organizations_receipt_is_not_found(server: TesseraServer, client: openai.OpenAI) -> None:

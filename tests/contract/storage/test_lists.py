@@ -4,6 +4,7 @@ import pytest
 
 from ledger_calls import funded, hold_order, new_id, usage_event
 from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.money import Mode
 from tessera.ports import LedgerEntry, Page, SavedQuote
@@ -64,6 +65,42 @@ async def test_entries_page_newest_first_and_sum_to_zero(storage: SqliteStorage,
     assert sum(e.amount_nanos for e in seen if e.account == "available") == balance.available_nanos
     assert sum(e.amount_nanos for e in seen if e.account == "held") == balance.held_nanos == 8
     assert {e.request_id for e in seen if e.request_id} == {order.id for order in orders}
+
+
+@pytest.mark.parametrize("cursor", ["", "zzz", "req_", "req_0", "~", "req_%", "crd_ffffffff.available"])
+async def test_a_cursor_that_is_in_no_list_is_refused(storage: SqliteStorage, cursor: str) -> None:
+    organization = await funded(storage, 1000)
+    await calls(storage, organization, 2)
+    for read in (storage.list_requests, storage.list_entries):
+        with pytest.raises(TesseraError) as caught:
+            await read(organization, Mode.LIVE, Page(after=cursor))
+        assert (caught.value.code, caught.value.param) == (ErrorCode.INVALID_REQUEST, "after")
+
+
+async def test_a_cursor_of_another_list_is_refused_like_one_that_never_was(storage: SqliteStorage) -> None:
+    organization, other = await funded(storage, 1000), await funded(storage, 1000)
+    orders = await calls(storage, organization, 2)
+    entries = await storage.list_entries(organization, Mode.LIVE, Page())
+    strange = [
+        storage.list_requests(other, Mode.LIVE, Page(after=orders[0].id)),
+        storage.list_requests(organization, Mode.TEST, Page(after=orders[0].id)),
+        storage.list_requests(organization, Mode.LIVE, Page(after=entries[0].id)),
+        storage.list_entries(other, Mode.LIVE, Page(after=entries[0].id)),
+        storage.list_entries(organization, Mode.TEST, Page(after=entries[0].id)),
+        storage.list_entries(organization, Mode.LIVE, Page(after=orders[0].id)),
+    ]
+    for reading in strange:
+        with pytest.raises(TesseraError) as caught:
+            await reading
+        assert (caught.value.code, caught.value.param) == (ErrorCode.INVALID_REQUEST, "after")
+
+
+async def test_the_last_row_of_a_list_is_followed_by_an_empty_page(storage: SqliteStorage) -> None:
+    organization = await funded(storage, 1000)
+    orders = await calls(storage, organization, 2)
+    entries = await storage.list_entries(organization, Mode.LIVE, Page())
+    assert await storage.list_requests(organization, Mode.LIVE, Page(after=orders[0].id)) == ()
+    assert await storage.list_entries(organization, Mode.LIVE, Page(after=entries[-1].id)) == ()
 
 
 async def test_lists_show_one_organization_and_mode(storage: SqliteStorage) -> None:

@@ -52,6 +52,11 @@ FROM credit JOIN wallet ON wallet.id = credit.wallet_id
 WHERE wallet.organization_id = ? AND wallet.mode = ? AND credit.id <= ? ORDER BY credit.id DESC LIMIT ?
 """
 
+_HAS_CALL = """
+SELECT 1 FROM hold JOIN wallet ON wallet.id = hold.wallet_id
+WHERE organization_id = ? AND mode = ? AND hold.id = ?
+"""
+
 _NEWEST_HOLD_ID = """
 SELECT max(hold.id) FROM hold JOIN wallet ON wallet.id = hold.wallet_id WHERE organization_id = ? AND mode = ?
 """
@@ -111,17 +116,21 @@ def find_request(
 def list_requests(
     connection: sqlite3.Connection, organization_id: str, mode: Mode, page: Page, settling: set[str]
 ) -> tuple[RequestRecord, ...]:
-    """Calls, newest first."""
-    rows = connection.execute(
-        _LIST_CALLS, (organization_id, mode.value, page.after or _NEWEST, min(page.limit, _PAGE_MAX))
-    )
+    """Calls, newest first. Raises [invalid_request] when `after` is none of them."""
+    wallet = (organization_id, mode.value)
+    if page.after is not None and connection.execute(_HAS_CALL, (*wallet, page.after)).fetchone() is None:
+        raise _unknown_cursor()
+    rows = connection.execute(_LIST_CALLS, (*wallet, page.after or _NEWEST, min(page.limit, _PAGE_MAX)))
     return tuple(_record(row, organization_id, mode, settling) for row in rows)
 
 
 def list_entries(
     connection: sqlite3.Connection, organization_id: str, mode: Mode, page: Page
 ) -> tuple[LedgerEntry, ...]:
-    """Entries, newest source first: a source is a call or a credit, and its entries stand together, last one first."""
+    """Entries, newest source first: a source is a call or a credit, and its entries stand together, last one first.
+
+    Raises [invalid_request] when `after` is none of them.
+    """
     limit = min(page.limit, _PAGE_MAX)
     source = (page.after or _NEWEST).partition(".")[0]
     found: list[LedgerEntry] = []
@@ -129,11 +138,19 @@ def list_entries(
     for source_id, entry in _entries_from(connection, organization_id, mode, source, limit):
         if len(found) == limit:
             break
-        if passed or source_id != source:
+        if passed:
             found.append(entry)
+        elif source_id != source:
+            break
         else:
             passed = entry.id == page.after
+    if not passed:
+        raise _unknown_cursor()
     return tuple(found)
+
+
+def _unknown_cursor() -> TesseraError:
+    return TesseraError(ErrorCode.INVALID_REQUEST, "after must be an id from this list.", param="after")
 
 
 def find_quote(connection: sqlite3.Connection, organization_id: str, mode: Mode, quote_id: str) -> SavedQuote | None:
