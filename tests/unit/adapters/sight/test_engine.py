@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import struct
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -125,6 +126,14 @@ async def test_a_picture_that_needs_too_much_memory_is_refused_and_the_next_is_s
         assert len(await engine.observe_all([SHAPES])) == 1
     finally:
         await engine.close()
+
+
+async def test_a_jpeg_of_200_megapixels_is_seen_at_the_size_it_is_looked_at(engine: SightEngine) -> None:
+    small = encoded(plain("orange", size=(64, 64)), "JPEG")
+    at = small.index(b"\xff\xc0") + 5  # its size: the rest of such a picture reads as grey
+    large = small[:at] + struct.pack(">HH", 12_240, 16_320) + small[at + 4 :]
+    (seen,) = await engine.observe_all([large])
+    assert (seen.width, seen.height, seen.format) == (16_320, 12_240, "jpeg")
 
 
 async def test_a_cancelled_call_leaves_nothing_for_the_next(engine: SightEngine) -> None:

@@ -77,6 +77,25 @@ def test_a_bomb_is_refused_from_its_header_without_memory(width: int, height: in
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("size", [(4000, 1000), (1000, 4000), (3999, 999)])
+def test_a_jpeg_over_the_pixel_limit_is_shrunk_while_it_is_decoded(size: tuple[int, int]) -> None:
+    picture = read_picture(encoded(plain(size=size), "JPEG"), SightLimits(pixels_max=1_000_000))
+    assert (picture.width, picture.height) == size
+    assert max(picture.luma.shape) == LUMA_SIDE
+
+
+def test_a_jpeg_that_is_too_large_even_when_shrunk_is_refused() -> None:
+    assert (
+        refused(encoded(plain(size=(4000, 1000)), "JPEG"), SightLimits(pixels_max=900_000)) is ErrorCode.IMAGE_TOO_LARGE
+    )
+
+
+def test_other_formats_over_the_pixel_limit_are_refused() -> None:
+    for name in ("PNG", "WEBP", "GIF"):
+        picture = encoded(plain(size=(1000, 1001)), name)
+        assert refused(picture, SightLimits(pixels_max=1_000_000)) is ErrorCode.IMAGE_TOO_LARGE
+
+
 def test_a_file_over_the_byte_limit_is_refused() -> None:
     assert refused(encoded(plain()), SightLimits(bytes_max=100)) is ErrorCode.IMAGE_TOO_LARGE
 

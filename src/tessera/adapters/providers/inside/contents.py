@@ -2,7 +2,8 @@
 
 import asyncio
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import ImagePart, InferenceRequest
@@ -42,6 +43,19 @@ def _decode(image: ImagePart) -> bytes:
             "The image's data URL is not valid base64.",
             param=image.param or None,
         ) from None
+
+
+@contextmanager
+def naming_images(request: InferenceRequest) -> Iterator[None]:
+    """An image at fault, `images[N]` to whoever looks at it, is named as the caller wrote it."""
+    try:
+        yield
+    except TesseraError as error:
+        for image in request.images:
+            if error.param == f"images[{image.index}]" and image.param:
+                error.param = image.param
+                break
+        raise
 
 
 def last_question(request: InferenceRequest) -> str:

@@ -61,12 +61,14 @@ def _fitting_tool(request: InferenceRequest) -> Tool | None:
     return None
 
 
-def plain_text(request: InferenceRequest, seed: int) -> str:
-    """A reply in words that says what it is."""
+def plain_text(request: InferenceRequest, seed: int, unseen: str = "") -> str:
+    """A reply in words that says what it is, and, where images could not be looked at (`unseen`), why."""
     opening = (
         f"This is Tessera's sandbox standing in for {request.model}: this text is made up, no provider was called and "
         "nothing live was spent."
     )
+    if unseen:
+        opening += f" It did not look at the images: {unseen}"
     last = request.messages[-1] if request.messages else None
     if last is not None and last.role not in ("user", "system", "developer", "assistant"):
         return f"{opening} The tool answered: {_quoted(' '.join(last.texts))}. (Answer {seed % 0xFFFF:04x}.)"

@@ -4,10 +4,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from tessera.adapters.providers.inside import Draft, InsideReply, compose, image_contents, last_question
+from tessera.adapters.providers.inside import (
+    Draft,
+    InsideReply,
+    compose,
+    image_contents,
+    last_question,
+    naming_images,
+)
 from tessera.adapters.providers.inside.reply import pieces_of, reply_headers
 from tessera.adapters.providers.sandbox import content, faults, structured
 from tessera.adapters.providers.sandbox.schema_answers import Known
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.request import InferenceRequest
 from tessera.ports import TextCounter, UpstreamCall, UpstreamReply
 
 Describe = Callable[[Sequence[bytes], str], Awaitable[str]]
@@ -39,14 +48,16 @@ class SandboxProvider:
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """See `ports.Provider`. The caller's own mistakes raise too: [invalid_request] for an unknown fault,
-        [unsupported_parameter] for a schema that cannot be answered, [invalid_base64_image]."""
+        [unsupported_parameter] for a schema that cannot be answered, [invalid_base64_image], and the media codes for a
+        picture that cannot be read."""
         wanted = faults.read_faults(call.headers, stream=call.stream)
         await faults.before_head(wanted)
         if wanted.status is not None:
             return faults.error_answer(call, wanted.status, wanted.retry_after)
         if wanted.malformed:
             return faults.malformed_answer(call)
-        drafts = await self._drafts(call, refuse=wanted.refusal)
+        with naming_images(call.request):
+            drafts = await self._drafts(call, refuse=wanted.refusal)
         answer = compose(call, self._counter, drafts, self._now(), with_usage=not wanted.no_usage)
         return InsideReply(200, reply_headers(call), faults.faulty(pieces_of(call, answer), wanted, call))
 
@@ -69,11 +80,35 @@ class SandboxProvider:
             known = await self._known(images)
             texts = [await asyncio.to_thread(structured.json_text, request, one, known, "") for one in seeds]
             return [Draft(text=text) for text in texts]
-        described = await self._describe(images, last_question(request)) if images else ""
+        words = await self._words(request, images, seeds)
         if request.output_format.kind == "json_object":
-            words = [described or content.plain_text(request, one) for one in seeds]
             return [Draft(text=structured.json_text(request, seed, None, one)) for one in words]
-        return [Draft(text=described or content.plain_text(request, one)) for one in seeds]
+        return [Draft(text=one) for one in words]
+
+    async def _words(self, request: InferenceRequest, images: Sequence[bytes], seeds: Sequence[int]) -> list[str]:
+        unseen = ""
+        if images:
+            try:
+                return [await self._describe(images, last_question(request))] * len(seeds)
+            except TesseraError as error:
+                unseen = _too_large(error)
+        return [content.plain_text(request, seed, unseen) for seed in seeds]
 
     async def _known(self, images: Sequence[bytes]) -> Known | None:
-        return await self._recognize(images) if images and self._recognize is not None else None
+        if not images or self._recognize is None:
+            return None
+        try:
+            return await self._recognize(images)
+        except TesseraError as error:
+            _too_large(error)
+            return None
+
+
+def _too_large(error: TesseraError) -> str:
+    """Why nothing was looked at, when an image is only too large to be decoded here; any other error goes on.
+
+    A provider would be sent such an image, and a test key is to meet what a live key meets.
+    """
+    if error.code is not ErrorCode.IMAGE_TOO_LARGE:
+        raise error
+    return error.message

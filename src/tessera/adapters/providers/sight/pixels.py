@@ -65,17 +65,25 @@ def read_picture(data: bytes, limits: SightLimits) -> Picture:
             f"The image has {len(data):,} bytes and at most {limits.bytes_max:,} are accepted. Send a smaller file.",
         )
     image = open_header(data)
-    check_pixels(image, limits)
+    size = image.size
     try:
-        return decode(image, len(data))
+        shrink(image, limits)
+        check_pixels(image, limits, size)
+        return decode(image, len(data), size)
     except TesseraError:
         raise
     except MemoryError as error:
-        raise TesseraError(
-            ErrorCode.IMAGE_TOO_LARGE, "Decoding the image needs more memory than is allowed. Send a smaller image."
-        ) from error
+        raise too_much_memory() from error
     except Exception as error:  # Decoders raise a dozen types on damaged files (OSError, SyntaxError, struct.error …).
+        if "memory" in str(error):  # A progressive JPEG keeps all it has read, however far it is shrunk.
+            raise too_much_memory() from error
         raise parse_error() from error
+
+
+def too_much_memory() -> TesseraError:
+    return TesseraError(
+        ErrorCode.IMAGE_TOO_LARGE, "Decoding the image needs more memory than is allowed. Send a smaller image."
+    )
 
 
 def parse_error() -> TesseraError:
@@ -113,10 +121,24 @@ def too_many_pixels(detail: str = "") -> TesseraError:
     )
 
 
-def check_pixels(image: Image.Image, limits: SightLimits) -> None:
+def shrink(image: Image.Image, limits: SightLimits) -> None:
+    """Has a JPEG decoded at the smallest half, quarter or eighth that is large enough; other formats know no such way.
+
+    One over the pixel limit need only be as large as it is looked at.
+    """
+    width, height = image.size
+    least = LUMA_SIDE, LUMA_SIDE
+    if width * height > limits.pixels_max:
+        ratio = LUMA_SIDE / max(width, height)
+        least = max(1, round(width * ratio)), max(1, round(height * ratio))
+    image.draft(None, least)
+
+
+def check_pixels(image: Image.Image, limits: SightLimits, size: tuple[int, int]) -> None:
+    """Refuses what would be decoded to too many pixels, in words of the file's own `size`."""
     width, height = image.size
     if width * height > limits.pixels_max:
-        raise too_many_pixels(f": {width:,} × {height:,}, and at most {limits.pixels_max:,} are accepted")
+        raise too_many_pixels(f": {size[0]:,} × {size[1]:,}, and at most {limits.pixels_max:,} are accepted")
     if width < 1 or height < 1:
         raise parse_error()
 
@@ -130,13 +152,12 @@ def orientation_of(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def decode(image: Image.Image, size_bytes: int) -> Picture:
+def decode(image: Image.Image, size_bytes: int, size: tuple[int, int]) -> Picture:
     orientation = orientation_of(image)
-    width, height = image.size if orientation < 5 else (image.size[1], image.size[0])
+    width, height = size if orientation < 5 else (size[1], size[0])
     # An MPO is a photograph with a depth or gain map behind it, not an animation.
     animated = image.format in ("GIF", "WEBP", "PNG") and bool(getattr(image, "is_animated", False))
     name = "jpeg" if image.format == "MPO" else str(image.format).lower()
-    image.draft(None, (LUMA_SIDE, LUMA_SIDE))  # A JPEG is decoded at the smallest eighth that is still large enough.
     image.load()
     flat, transparent_share = flattened(image)
     if orientation in TRANSPOSE:

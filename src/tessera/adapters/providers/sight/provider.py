@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from tessera.adapters.providers.inside import Draft, compose, image_contents, last_question, reply_to
+from tessera.adapters.providers.inside import Draft, compose, image_contents, last_question, naming_images, reply_to
 from tessera.adapters.providers.sandbox.schema_answers import Known
 from tessera.adapters.providers.sandbox.structured import call_of, json_text
 from tessera.adapters.providers.sight.answers import answer
 from tessera.adapters.providers.sight.fields import known_fields
 from tessera.adapters.providers.sight.observation import Observation
-from tessera.domain.errors import TesseraError
 from tessera.domain.request import Tool
 from tessera.ports import TextCounter, UpstreamCall, UpstreamReply
 
@@ -46,7 +45,8 @@ class SightProvider:
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """See `ports.Provider`. Also raises the caller's own mistakes: [unsupported_parameter] for a schema that
         cannot be filled, [invalid_base64_image] and the media codes for a picture that cannot be read."""
-        observations = await self._observed(call)
+        with naming_images(call.request):
+            observations = await self._engine.observe_all(await image_contents(call))
         draft = await asyncio.to_thread(_draft, call, observations)
         drafts = [draft] * call.request.choices
         return reply_to(call, compose(call, self._counter, drafts, self._now()))
@@ -63,16 +63,6 @@ class SightProvider:
     async def recognize(self, images: Sequence[bytes]) -> Known:
         """What fills the schema fields that can be known from the images."""
         return _known_from(await self._engine.observe_all(images))
-
-    async def _observed(self, call: UpstreamCall) -> tuple[Observation, ...]:
-        """What is seen in the call's images; a picture at fault is named as the caller wrote it."""
-        try:
-            return await self._engine.observe_all(await image_contents(call))
-        except TesseraError as error:
-            for image in call.request.images:
-                if error.param == f"images[{image.index}]" and image.param:
-                    error.param = image.param
-            raise
 
 
 def _known_from(observations: Sequence[Observation]) -> Known:

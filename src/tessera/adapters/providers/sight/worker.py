@@ -11,6 +11,7 @@ import sys
 from typing import BinaryIO
 
 import msgspec
+from PIL import Image
 
 from tessera.adapters.providers.sight.look import observe
 from tessera.adapters.providers.sight.observation import SightLimits
@@ -47,6 +48,7 @@ def look(job: Job) -> tuple[object, ...]:
 
 def bound(memory_bytes_max: int) -> None:
     """No more memory than allowed, no new files of any size, no core dump, and a low place in the queue for the CPU."""
+    Image.MAX_IMAGE_PIXELS = None  # What is decoded is bounded by `SightLimits`, also where it is shrunk on the way.
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes_max, memory_bytes_max))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
