@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import image_files as files
 from receipts import nanos
 from servers import TesseraServer, tessera
 
@@ -84,3 +85,24 @@ def test_several_pictures_are_described_together() -> None:
     said = tessera("describe", PHOTO, str(PHOTOS / "chelsea.png")).stdout
     assert "600 × 400" in said
     assert "451 × 300" in said
+
+
+def test_without_a_server_files_are_taken_and_refused_as_a_server_does(tmp_path: Path, server: TesseraServer) -> None:
+    through = {"TESSERA_BASE_URL": server.base_url, "TESSERA_API_KEY": server.account().key}
+    for name, content in (("moving.gif", files.animated("GIF")), ("moving.webp", files.animated("WEBP"))):
+        path = tmp_path / name
+        path.write_bytes(content)
+        refusals = [tessera("describe", str(path), check=False, env=env) for env in ({}, through)]
+        assert [refused.returncode for refused in refusals] == [1, 1]
+        assert all("animated" in refused.stderr for refused in refusals)
+
+
+def test_a_heic_is_described_with_and_without_a_server(tmp_path: Path, server: TesseraServer) -> None:
+    pytest.importorskip("pi_heif", reason="needs the heif extra")
+    through = {"TESSERA_BASE_URL": server.base_url, "TESSERA_API_KEY": server.account().key}
+    path = tmp_path / "phone.heic"
+    path.write_bytes(files.heic())
+    alone = tessera("describe", str(path)).stdout
+    assert "Traceback" not in alone
+    assert tessera("describe", "--upright", str(path)).stdout == alone
+    assert tessera("describe", str(path), env=through).stdout == alone

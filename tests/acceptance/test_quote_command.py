@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import image_files as files
+from tessera.adapters.media.upright import convert
+
 FIELDS = [
     "model",
     "detail",
@@ -301,3 +304,11 @@ def test_every_example_of_the_how_to_prints_what_it_shows(command, output, tmp_p
     assert done.returncode == 0, done.stderr
     shown = [line.rstrip() for line in output.strip().splitlines()]
     assert [line.rstrip() for line in done.stdout.strip().splitlines()] == shown
+
+
+def test_a_heic_is_quoted_as_the_server_sends_it_on(tmp_path: Path) -> None:
+    pytest.importorskip("pi_heif", reason="needs the heif extra")
+    (tmp_path / "phone.heic").write_bytes(files.heic())
+    (found,) = quoted("phone.heic", "--model", "gpt-4o", cwd=tmp_path)
+    made = convert(files.heic())
+    assert (found["width"], found["height"]) == (made.width, made.height)

@@ -11,13 +11,22 @@ from tessera.domain.pricing.rows import PriceRow, Rates
 
 
 def model_object(
-    model: Model, catalogue: Catalogue, book: PriceBook, as_of: date, *, organization: tuple[str, ...] = ()
+    model: Model,
+    catalogue: Catalogue,
+    book: PriceBook,
+    as_of: date,
+    *,
+    provider: str | None = None,
+    organization: tuple[str, ...] = (),
 ) -> dict[str, object]:
     """The contract's model object on a day, at `organization`'s prices: decimal strings, USD per million, by tier.
+
+    `provider` is who serves its calls; by default the model's own.
 
     A rate that does not exist is null; a model without a price has empty price objects and cannot be called.
     `image_rule` is the id of the rule that counts its images on that day, null for text models and unknown rules.
     """
+    provider = provider or model.provider
     return {
         "id": model.id,
         "aliases": list(model.aliases),
@@ -34,8 +43,10 @@ def model_object(
             for tier in book.list_tiers(model.id, as_of)
         },
         "price": {
-            str(tier): price_object(book.price(model.id, tier, organization=organization, as_of=as_of))
-            for tier in book.tiers(model.id, as_of, organization=organization)
+            str(tier): price_object(
+                book.price(model.id, tier, provider=provider, organization=organization, as_of=as_of)
+            )
+            for tier in book.tiers(model.id, as_of, provider=provider, organization=organization)
         },
     }
 

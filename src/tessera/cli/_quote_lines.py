@@ -1,6 +1,6 @@
 """What `tessera quote` prints: one line per image and model, from a size or from a JSON line. No network, no server."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import BinaryIO
 
@@ -80,8 +80,12 @@ class _Terms(msgspec.Struct, frozen=True):
 class Quoter:
     """Quotes images against one catalogue and price book, remembering what does not change from line to line."""
 
-    def __init__(self, catalogue: Catalogue, book: PriceBook, defaults: QuoteAsk) -> None:
-        """`defaults` fills what an ask leaves out; its detail, day and tier must be set."""
+    def __init__(
+        self, catalogue: Catalogue, book: PriceBook, defaults: QuoteAsk, providers: Mapping[str, str] | None = None
+    ) -> None:
+        """`defaults` fills what an ask leaves out; its detail, day and tier must be set. `providers` names who serves a
+        canonical model's calls, where that is not its own provider."""
+        self._providers = providers or {}
         self._catalogue = catalogue
         self._book = book
         self._defaults = defaults
@@ -142,15 +146,16 @@ class Quoter:
                 )
             model = self._catalogue.model(model_id)
             rules = self._catalogue.image_rules(model_id, as_of)
-            found = _Terms(model, rules, self._price_row(model_id, _TIERS[tier], as_of))
+            found = _Terms(model, rules, self._price_row(model, _TIERS[tier], as_of))
             if len(self._terms) >= _CACHED_MAX:
                 self._terms.clear()
             self._terms[key] = found
         return found
 
-    def _price_row(self, model_id: str, tier: Tier, as_of: date) -> PriceRow | None:
+    def _price_row(self, model: Model, tier: Tier, as_of: date) -> PriceRow | None:
+        provider = self._providers.get(model.canonical, model.provider)
         try:
-            return self._book.price(model_id, tier, as_of=as_of)
+            return self._book.price(model.id, tier, provider=provider, as_of=as_of)
         except TesseraError as error:
             if error.code is ErrorCode.MODEL_NOT_FOUND:  # it exists, or the catalogue had refused it; it has no price
                 return None

@@ -38,12 +38,17 @@ def command(
     With TESSERA_BASE_URL and TESSERA_API_KEY set the server there is asked; otherwise the embedded `tessera/sight`
     engine answers here, with no server and no money.
     """
+    base_url, key = os.environ.get("TESSERA_BASE_URL"), os.environ.get("TESSERA_API_KEY")
     contents = [path.read_bytes() for path in images]
+    if upright or not base_url:
+        from tessera.adapters.media.local import read_image
+
+        pixels_max = read_settings(config, data).limits.image_pixels_max
+        contents = [read_image(content, pixels_max=pixels_max)[0] for content in contents]
     if upright:
         from tessera.bootstrap import turn_upright
 
         contents = [turn_upright(content) for content in contents]
-    base_url, key = os.environ.get("TESSERA_BASE_URL"), os.environ.get("TESSERA_API_KEY")
     if base_url and not key:
         raise click.UsageError("TESSERA_BASE_URL is set and TESSERA_API_KEY is not: both, or neither.")
     if base_url and key:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tessera.catalog.models import Model
     from tessera.domain.pricing import PriceBook
 
+    Opened = tuple[Catalogue, PriceBook, dict[str, str]]
+
 
 @click.group("models")
 def command() -> None:
@@ -30,14 +32,15 @@ def list_models(config: Path | None, data: Path | None, as_json: bool) -> None:
     """All models, dated ids and shut-down ones included; prices in USD per million tokens."""
     from tessera.catalog.listing import model_object
 
-    catalogue, book = _open(config, data)
+    catalogue, book, providers = _open(config, data)
     today = datetime.now(UTC).date()
+    served = [(model, providers.get(model.canonical, model.provider)) for model in catalogue.models()]
     if as_json:
-        print_json([model_object(model, catalogue, book, today) for model in catalogue.models()])
+        print_json([model_object(model, catalogue, book, today, provider=provider) for model, provider in served])
         return
     print_table(
         ["MODEL", "PROVIDER", "SURFACES", "CONTEXT", "OUTPUT", "INPUT $/M", "OUTPUT $/M", "TIERS", "STATE"],
-        [_row(model, book, today) for model in catalogue.models()],
+        [_row(model, book, today, provider) for model, provider in served],
         empty="No models.",
     )
 
@@ -50,35 +53,36 @@ def show_model(model_id: str, config: Path | None, data: Path | None, as_json: b
     """One model: limits, image rule, list price and your price per tier, in USD per million tokens."""
     from tessera.catalog.listing import model_object
 
-    catalogue, book = _open(config, data)
+    catalogue, book, providers = _open(config, data)
     try:
         model = catalogue.model(model_id)
     except TesseraError as error:
         raise click.ClickException(error.message) from None
-    shown = model_object(model, catalogue, book, datetime.now(UTC).date())
+    provider = providers.get(model.canonical)
+    shown = model_object(model, catalogue, book, datetime.now(UTC).date(), provider=provider)
     if as_json:
         print_json(shown)
         return
     click.echo("\n".join(_lines(shown)))
 
 
-def _open(config: Path | None, data: Path | None) -> "tuple[Catalogue, PriceBook]":
+def _open(config: Path | None, data: Path | None) -> "Opened":
     from tessera.settings import SettingsError
-    from tessera.settings.rows import catalogue_of, price_book_of
+    from tessera.settings.rows import catalogue_of, price_book_of, providers_of
 
     settings = read_settings(config, data)
     try:
         catalogue = catalogue_of(settings)
-        return catalogue, price_book_of(settings, catalogue)
+        return catalogue, price_book_of(settings, catalogue), providers_of(settings, catalogue)
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
 
 
-def _row(model: "Model", book: "PriceBook", today: date) -> list[str]:
-    tiers = book.tiers(model.id, today)
+def _row(model: "Model", book: "PriceBook", today: date, provider: str) -> list[str]:
+    tiers = book.tiers(model.id, today, provider=provider)
     prices = ["-", "-"]
     if Tier.DEFAULT in tiers:
-        rates = book.price(model.id, Tier.DEFAULT, as_of=today).rates
+        rates = book.price(model.id, Tier.DEFAULT, provider=provider, as_of=today).rates
         prices = [format_price(rates.input), format_price(rates.output)]
     state = "" if tiers else "no price: disabled"
     if model.shutdown_date is not None:

@@ -132,12 +132,12 @@ def _today() -> date:
 def _open_quoter(config: Path | None, data: Path | None, defaults: "QuoteAsk") -> "Quoter":
     from tessera.cli._quote_lines import Quoter
     from tessera.settings import SettingsError
-    from tessera.settings.rows import catalogue_of, price_book_of
+    from tessera.settings.rows import catalogue_of, price_book_of, providers_of
 
     settings = read_settings(config, data)
     try:
         catalogue = catalogue_of(settings)
-        return Quoter(catalogue, price_book_of(settings, catalogue), defaults)
+        return Quoter(catalogue, price_book_of(settings, catalogue), defaults, providers_of(settings, catalogue))
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
 
@@ -146,13 +146,13 @@ def _file_sizes(images: tuple[Path, ...]) -> list[tuple[str, int, int]]:
     """(name, width, height) as displayed, from each file's header."""
     if not images:
         return []
-    from tessera.adapters.media.header import probe_header
+    from tessera.adapters.media.local import read_image
     from tessera.domain.errors import TesseraError
 
     found = []
     for path in images:
         try:
-            header = probe_header(path.read_bytes(), complete=True)
+            _, header = read_image(path.read_bytes())
         except TesseraError as error:
             raise click.ClickException(f"{path}: {error.message}") from None
         except OSError as error:

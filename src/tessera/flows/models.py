@@ -7,6 +7,7 @@ from tessera.catalog.listing import model_object
 from tessera.catalog.models import Model
 from tessera.domain.auth import Caller
 from tessera.domain.money import Mode
+from tessera.flows.quoting import deployments, paid_provider
 from tessera.flows.world import World
 
 
@@ -27,7 +28,11 @@ def show_model(world: World, caller: Caller, model_id: str) -> dict[str, Any]:
 
 
 def _object(world: World, caller: Caller, model: Model) -> dict[str, Any]:
-    """OpenAI's model object; `created` is the start of the day its first price holds from."""
+    """OpenAI's model object; `created` is the start of the day its first price holds from.
+
+    Its price is that of the deployment a call goes to first.
+    """
+    ways = deployments(world, caller, model)
     released = datetime.combine(model.released_on, time(), UTC) if model.released_on else datetime.fromtimestamp(0, UTC)
     return {
         "id": model.id,
@@ -35,6 +40,11 @@ def _object(world: World, caller: Caller, model: Model) -> dict[str, Any]:
         "created": int(released.timestamp()),
         "owned_by": model.provider,
         "tessera": model_object(
-            model, world.catalogue, world.prices, world.clock.today(), organization=caller.organization_names
+            model,
+            world.catalogue,
+            world.prices,
+            world.clock.today(),
+            provider=paid_provider(caller, model, ways[0]) if ways else None,
+            organization=caller.organization_names,
         ),
     }

@@ -12,7 +12,7 @@ from tessera.domain.pricing.bounds import price_max
 from tessera.domain.pricing.quote import cheaper_changes, quote_object
 from tessera.domain.request import Detail, Surface, Tier
 from tessera.domain.tokens.images import cheapest_detail, count_image
-from tessera.flows.quoting import Estimate, estimate
+from tessera.flows.quoting import Estimate, estimate, price_rows
 from tessera.flows.world import World
 from tessera.ports import SavedQuote
 
@@ -85,11 +85,12 @@ def _cheaper(world: World, caller: Caller, found: Estimate) -> Iterator[tuple[st
         if least < image:
             after = total - image + least
             yield changes, max(price_max(row, after, least, found.output_cap, choices) for row in found.rows)
-    if found.tier is not Tier.FLEX and Tier.FLEX in world.prices.tiers(found.model.id, found.as_of):
-        row = world.prices.price(found.model.id, Tier.FLEX, organization=caller.organization_names, as_of=found.as_of)
-        # A tier that prices no input this long is no alternative.
+    if found.tier is not Tier.FLEX:
+        # A tier without a price for every deployment, or for input this long, is no alternative.
         with suppress(TesseraError):
-            yield "service_tier: flex", price_max(row, total, image, found.output_cap, choices)
+            rows = price_rows(world, caller, found.model, found.plan, Tier.FLEX, found.as_of)
+            flex = max(price_max(row, total, image, found.output_cap, choices) for row in rows)
+            yield "service_tier: flex", flex
 
 
 def _cheapest_details(world: World, found: Estimate) -> tuple[int, str]:

@@ -68,7 +68,7 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
     _check_model(caller, model, request, as_of)
     ways = plan(surface, deployments(world, caller, model), model.id)
     tier = request.tier or Tier.DEFAULT
-    rows = _rows(world, caller, model, ways, tier, as_of)
+    rows = price_rows(world, caller, model, ways, tier, as_of)
     output_cap = _output_cap(model, request)
     images = await world.media.probe(request.images) if request.images else ()
     framing = world.catalogue.framing(model.id)
@@ -152,9 +152,10 @@ def _check_model(caller: Caller, model: Model, request: InferenceRequest, as_of:
         )
 
 
-def _rows(
+def price_rows(
     world: World, caller: Caller, model: Model, ways: Sequence[tuple[Deployment, Surface]], tier: Tier, as_of: date
 ) -> tuple[PriceRow, ...]:
+    """The rows a call may be charged by, one for each price that its deployments have. Raises as `price_row`."""
     rows: dict[str, PriceRow] = {}
     for deployment, _ in ways:
         row = price_row(world, caller, model, deployment, tier, as_of)
@@ -167,8 +168,13 @@ def price_row(world: World, caller: Caller, model: Model, deployment: Deployment
 
     Raises unsupported_service_tier, model_not_found.
     """
-    provider = model.provider if caller.mode is Mode.TEST else deployment.provider
+    provider = paid_provider(caller, model, deployment)
     return world.prices.price(model.id, tier, provider=provider, organization=caller.organization_names, as_of=as_of)
+
+
+def paid_provider(caller: Caller, model: Model, deployment: Deployment) -> str:
+    """The provider whose price rows hold for a call served by `deployment`."""
+    return model.provider if caller.mode is Mode.TEST else deployment.provider
 
 
 def _output_cap(model: Model, request: InferenceRequest) -> int:

@@ -23,6 +23,20 @@ def catalogue_of(settings: Settings) -> Catalogue:
         raise SettingsError(f"model: {error}") from None
 
 
+def providers_of(settings: Settings, catalogue: Catalogue) -> dict[str, str]:
+    """The provider that live calls go to first, by canonical model; a model that is not here goes to its own.
+
+    Raises SettingsError.
+    """
+    found: dict[str, str] = {}
+    for index, row in enumerate(settings.deployment):
+        try:
+            found.setdefault(catalogue.canonical(row.model), row.provider)
+        except TesseraError as error:
+            raise SettingsError(f"deployment[{index}].model: {error.message}") from None
+    return found
+
+
 def price_book_of(settings: Settings, catalogue: Catalogue) -> PriceBook:
     """The list prices under the operator's `[prices]`, `[[price]]` and `[[cost]]`. Raises SettingsError."""
     return catalogue.price_book(
