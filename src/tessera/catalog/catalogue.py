@@ -61,7 +61,9 @@ class Catalogue:
         model = self.model(model_id)
         if model.image_tokens_max is not None:
             return flat_rules(model.id, model.image_tokens_max)
-        return find_image_rules(self.canonical(model.like or model.id), as_of)
+        rules = find_image_rules(self.canonical(model.like or model.id), as_of)
+        # What is refused must name the model that was asked for, not the one it is like.
+        return rules if model.like is None else msgspec.structs.replace(rules, model=model.id)
 
     def framing(self, model_id: str) -> "Framing":
         """How the model's text is counted. Raises as `find_framing`."""

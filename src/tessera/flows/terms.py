@@ -94,12 +94,18 @@ def agree(terms: Terms, quote: SavedQuote | None, found: Estimate) -> Estimate:
     if limit is None or price_max <= limit:
         return found
     affordable = output_affordable(found, limit)
-    if terms.fit == "max-price" and affordable >= found.output_cap_min:
+    fits = affordable >= found.output_cap_min
+    if terms.fit == "max-price" and fits:
         return with_output_cap(found, affordable)
+    advice = (
+        "Lower the output limit or send Tessera-Fit: max-price."
+        if fits
+        else "Even the shortest answer is not covered: send less input or allow a higher price."
+    )
     raise TesseraError(
         ErrorCode.PRICE_OVER_LIMIT,
         f"This call can cost up to ${format_usd(price_max)}, more than Tessera-Max-Price allows "
-        f"(${format_usd(limit)}). Nothing was sent. Lower the output limit or send Tessera-Fit: max-price.",
+        f"(${format_usd(limit)}). Nothing was sent. {advice}",
         details={
             "required": format_usd(price_max),
             "required_nanos": price_max,

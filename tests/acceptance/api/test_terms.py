@@ -67,6 +67,31 @@ def test_fitting_to_a_highest_price_lowers_the_cap_instead(client: openai.OpenAI
     assert 0 < receipt["quote"]["output"]["max_tokens"] < 1000
 
 
+@pytest.mark.parametrize("fit", [{}, {"Tessera-Fit": "max-price"}, {"Tessera-Fit": "balance"}])
+def test_what_cannot_be_fitted_to_a_price_is_not_advised_to_be(client: openai.OpenAI, fit: dict[str, str]) -> None:
+    with pytest.raises(openai.APIStatusError) as refused:
+        call(client, {"Tessera-Max-Price": "0.000000001", **fit})
+    assert (refused.value.status_code, refused.value.code) == (402, "price_over_limit")
+    assert "send less input or allow a higher price" in refused.value.message
+    assert "Tessera-Fit" not in refused.value.message
+    with pytest.raises(openai.APIStatusError) as fitting:
+        call(client, {"Tessera-Max-Price": "0.05"})
+    assert "send Tessera-Fit: max-price" in fitting.value.message
+
+
+def test_a_repeat_states_the_price_its_call_was_fitted_to(server: TesseraServer) -> None:
+    account = server.account(mode="live", credit="0.000020")
+    with openai.OpenAI(base_url=server.api, api_key=account.key, max_retries=0) as client:
+        body = {"model": "tessera/sight", "messages": [{"role": "user", "content": "Hi"}]}
+        headers = {"Tessera-Fit": "balance", "Idempotency-Key": "once"}
+        first = client.chat.completions.with_raw_response.create(**body, extra_headers=headers)
+        again = client.chat.completions.with_raw_response.create(**body, extra_headers=headers)
+    assert again.headers["tessera-replayed"] == first.headers["x-request-id"]
+    for name in ("tessera-price-max", "tessera-charge"):
+        assert again.headers[name] == first.headers[name]
+    assert nanos(first.headers["tessera-charge"]) <= nanos(first.headers["tessera-price-max"]) <= 20_000
+
+
 def test_fitting_to_the_balance_lowers_the_cap_instead(server: TesseraServer) -> None:
     account = server.account(mode="live", credit="0.000020")
     with openai.OpenAI(base_url=server.api, api_key=account.key, max_retries=0) as client:

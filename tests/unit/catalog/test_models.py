@@ -7,7 +7,8 @@ import pytest
 from tessera.catalog.catalogue import Catalogue, load_catalogue
 from tessera.catalog.models import ConfiguredModel, Model, refuse_double_ids
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.request import Surface, Tier
+from tessera.domain.request import Detail, Surface, Tier
+from tessera.domain.tokens import count_image
 
 DAY = date(2026, 11, 22)
 CATALOGUE = load_catalogue()
@@ -176,3 +177,12 @@ def test_every_vision_model_that_can_be_called_counts_images() -> None:
         except TesseraError:
             uncounted.append(model.id)
     assert uncounted == []
+
+
+def test_what_a_configured_model_refuses_names_the_model_that_was_asked_for() -> None:
+    rules = load_catalogue((ConfiguredModel(id="my-vlm", like="claude-opus-4-7"),)).image_rules("my-vlm", DAY)
+    assert rules.rule == CATALOGUE.image_rules("claude-opus-4-7", DAY).rule
+    with pytest.raises(TesseraError) as refused:
+        count_image(rules, 100, 100, Detail.ORIGINAL)
+    assert refused.value.code is ErrorCode.UNSUPPORTED_DETAIL
+    assert refused.value.message.startswith("my-vlm does not support")

@@ -9,7 +9,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 
 _MESSAGE_LENGTH_MAX = 300
 _SECRETS = re.compile(
-    r"https?://\S+|\b(?:sk|org|proj|key|user|acct)[-_][\w*.-]{4,}|\b[\w.-]+@[\w.-]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
+    r"https?://\S+|\bsk[-_][\w*.-]+|\b(?:org|proj|key|user|acct)[-_][\w*.-]{4,}|\b[\w.-]+@[\w.-]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
 )
 _KEPT_CODES = {
     "context_length_exceeded": ErrorCode.CONTEXT_LENGTH_EXCEEDED,

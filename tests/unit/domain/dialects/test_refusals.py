@@ -54,6 +54,20 @@ def test_addresses_keys_and_accounts_are_cut_out_of_a_message() -> None:
         assert secret not in error.message
 
 
+@pytest.mark.parametrize("key", ["sk-abc", "sk-a", "sk_1", "sk-***", "sk-proj-…", "'sk-abc'", "Bearer sk-x."])
+def test_a_key_is_cut_out_however_short_it_is(key: str) -> None:
+    error, _ = refusal(400, None, f"Incorrect API key provided: {key}; see the list.")
+    assert "sk" not in error.message.replace("asked", "")
+    assert error.message.endswith("see the list.")
+
+
+def test_words_that_only_look_like_account_names_stay() -> None:
+    assert (
+        "task-1, user_id and a key-ed risk-y disk_x"
+        in refusal(400, None, "task-1, user_id and a key-ed risk-y disk_x")[0].message
+    )
+
+
 @given(st.integers(300, 599), st.binary(max_size=200))
 def test_any_body_at_all_is_understood_as_some_refusal(status: int, body: bytes) -> None:
     error, _ = read_refusal(status, {}, body, flex=False)
