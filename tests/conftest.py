@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["servers"]
+pytest_plugins = ["servers", "postgres_server"]
 
 # A busy machine makes a first example slow, which says nothing about the code; how long things take is measured in
 # benchmarks/.

@@ -1,6 +1,6 @@
 """The contract of `Storage` and `Administration`: the same tests for every database that implements them.
 
-A database joins by a function in `OPENERS` that opens a data folder.
+A database joins by a branch in `opener`, which opens a data folder on it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,16 +8,31 @@ from pathlib import Path
 
 import pytest
 
+from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 
-Opener = Callable[[Path], Awaitable[SqliteStorage]]
-OPENERS: dict[str, Opener] = {"sqlite": SqliteStorage.open}
+Opener = Callable[..., Awaitable[SqliteStorage]]
+ENGINES = ("postgres", "sqlite")
 
 
-@pytest.fixture(params=sorted(OPENERS))
-def opener(request: pytest.FixtureRequest) -> Opener:
-    """Opens the database under test."""
-    return OPENERS[request.param]
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The database under test."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def opener(engine: str, request: pytest.FixtureRequest) -> Opener:
+    """Opens the database under test; options such as `clock` and `limits` go on to it."""
+    if engine == "sqlite":
+        return SqliteStorage.open
+    url: str = request.getfixturevalue("database_url")
+
+    async def opened(folder: Path, **options: object) -> SqliteStorage:
+        return await PostgresStorage.connect(url, folder, **options)  # type: ignore[arg-type]
+
+    return opened
 
 
 @pytest.fixture

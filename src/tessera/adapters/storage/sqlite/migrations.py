@@ -13,14 +13,19 @@ _LOCKED_PAUSE_S = 0.02
 
 def migrations() -> list[tuple[int, str]]:
     """Number and SQL of every migration, in order. Raises ValueError if a number is missing or taken twice."""
+    return [(number, script) for number, _, script in named_migrations()]
+
+
+def named_migrations() -> list[tuple[int, str, str]]:
+    """Number, file name and SQL of every migration, in order. Raises as `migrations`."""
     folder = resources.files("tessera.adapters.storage.sqlite") / "migrations"
     found = []
     for file in folder.iterdir():
         match = _NAME.fullmatch(file.name)
         if match:
-            found.append((int(match[1]), file.read_text(encoding="utf-8")))
+            found.append((int(match[1]), file.name, file.read_text(encoding="utf-8")))
     found.sort()
-    if [number for number, _ in found] != list(range(1, len(found) + 1)):
+    if [number for number, _, _ in found] != list(range(1, len(found) + 1)):
         raise ValueError("migrations must be numbered 0001, 0002, … without a gap")
     return found
 

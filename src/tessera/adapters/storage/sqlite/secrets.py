@@ -33,6 +33,11 @@ def load_secrets(data_dir: Path) -> Secrets:
     )
 
 
+def has_secrets(data_dir: Path) -> bool:
+    """Whether a folder has both secrets."""
+    return all((data_dir / name).exists() for name in (PEPPER_FILE, CHECKPOINT_KEY_FILE))
+
+
 def make_private_folder(folder: Path) -> None:
     """Makes a folder only its owner may enter; one that exists is left as it is."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

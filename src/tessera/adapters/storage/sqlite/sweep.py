@@ -54,8 +54,6 @@ AND NOT EXISTS (SELECT 1 FROM hold WHERE number = hold_number AND state = 'open'
 
 _DROP_QUOTES = "DELETE FROM quote WHERE expires_at_us < ?"
 
-_BEAT = "UPDATE process SET heartbeat_at_us = ? WHERE owner = ?"
-
 _DROP_PROCESS = "DELETE FROM process WHERE owner = ?"
 
 
@@ -88,7 +86,7 @@ def sweep(
 def heartbeat(committer: Committer, now_us: int) -> None:
     """Shows that this process lives, if it has holds to keep."""
     if committer.lease.taken:
-        committer.change(lambda connection, _: connection.execute(_BEAT, (now_us, committer.owner)))
+        committer.change(lambda connection, _: committer.register(connection, now_us))
 
 
 def _is_dead(

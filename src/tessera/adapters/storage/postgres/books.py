@@ -1,0 +1,92 @@
+"""The writer's view of PostgreSQL inside one transaction: what is cached is used only under the wallet's lock.
+
+Always holds: wallets are locked in the order of their ids, so that no two replicas wait for each other; what is decided
+on is read in a statement after the lock was got, so that it is as the last holder of the lock left it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.domain.money import Mode
+
+_NUMBERS_A_RUN = 1000
+
+_LOCK = """
+SELECT id FROM wallet WHERE (organization_id, mode) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+ORDER BY id FOR UPDATE
+"""
+
+_STATE = """
+SELECT organization_id, mode, chain_seq, organization.xmin::text FROM wallet
+JOIN organization ON organization.id = organization_id
+WHERE (organization_id, mode) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+
+_NEXT_RUN = "SELECT nextval('hold_number_seq')"
+
+Key = tuple[str, str]
+
+
+class PostgresBooks(Books):
+    """Books of wallets that other replicas write too.
+
+    A book that was cached stands for as long as its chain has not grown and its organization's row is the same:
+    everything else of it changes only with them.
+    """
+
+    def __init__(self, checkpoint_key: bytes) -> None:
+        super().__init__(checkpoint_key)
+        self._locked: set[Key] = set()
+        self._states: dict[Key, tuple[int, str]] = {}
+        self._run = iter(range(0))
+
+    def refresh(self, connection: Any) -> bool:
+        """A transaction begins: nothing is locked. Callers' caches follow the database's revision, not this."""
+        self._locked.clear()
+        self._touched.clear()
+        return False
+
+    def clear(self) -> None:
+        """Forgets everything, after a rollback."""
+        super().clear()
+        self._locked.clear()
+        self._states.clear()
+
+    def lock(self, connection: Any, wallets: Iterable[Key]) -> None:
+        """Locks wallets for the rest of the transaction and drops what another replica has changed since."""
+        keys = sorted({(organization, str(mode)) for organization, mode in wallets} - self._locked)
+        if not keys:
+            return
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        connection.execute_arrays(_LOCK, columns)
+        for organization_id, mode, chain_seq, version in connection.execute_arrays(_STATE, columns):
+            if self._states.get((organization_id, mode)) != (chain_seq, version):
+                self._books.pop((organization_id, mode), None)
+                self._states[organization_id, mode] = (chain_seq, version)
+        self._locked.update(keys)
+
+    def book(self, connection: Any, organization_id: str, mode: Mode) -> Book:
+        """See `Books.book`; a wallet that is not locked yet is locked."""
+        if (organization_id, mode) not in self._locked:
+            self.lock(connection, [(organization_id, mode)])
+        return super().book(connection, organization_id, mode)
+
+    def write(self, connection: Any) -> None:
+        """See `Books.write`."""
+        touched = list(self._touched.values())
+        super().write(connection)
+        for book in touched:
+            key = (book.organization_id, book.mode)
+            state = self._states.get(key)
+            if state is not None:
+                self._states[key] = (book.chain_seq, state[1])
+
+    def next_number(self, connection: Any) -> int:
+        """The number of the next hold, out of a run that is this replica's own."""
+        number = next(self._run, None)
+        if number is None:
+            first: int = connection.execute(_NEXT_RUN).fetchone()[0]
+            self._run = iter(range(first, first + _NUMBERS_A_RUN))
+            number = next(self._run)
+        return number

@@ -1,0 +1,250 @@
+"""Connections to PostgreSQL that are used as those to SQLite are, so that one set of SQL serves both.
+
+Statements are written with `?`; what PostgreSQL says otherwise is translated here and nowhere else. Text may hold NUL,
+which PostgreSQL does not store: it and the character that stands for it are escaped.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper, Loader
+from psycopg.pq import Format, TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import BytesBinaryDumper
+
+from tessera.adapters.storage.postgres.bulk import BULK
+
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 5
+"""How long a writer waits for a wallet that another replica has locked before it answers storage_unavailable."""
+
+STATEMENT_TIMEOUT_S = 30
+AUDIT_TIMEOUT_S = 3600
+IDLE_TIMEOUT_S = 60
+"""How long the server keeps locks for a replica that stopped in the middle of a transaction."""
+
+ESCAPE = "\uffff"
+_UNKNOWN = (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
+_PLACEHOLDER = re.compile(r"'[^']*'|\?([0-9]*)|\bIS NOT (?!NULL\b|DISTINCT\b)")
+
+
+class Int8s(list[Any]):
+    """A column of whole numbers."""
+
+
+class Texts(list[Any]):
+    """A column of texts."""
+
+
+class Byteas(list[Any]):
+    """A column of bytes."""
+
+
+_COLUMNS: dict[str, Callable[[Iterable[Any]], list[Any]]] = {"i": Int8s, "t": Texts, "b": Byteas}
+
+
+class Cursor:
+    """The rows of one statement; none for a statement that gives none."""
+
+    __slots__ = ("_cursor", "rowcount")
+
+    def __init__(self, cursor: "psycopg.Cursor[tuple[Any, ...]]") -> None:
+        self._cursor = cursor
+        self.rowcount = cursor.rowcount
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row."""
+        return self._cursor.fetchone() if self._cursor.description else None
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows that are left."""
+        return self._cursor.fetchall() if self._cursor.description else []
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self._cursor) if self._cursor.description else iter(())
+
+
+class PostgresConnection:
+    """One connection, transactions in the caller's hands; it may move between threads, one at a time.
+
+    Raises psycopg.Error.
+    """
+
+    def __init__(self, url: str, *, writable: bool) -> None:
+        self._connection = psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            cursor_factory=psycopg.RawCursor,
+            application_name="tessera",
+            keepalives_idle=30,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=15_000,
+        )
+        try:
+            self._prepare(writable=writable)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self, *, writable: bool) -> None:
+        adapters = self._connection.adapters
+        adapters.register_dumper(int, Int8Dumper)
+        adapters.register_dumper(bytes, BytesBinaryDumper)
+        for kind, dumper in ((Int8s, _Int8sDumper), (Texts, _TextsDumper), (Byteas, _ByteasDumper)):
+            adapters.register_dumper(kind, dumper)
+        adapters.register_loader("text", _TextLoader)
+        adapters.register_loader("numeric", _WholeLoader)
+        settings = {
+            "client_encoding": "UTF8",
+            "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+            "statement_timeout": f"{STATEMENT_TIMEOUT_S if writable else AUDIT_TIMEOUT_S}s",
+            "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_S}s",
+            "default_transaction_isolation": "read committed" if writable else "repeatable read",
+            "default_transaction_read_only": "off" if writable else "on",
+        }
+        for name, value in settings.items():
+            self._connection.execute("SELECT set_config($1, $2, false)", (name, value))
+        # A commit is on disk when it returns; whoever asks for more (replicas) keeps it.
+        self._connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+
+    @property
+    def raw(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """The driver's own connection."""
+        return self._connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction has begun and not ended."""
+        return self._connection.info.transaction_status not in _UNKNOWN
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection cannot be used any more."""
+        return self._connection.closed
+
+    def execute(self, sql: str, parameters: "Sequence[Any] | Mapping[str, Any]" = ()) -> "Cursor":
+        """Runs one statement; named values are numbers of places, as `{"1": …}`."""
+        values = parameters.values() if isinstance(parameters, Mapping) else parameters
+        statement = translated(sql).encode()
+        if not values:
+            return Cursor(self._connection.execute(statement))
+        return Cursor(self._connection.execute(statement, [_plain(value) for value in values]))
+
+    def execute_arrays(self, sql: str, columns: Sequence[Sequence[str]]) -> "Cursor":
+        """Runs one statement whose values are arrays of text."""
+        return Cursor(self._connection.execute(sql.encode(), [Texts(column) for column in columns]))
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> "Cursor":
+        """Runs a statement for every row; those of the hot path as one statement over arrays.
+
+        The cursor's `rowcount` is that of all rows together.
+        """
+        cursor = self._connection.cursor()
+        if not rows:
+            return Cursor(cursor)
+        bulk = BULK.get(sql)
+        if bulk is None:
+            cursor.executemany(translated(sql).encode(), [[_plain(value) for value in row] for row in rows])
+            return Cursor(cursor)
+        statement, kinds = bulk
+        columns = [_COLUMNS[kind](column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]
+        return Cursor(cursor.execute(statement.encode(), columns))
+
+    def close(self) -> None:
+        """Closes the connection, whatever state it is in."""
+        self._connection.close()
+
+
+@lru_cache(maxsize=1024)
+def translated(sql: str) -> str:
+    """A statement as PostgreSQL has it: `?` and `?1` are `$1`, `IS NOT` a value is IS DISTINCT FROM."""
+    number = 0
+
+    def replace(match: "re.Match[str]") -> str:
+        nonlocal number
+        found = match[0]
+        if found.startswith("'"):
+            return found
+        if found.startswith("?"):
+            number += 1
+            return f"${match[1] or number}"
+        return "IS DISTINCT FROM "
+
+    return _PLACEHOLDER.sub(replace, sql)
+
+
+def escape(text: str) -> str:
+    """Text that PostgreSQL can store."""
+    if "\0" not in text and ESCAPE not in text:
+        return text
+    return text.replace(ESCAPE, ESCAPE + "1").replace("\0", ESCAPE + "0")
+
+
+def unescape(text: str) -> str:
+    """What `escape` was given."""
+    return text.replace(ESCAPE + "0", "\0").replace(ESCAPE + "1", ESCAPE) if ESCAPE in text else text
+
+
+def _plain(value: Any) -> Any:
+    """Enumerations as their text, truth as 0 or 1, as SQLite takes them."""
+    if isinstance(value, str):
+        return escape(str(value))
+    if isinstance(value, bool):
+        return int(value)
+    return value
+
+
+def _array(oid: int, values: list[bytes | None]) -> bytes:
+    """PostgreSQL's binary form of a one-dimensional array."""
+    parts = [struct.pack("!5i", 1, 1 if None in values else 0, oid, len(values), 1)]
+    for value in values:
+        if value is None:
+            parts.append(b"\xff\xff\xff\xff")
+        else:
+            parts += (len(value).to_bytes(4, "big"), value)
+    return b"".join(parts)
+
+
+class _Int8sDumper(Dumper):
+    format = Format.TEXT
+    oid = 1016  # int8[]
+
+    def dump(self, obj: Int8s) -> Buffer:
+        return ("{" + str(list(obj))[1:-1] + "}").replace("None", "NULL").encode()
+
+
+class _TextsDumper(Dumper):
+    format = Format.BINARY
+    oid = 1009  # text[]
+
+    def dump(self, obj: Texts) -> Buffer:
+        return _array(25, [None if text is None else escape(text).encode() for text in obj])
+
+
+class _ByteasDumper(Dumper):
+    format = Format.BINARY
+    oid = 1001  # bytea[]
+
+    def dump(self, obj: Byteas) -> Buffer:
+        return _array(17, obj)
+
+
+class _TextLoader(Loader):
+    def load(self, data: Buffer) -> str:
+        return unescape(bytes(data).decode())
+
+
+class _WholeLoader(Loader):
+    """Sums of whole numbers come as `numeric`."""
+
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data))

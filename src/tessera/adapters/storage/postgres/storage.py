@@ -1,0 +1,178 @@
+"""The ports `Storage` and `Administration` on PostgreSQL, beside any number of other replicas."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from tessera.adapters.storage.postgres.committer import PostgresCommitter
+from tessera.adapters.storage.postgres.connection import PostgresConnection
+from tessera.adapters.storage.postgres.damage import damage
+from tessera.adapters.storage.postgres.migrations import is_current, migrate
+from tessera.adapters.storage.postgres.presence import LEASE_S, Presence
+from tessera.adapters.storage.sqlite.audit import audit
+from tessera.adapters.storage.sqlite.committer import Committer
+from tessera.adapters.storage.sqlite.connection import unavailable
+from tessera.adapters.storage.sqlite.secrets import Secrets, has_secrets, load_secrets, make_private_folder
+from tessera.adapters.storage.sqlite.storage import Machine, SqliteStorage, system_clock
+from tessera.adapters.storage.sqlite.sweep import sweep
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ids import make_id
+from tessera.domain.ledger.losses import LossLimits
+from tessera.ports import Check
+
+_LIMITS = LossLimits()
+_FIND_MARK = "SELECT mark FROM secret_mark"
+_SET_MARK = "INSERT INTO secret_mark (mark) VALUES (?) ON CONFLICT DO NOTHING"
+
+T = TypeVar("T")
+
+
+class PostgresStorage(SqliteStorage):
+    """The ledger, accounts, keys and quotes of one database. Made by `open`, ended by `close`.
+
+    `data_dir` is this replica's own folder: the outbox, the witness and, unless they are elsewhere, the secrets, which
+    all replicas share. What SQLite and PostgreSQL do alike is inherited.
+    """
+
+    _committer: PostgresCommitter
+
+    def __init__(
+        self,
+        url: str,
+        data_dir: Path,
+        owner: str,
+        secrets: Secrets,
+        machine: Machine,
+        limits: LossLimits,
+        presence: Presence,
+    ) -> None:
+        self._url = url
+        self._data_dir = data_dir
+        self._presence = presence
+        super().__init__(data_dir, owner, secrets, machine, limits)
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        data_dir: Path,
+        *,
+        secrets_dir: Path | None = None,
+        owner: str | None = None,
+        clock: Callable[[], int] = system_clock,
+        machine: Machine | None = None,
+        limits: LossLimits = _LIMITS,
+        monotonic: Callable[[], float] = time.monotonic,
+        lease_s: float = LEASE_S,
+    ) -> "PostgresStorage":
+        """Opens a database, making its schema where it is missing, and sweeps what this folder's dead processes left.
+
+        The secrets are in `secrets_dir`, or in `data_dir`; the first replica generates them. `monotonic` gives seconds
+        that never jump; `lease_s` is how long a replica that shows no life keeps its holds. Raises
+        [storage_unavailable], [invalid_request] for secrets that are not this ledger's, and ValueError if a living
+        process has the name `owner` already.
+        """
+        chosen = machine or Machine(clock=clock)
+        presence = Presence(monotonic, lease_s)
+        folder = secrets_dir or data_dir
+        return await asyncio.to_thread(cls._connect, url, data_dir, folder, owner, chosen, limits, presence)
+
+    @classmethod
+    def _connect(
+        cls,
+        url: str,
+        data_dir: Path,
+        secrets_dir: Path,
+        owner: str | None,
+        machine: Machine,
+        limits: LossLimits,
+        presence: Presence,
+    ) -> "PostgresStorage":
+        try:
+            make_private_folder(data_dir)
+            connection = PostgresConnection(url, writable=True)
+            try:
+                if not is_current(connection.raw):
+                    migrate(connection.raw)
+                secrets = shared_secrets(connection, secrets_dir)
+            finally:
+                connection.close()
+        except (psycopg.Error, OSError) as error:
+            raise unavailable(error) from error
+        name = owner or make_id("prc", machine.clock() // 1000, machine.random(10))
+        storage = cls(url, data_dir, name, secrets, machine, limits, presence)
+        try:
+            storage._start(named=owner is not None)
+        except (psycopg.Error, OSError) as error:
+            storage._committer.close()
+            raise unavailable(error) from error
+        except BaseException:
+            storage._committer.close()
+            raise
+        return storage
+
+    async def verify(self) -> tuple[Check, ...]:
+        return await self._read(audit, self._data_dir, self.secrets.checkpoint_key, self._clock(), damage)
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _make_committer(self, limits: LossLimits) -> Committer:
+        return PostgresCommitter(
+            self._url, self._data_dir, self.owner, self.secrets.checkpoint_key, self._clock, self._make_id, limits
+        )
+
+    def _connect_reader(self) -> Any:
+        return PostgresConnection(self._url, writable=False)
+
+    def _read_now(self, read: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        """A reader's connection may have been cut since it was used last; then a new one is tried once."""
+        kept = getattr(self._reading, "connection", None) is not None
+        try:
+            return super()._read_now(read, arguments)
+        except TesseraError as error:
+            if not kept or not isinstance(error.__cause__, psycopg.OperationalError):
+                raise
+        return super()._read_now(read, arguments)
+
+    def _sweep_orphans(self, *, starting: bool) -> None:
+        connection = self._committer.connection()
+        sweep(
+            self._committer,
+            self._clock(),
+            self._make_id,
+            starting=starting,
+            is_gone=lambda owner: self._presence.is_gone(connection, owner),
+        )
+
+
+def shared_secrets(connection: PostgresConnection, folder: Path) -> Secrets:
+    """The secrets in a folder, if they are those this ledger is kept with; generated by its first replica.
+
+    Raises [invalid_request], psycopg.Error, OSError.
+    """
+    row = connection.execute(_FIND_MARK).fetchone()
+    if row is not None and not has_secrets(folder):
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"This database has a ledger, and its secrets are not in {folder}. Copy the files `pepper` and "
+            "`checkpoint-key` there from the data folder of the replica that made it, or from a backup.",
+            param="secrets_dir",
+        )
+    secrets = load_secrets(folder)
+    mark = hmac.digest(secrets.checkpoint_key, b"tessera secrets" + secrets.pepper, "sha256")
+    if row is None:
+        connection.execute(_SET_MARK, (mark,))
+        row = connection.execute(_FIND_MARK).fetchone()
+    if row is None or row[0] != mark:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"The secrets in {folder} are not those of this database's ledger: its API keys and signatures would not "
+            "fit. Put the files `pepper` and `checkpoint-key` of the replica that made it there.",
+            param="secrets_dir",
+        )
+    return secrets
