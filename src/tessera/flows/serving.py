@@ -213,13 +213,19 @@ class LiveStream:
         for piece in last:
             yield piece
 
-    async def abandon(self) -> None:
-        """Resolves the hold of a stream that was opened but never read."""
-        try:
-            await settle(self._running, Outcome.CLIENT_DISCONNECTED, NO_FACTS)
-        finally:
-            if self._upstream is not None:
-                await self._upstream.close()
+    async def abandon(self, opening: "asyncio.Task[None]") -> None:
+        """Resolves the hold of a stream that is being opened, or was, and that nobody will read; whoever waits for this
+        may be cancelled too."""
+
+        async def work() -> None:
+            opening.cancel()
+            await asyncio.wait({opening})
+            try:
+                await settle(self._running, Outcome.CLIENT_DISCONNECTED, NO_FACTS)
+            finally:
+                await self._close()
+
+        await asyncio.shield(self._running.world.spawn(work()))
 
     @property
     def stopping(self) -> bool:

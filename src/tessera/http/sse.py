@@ -77,9 +77,7 @@ async def send_stream(exchange: Exchange, stream: LiveStream, keep_alive_s: int)
     except BaseException:
         # Until the first frame is asked for, nobody else ends the stream: not when the client leaves, not when the head
         # cannot be sent.
-        opening.cancel()
-        await asyncio.wait({opening})
-        await stream.abandon()
+        await stream.abandon(opening)
         if not (stream.stopping and exchange.started):
             raise
         await _send_error(exchange, stream, stopped())

@@ -123,7 +123,8 @@ class Committer:
             self.outbox.clear()
 
     def give_up(self, event: UsageEvent) -> None:
-        """Lets a settlement go that could not be made durable in time: its hold is voided as soon as that can be."""
+        """Lets a settlement go that could not be made durable in time, or was refused: its hold, if it is open, is voided
+        as soon as that can be."""
         self._doubtful.append(VoidOrder(event.hold_id, event.organization_id, event.mode, Outcome.EXPIRED))
 
     def settle_outbox(self, path: Path) -> bool:
@@ -161,13 +162,21 @@ class Committer:
         try:
             group = self._together(orders)
         except self.refusals:
-            return self._apart(orders), []
+            return self._released(orders, self._apart(orders)), []
         except self.failures:
             raise
         except Exception as error:
             log.error("ledger.group_failed", error=repr(error), orders=len(orders))
-            return self._apart(orders), []
-        return group.answers, group.deferred
+            return self._released(orders, self._apart(orders)), []
+        return self._released(orders, group.answers), group.deferred
+
+    def _released(self, orders: Sequence[Order], answers: dict[int, Answer]) -> dict[int, Answer]:
+        """Sees to it that no hold stays open whose settlement was refused: the money goes back with the next retry."""
+        for position, answer in answers.items():
+            order = orders[position]
+            if isinstance(order, UsageEvent) and isinstance(answer, Exception):
+                self.give_up(order)
+        return answers
 
     def _together(self, orders: Sequence[Order]) -> Group:
         try:
