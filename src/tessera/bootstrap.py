@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tessera.adapters.media import MediaLimits
     from tessera.adapters.providers.sight.provider import SightProvider
     from tessera.catalog.catalogue import Catalogue
+    from tessera.flows.people.accounts import Accounts
     from tessera.flows.world import CallLimits, World
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -57,6 +58,7 @@ class Served:
     is over, before they are cancelled."""
 
     app: "ASGIApp"
+    accounts: "Accounts"
     notices: tuple[str, ...]
     give_up: Callable[[], None]
 
@@ -120,13 +122,26 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
 
     token = read_secret(settings.metrics_token, environment, "metrics_token")
     load = Load(settings.limits.calls_max, settings.limits.bodies_bytes_max)
-    async with open_world(settings, opened, environment) as world, watched(load, settings.limits.memory_bytes_max):
-        app = build_app(world, load, cors_origins=settings.cors_origins, metrics_token=token)
+    async with contextlib.AsyncExitStack() as stack:
+        world = await stack.enter_async_context(open_world(settings, opened, environment))
+        await stack.enter_async_context(watched(load, settings.limits.memory_bytes_max))
+        accounts = await stack.enter_async_context(_open_accounts(settings, opened, environment))
+        app = build_app(world, load, accounts=accounts, cors_origins=settings.cors_origins, metrics_token=token)
 
         def give_up() -> None:
             world.stopping = True
 
-        yield Served(app, (*notices(settings), *_key_notices(environment)), give_up)
+        yield Served(app, accounts, (*notices(settings), *_key_notices(environment)), give_up)
+
+
+def _open_accounts(
+    settings: Settings, opened: Opened, environment: Mapping[str, str]
+) -> contextlib.AbstractAsyncContextManager["Accounts"]:
+    from tessera.adapters.storage.sqlite.people import sqlite_people
+    from tessera.bootstrap_people import open_accounts
+
+    password = read_secret(settings.smtp.password, environment, "smtp.password")
+    return open_accounts(settings, sqlite_people(opened.storage), opened.digest, new_id, password)
 
 
 @contextlib.asynccontextmanager

@@ -55,23 +55,28 @@ async def _serve(settings: "Settings", as_json: bool, writer: "LogWriter") -> No
 
     from tessera.bootstrap import open_app, open_storage
     from tessera.cli._server import address_of, bind, serving
+    from tessera.flows.people.signing_up import make_operator_link
 
     async with open_storage(settings) as opened, open_app(settings, opened, os.environ) as served:
         for notice in served.notices:
             click.echo(f"Note: {notice}", err=True)
         listener = bind(settings.host, settings.port)
         address = address_of(listener)
+        if settings.public_url is None:
+            served.accounts.base_url = address
         async with serving(served.app, listener, settings, served.give_up) as server:
+            link = await make_operator_link(served.accounts)
             if as_json:
-                print_json({"listen": address, "data_dir": str(settings.data_dir), "pid": os.getpid()})
+                started = {"listen": address, "data_dir": str(settings.data_dir), "pid": os.getpid()}
+                print_json(started if link is None else {**started, "operator_link": link})
             else:
                 first = not await opened.storage.list_organizations()
-                click.echo(_greeting(settings, address, first=first))
+                click.echo(_greeting(settings, address, first=first, link=link))
             await server.until_signal()
             writer.write("Stopping: calls in flight may end first; a second signal stops at once.\n")
 
 
-def _greeting(settings: "Settings", address: str, *, first: bool) -> str:
+def _greeting(settings: "Settings", address: str, *, first: bool, link: str | None) -> str:
     place = "" if settings.data_dir == Path("tessera-data") else f" --data {settings.data_dir}"
     make_key = (
         f"""
@@ -83,8 +88,17 @@ Make an organization (it starts with $100 of test credit) and a first key:
         if first
         else ""
     )
+    welcome = (
+        f"""
+Nobody has signed up yet. This link makes the first operator's account, once, within a day:
+
+  {link}
+"""
+        if link
+        else ""
+    )
     return f"""Tessera listens on {settings.public_url or address}, data in {settings.data_dir}
-{make_key}
+{welcome}{make_key}
 Make a call; a test key is answered by the sandbox, with no provider and no real money:
 
   curl {address}/v1/chat/completions -H "Authorization: Bearer $TESSERA_API_KEY" -H "Content-Type: application/json" \\

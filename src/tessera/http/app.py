@@ -3,7 +3,8 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from starlette.middleware.cors import CORSMiddleware
@@ -12,15 +13,18 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.flows.people.accounts import Accounts
 from tessera.flows.serving import stopped
 from tessera.flows.world import World
 from tessera.http import metrics, operations
+from tessera.http.account.doors import door_of
 from tessera.http.authentication import authenticate
 from tessera.http.errors import reply_error
 from tessera.http.exchange import ClientGoneError, Exchange
 from tessera.http.load import Load
 from tessera.http.openapi import describe
-from tessera.http.routes import ROUTES, Route
+from tessera.http.route import Door, Handler, Route
+from tessera.http.routes import ROUTES
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +34,12 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-
 class Endpoint:
     """One path as a bare ASGI application: authenticate, handle, turn what goes wrong into an error reply."""
 
-    def __init__(self, world: World, load: Load, routes: Sequence[Route]) -> None:
+    def __init__(self, world: World, load: Load, routes: Sequence[Route], accounts: Accounts | None = None) -> None:
         self._world = world
         self._load = load
         self._path = routes[0].path
         self._surface = routes[0].surface
-        self._handlers = {route.method: route.handler for route in routes}
+        self._entries = {route.method: _entry(world, accounts, route) for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         load = self._load
@@ -49,12 +53,12 @@ class Endpoint:
             metrics.observe_request(self._path, error.code, time.perf_counter_ns() - started_ns)
             return
         try:
-            handler = self._handlers.get(scope["method"])
-            if handler is None:
-                exchange.add_header(b"allow", ", ".join(self._handlers))
-                raise TesseraError(ErrorCode.METHOD_NOT_ALLOWED, f"{self._path} takes {' or '.join(self._handlers)}.")
-            caller = await authenticate(self._world, exchange)
-            await handler(self._world, caller, exchange)
+            entry = self._entries.get(scope["method"])
+            if entry is None:
+                exchange.add_header(b"allow", ", ".join(self._entries))
+                raise TesseraError(ErrorCode.METHOD_NOT_ALLOWED, f"{self._path} takes {' or '.join(self._entries)}.")
+            subject, enter, handler = entry
+            await handler(subject, await enter(subject, exchange), exchange)
         except ClientGoneError:
             outcome = "client_gone"
         except asyncio.CancelledError:
@@ -82,18 +86,35 @@ class Endpoint:
         raise error
 
 
+def _entry(
+    world: World, accounts: Accounts | None, route: Route
+) -> tuple[Any, Callable[[Any, Exchange], Awaitable[Any]], Handler]:
+    """What a route's handler works on, who is let in, and the handler."""
+    if route.door is Door.KEY:
+        return world, authenticate, route.handler
+    assert accounts is not None
+    return accounts, door_of(world, route), route.handler
+
+
 def build_app(
-    world: World, load: Load, *, cors_origins: Sequence[str] = (), metrics_token: str | None = None
+    world: World,
+    load: Load,
+    *,
+    accounts: Accounts | None = None,
+    cors_origins: Sequence[str] = (),
+    metrics_token: str | None = None,
 ) -> ASGIApp:
-    """The whole HTTP application on a world of ports; `load` bounds what it takes in hand.
+    """The whole HTTP application on a world of ports; `load` bounds what it takes in hand. Without `accounts` it has
+    the routes of API keys only.
 
     Order: sane Host, then CORS where the operator allows origins, then the route; each route authenticates by itself.
     """
-    description = describe(ROUTES)
+    routes = [route for route in ROUTES if accounts is not None or route.door is Door.KEY]
+    description = describe(routes)
     by_path: dict[str, list[Route]] = {}
-    for route in ROUTES:
+    for route in routes:
         by_path.setdefault(route.path, []).append(route)
-    endpoints = {path: Endpoint(world, load, routes) for path, routes in by_path.items()}
+    endpoints = {path: Endpoint(world, load, same_path, accounts) for path, same_path in by_path.items()}
     app: ASGIApp = Router(
         [StarletteRoute(path, endpoint) for path, endpoint in endpoints.items()]
         + operations.routes(world, description, metrics_token),

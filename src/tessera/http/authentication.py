@@ -17,14 +17,7 @@ _well_formed: set[bytes] = set()
 async def authenticate(world: World, exchange: Exchange) -> Caller:
     """The caller of a request. Raises invalid_api_key, the same for missing, malformed, unknown, revoked and expired
     keys; invalid_request for a key in the address, where logs would keep it."""
-    query: bytes = exchange.scope["query_string"]
-    if query and _holds_key(query):
-        raise TesseraError(
-            ErrorCode.INVALID_REQUEST,
-            "API keys do not belong in an address, where logs keep them. Send the key as Authorization: Bearer, and "
-            "revoke this one.",
-        )
-    key = _presented(exchange)
+    key = presented_key(exchange)
     caller = None
     if key is not None:
         digest = world.digest(key)
@@ -48,8 +41,16 @@ def _holds_key(query: bytes) -> bool:
     return _KEY_START in text or any(part.startswith(_QUERY_NAMES) for part in re.split("[&;?]", text))
 
 
-def _presented(exchange: Exchange) -> str | None:
-    """The key in whichever header it came; two different keys are no key."""
+def presented_key(exchange: Exchange) -> str | None:
+    """The key in whichever header it came; two different keys are no key. Raises [invalid_request] for a key in the
+    address."""
+    query: bytes = exchange.scope["query_string"]
+    if query and _holds_key(query):
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            "API keys do not belong in an address, where logs keep them. Send the key as Authorization: Bearer, and "
+            "revoke this one.",
+        )
     found: set[str] = set()
     authorization = exchange.header(b"authorization")
     if authorization is not None:

@@ -9,7 +9,7 @@ import msgspec
 
 import tessera
 from tessera.http.errors import STATUS
-from tessera.http.routes import Route
+from tessera.http.route import Door, Route
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _CALL_HEADERS = {
@@ -17,6 +17,15 @@ _CALL_HEADERS = {
     "Tessera-Max-Price": "The most this call may cost, in USD with up to nine decimals.",
     "Tessera-Fit": "`balance` or `max-price`: lower the output cap to what is affordable instead of refusing.",
     "Idempotency-Key": "A repeat with the same key and body gives the first reply again and is not charged.",
+}
+
+
+_SECURITY: dict[Door, list[dict[str, list[str]]]] = {
+    Door.KEY: [{"key": []}],
+    Door.ADMIN: [{"admin_key": []}],
+    Door.PERSON: [{"session": []}],
+    Door.MEMBER: [{"session": []}],
+    Door.OPEN: [],
 }
 
 
@@ -36,16 +45,33 @@ def describe(routes: Sequence[Route]) -> dict[str, Any]:
         "security": [{"key": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": msgspec.json.decode(files(__package__).joinpath("schemas.json").read_bytes()),
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "admin_key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key that starts with sk-tess-admin-",
+                },
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-tessera"},
+            },
+            "schemas": _schemas(routes),
         },
     }
+
+
+def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
+    """The shapes of `schemas.json`, and those that structs describe by themselves."""
+    written: dict[str, Any] = msgspec.json.decode(files(__package__).joinpath("schemas.json").read_bytes())
+    structs = [route.body for route in routes if isinstance(route.body, type)]
+    _, described = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
+    return {**written, **{f"{name}Fields": shape for name, shape in described.items()}}
 
 
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": route.summary,
-        "operationId": f"{route.handler.__module__.rsplit('.', 1)[-1]}_{route.handler.__name__}",
+        "operationId": _operation_id(route),
+        "security": _SECURITY[route.door],
         "responses": {"200": _content("The answer", route.reply, stream=route.paid), **_errors(route)},
     }
     parameters = [
@@ -58,11 +84,21 @@ def _operation(route: Route) -> dict[str, Any]:
             {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
             for name, text in _CALL_HEADERS.items()
         ]
+    if route.door in (Door.PERSON, Door.MEMBER) and route.method != "GET":
+        text = "The csrf_token of GET /account/session"
+        parameters.append({"name": "X-CSRF-Token", "in": "header", "description": text, "schema": {"type": "string"}})
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"required": True, **_content(None, route.body, stream=False)}
+        name = route.body if isinstance(route.body, str) else f"{route.body.__name__}Fields"
+        operation["requestBody"] = {"required": True, **_content(None, name, stream=False)}
     return operation
+
+
+def _operation_id(route: Route) -> str:
+    """The handler's module and name; a member's route is told from the admin key's that has the same handler."""
+    name = f"{route.handler.__module__.rsplit('.', 1)[-1]}_{route.handler.__name__}"
+    return f"{name}_as_member" if route.door is Door.MEMBER else name
 
 
 def _content(description: str | None, schema: str, *, stream: bool) -> dict[str, Any]:

@@ -8,6 +8,11 @@ from tessera.http.exchange import Exchange
 from tessera.ports import Page
 
 PAGE_LIMIT_MAX = 100
+PAGE = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT_MAX, "default": 20},
+    "after": {"type": "string", "minLength": 1, "maxLength": 64},
+}
+"""The query of a list, as the API's description shows it."""
 
 
 async def show(world: World, caller: Caller, exchange: Exchange) -> None:
@@ -17,7 +22,7 @@ async def show(world: World, caller: Caller, exchange: Exchange) -> None:
 
 async def index(world: World, caller: Caller, exchange: Exchange) -> None:
     """Lists receipts, newest first."""
-    await exchange.reply_json(200, await receipts.list_requests(world, caller, _page(exchange)))
+    await exchange.reply_json(200, await receipts.list_requests(world, caller, page_of(exchange)))
 
 
 async def balance(world: World, caller: Caller, exchange: Exchange) -> None:
@@ -27,11 +32,12 @@ async def balance(world: World, caller: Caller, exchange: Exchange) -> None:
 
 async def ledger(world: World, caller: Caller, exchange: Exchange) -> None:
     """Lists ledger entries, newest first."""
-    await exchange.reply_json(200, await receipts.list_entries(world, caller, _page(exchange)))
+    await exchange.reply_json(200, await receipts.list_entries(world, caller, page_of(exchange)))
 
 
-def _page(exchange: Exchange) -> Page:
-    query = exchange.query(("limit", "after"))
+def page_of(exchange: Exchange, others: tuple[str, ...] = ()) -> Page:
+    """The page a query asks for; `others` are parameters the route takes beside. Raises [invalid_request]."""
+    query = exchange.query(("limit", "after", *others))
     limit = query.get("limit", "20")
     if not limit.isascii() or not limit.isdecimal() or len(limit) > 3 or not 1 <= int(limit) <= PAGE_LIMIT_MAX:
         raise TesseraError(

@@ -14,13 +14,17 @@ _RESERVED_PROVIDERS = ("sight", "sandbox")
 
 
 def notices(settings: Settings) -> tuple[str, ...]:
-    """What an operator should hear at start: settings that are understood and do not act in this version."""
-    if settings.sign_up is None:
+    """What an operator should hear at start about a server that others reach."""
+    if settings.public_url is None:
         return ()
-    return (
-        "sign_up does not act in this version, which has no console: organizations and keys are made with "
-        "`tessera orgs create` and `tessera keys create`.",
-    )
+    found = []
+    if settings.smtp.host is None:
+        found.append(
+            "no mail server is set (smtp.host): links for sign-up, invitations and new passwords go to the log."
+        )
+    if not settings.public_url.startswith("https://"):
+        found.append("public_url is not https: passwords and sessions can be read on the way.")
+    return tuple(found)
 
 
 def check(settings: Settings) -> None:
@@ -49,7 +53,21 @@ def check(settings: Settings) -> None:
         if not 1 <= port <= 65_535:
             raise SettingsError(f"media.ports: {port} is not a port.")
     _check_secret("metrics_token", settings.metrics_token)
+    _check_people(settings)
     _check_providers(settings)
+
+
+def _check_people(settings: Settings) -> None:
+    url, smtp = settings.public_url, settings.smtp
+    if url is not None and not re.fullmatch(r"https?://[A-Za-z0-9._:\[\]-]+/?", url):
+        raise SettingsError("public_url: write an address such as https://api.example.com, without a path.")
+    _check_secret("smtp.password", smtp.password)
+    if not 1 <= smtp.port <= 65_535:
+        raise SettingsError(f"smtp.port: {smtp.port} is not a port.")
+    if smtp.host is not None and (smtp.sender is None or "@" not in smtp.sender):
+        raise SettingsError("smtp.sender: write the address that letters come from, such as tessera@example.com.")
+    if smtp.username is not None and (smtp.password is None or smtp.security == "none"):
+        raise SettingsError("smtp.username: it needs a password, and security other than none to send it by.")
 
 
 def _check_providers(settings: Settings) -> None:

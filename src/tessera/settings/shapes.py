@@ -73,6 +73,17 @@ class MediaSettings(Shape, frozen=True, kw_only=True):
     ports: tuple[int, ...] = (80, 443)
 
 
+class SmtpSettings(Shape, frozen=True, kw_only=True):
+    """`[smtp]`: the mail server that letters are handed to; without a host they are written to the log."""
+
+    host: str | None = None
+    port: int = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password: str | None = None
+    sender: str | None = None
+
+
 class LimitSettings(Shape, frozen=True, kw_only=True):
     """`[limits]`: bounds on what one request, one image, one connection and one organization may make the server do."""
 
@@ -96,6 +107,9 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     attempts_max: int = 3
     ejection_seconds: int = 30
     quote_seconds: int = 900
+    tries_per_account_max: int = 10
+    tries_per_address_max: int = 100
+    letters_per_mailbox_max: int = 5
     loss_max: str = "20.00"
     left_calls_max: int = 100
     left_loss_max: str = "1.00"
@@ -127,9 +141,10 @@ class Settings(Shape, frozen=True, kw_only=True):
     listen: str = "127.0.0.1:8080"
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
-    sign_up: Literal["open", "invite", "closed"] | None = None
+    sign_up: Literal["open", "invite", "closed"] = "open"
     cors_origins: tuple[str, ...] = ()
     metrics_token: str | None = None
+    smtp: SmtpSettings = SmtpSettings()
     prices: PricesSettings = PricesSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitSettings = LimitSettings()

@@ -153,8 +153,8 @@ def test_rows_are_read_with_their_types(tmp_path: Path) -> None:
     assert found.prices.discount_percent == "30"
 
 
-def test_a_setting_that_does_not_act_yet_is_announced(tmp_path: Path) -> None:
-    assert notices(from_file(tmp_path, 'sign_up = "open"'))[0].startswith("sign_up does not act")
+def test_a_public_server_without_mail_or_encryption_is_announced(tmp_path: Path) -> None:
+    assert len(notices(from_file(tmp_path, 'public_url = "http://api.example.com"'))) == 2
     assert notices(load_settings({})) == ()
 
 

@@ -1,0 +1,70 @@
+"""The part of the composition root that is about people: the database, mail server and hashing that they need."""
+
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+
+from tessera.adapters.people.mail import LoggedMail, SmtpMail, SmtpServer
+from tessera.adapters.people.passwords import Argon2Passwords
+from tessera.adapters.storage.people import SqlPeople
+from tessera.flows.people.accounts import AccountLimits, Accounts
+from tessera.people_ports import Mail
+from tessera.settings import Settings
+
+
+@contextlib.asynccontextmanager
+async def open_accounts(
+    settings: Settings,
+    people: SqlPeople,
+    digest: Callable[[str], bytes],
+    make_id: Callable[[str], str],
+    smtp_password: str | None,
+) -> AsyncIterator[Accounts]:
+    """What the flows of people work with; at the end, letters on their way are waited for.
+
+    Links lead to `public_url`; whoever serves without one sets `base_url` once the address is known.
+    """
+    passwords = Argon2Passwords()
+    limits = settings.limits
+    accounts = Accounts(
+        people=people,
+        passwords=passwords,
+        mail=_mail(settings, smtp_password),
+        digest=digest,
+        random=os.urandom,
+        make_id=make_id,
+        now=_now,
+        sign_up=settings.sign_up,
+        base_url=(settings.public_url or f"http://{settings.listen}").rstrip("/"),
+        limits=AccountLimits(
+            tries_per_account_max=limits.tries_per_account_max,
+            tries_per_address_max=limits.tries_per_address_max,
+            letters_per_mailbox_max=limits.letters_per_mailbox_max,
+        ),
+    )
+    try:
+        yield accounts
+    finally:
+        await accounts.drain()
+        passwords.close()
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _mail(settings: Settings, password: str | None) -> Mail:
+    smtp = settings.smtp
+    if smtp.host is None:
+        return LoggedMail()
+    return SmtpMail(
+        SmtpServer(
+            host=smtp.host,
+            port=smtp.port,
+            security=smtp.security,
+            sender=smtp.sender or "",
+            username=smtp.username,
+            password=password,
+        )
+    )

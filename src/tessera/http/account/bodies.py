@@ -1,0 +1,159 @@
+"""Every field that a write takes. What is not named here is refused by name: nothing can be assigned in passing."""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from tessera.domain.dialects.body import open_body
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.http.exchange import Exchange
+
+BODY_BYTES_MAX = 16_384
+BODY_SECONDS_MAX = 10
+DEPTH_MAX = 4
+
+Text = Annotated[str, msgspec.Meta(max_length=1_024)]
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+
+
+class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A body of a write."""
+
+
+class SignUp(Fields, frozen=True, kw_only=True):
+    """Somebody new."""
+
+    email: Text
+    name: Text
+    password: Text
+
+
+class ConfirmSignUp(Fields, frozen=True, kw_only=True):
+    """The token of the letter, and the password chosen at sign-up."""
+
+    token: Token
+    password: Text
+
+
+class SignUpInvited(Fields, frozen=True, kw_only=True):
+    """Somebody new, with the token of an invitation."""
+
+    token: Token
+    name: Text
+    password: Text
+
+
+class BecomeOperator(Fields, frozen=True, kw_only=True):
+    """The first operator, with the token that `tessera serve` prints."""
+
+    token: Token
+    email: Text
+    name: Text
+    password: Text
+
+
+class SignIn(Fields, frozen=True, kw_only=True):
+    """`code` is one of the second factor, or a recovery code."""
+
+    email: Text
+    password: Text
+    code: Text | None = None
+
+
+class ForgetPassword(Fields, frozen=True, kw_only=True):
+    """Whose password is forgotten."""
+
+    email: Text
+
+
+class ResetPassword(Fields, frozen=True, kw_only=True):
+    """The token of the letter, and the new password."""
+
+    token: Token
+    password: Text
+    code: Text | None = None
+
+
+class ChangePassword(Fields, frozen=True, kw_only=True):
+    """The password until now, and the new one."""
+
+    password: Text
+    new_password: Text
+
+
+class Password(Fields, frozen=True, kw_only=True):
+    """The password again, before what cannot be undone."""
+
+    password: Text
+
+
+class Code(Fields, frozen=True, kw_only=True):
+    """A code of the second factor."""
+
+    code: Text
+
+
+class Name(Fields, frozen=True, kw_only=True):
+    """A name."""
+
+    name: Text
+
+
+class TokenOnly(Fields, frozen=True, kw_only=True):
+    """The token of a letter."""
+
+    token: Token
+
+
+class Role(Fields, frozen=True, kw_only=True):
+    """A role: owner, admin, developer, billing or viewer."""
+
+    role: Text
+
+
+class Invite(Fields, frozen=True, kw_only=True):
+    """Who is invited, as what."""
+
+    email: Text
+    role: Text
+
+
+class CreateKey(Fields, frozen=True, kw_only=True):
+    """`mode` is live or test; `expires_at` is seconds since 1970."""
+
+    name: Text = ""
+    mode: Text = "live"
+    expires_at: Seconds | None = None
+
+
+class RotateKey(Fields, frozen=True, kw_only=True):
+    """How long the old key works on beside the new one."""
+
+    overlap_seconds: Seconds = 0
+
+
+class CreateAdminKey(Fields, frozen=True, kw_only=True):
+    """A name, and when it ends, if ever."""
+
+    name: Text
+    expires_in_seconds: Seconds | None = None
+
+
+B = TypeVar("B", bound=Fields)
+
+
+async def read_fields(exchange: Exchange, kind: type[B]) -> B:
+    """The body as one of these. Raises [invalid_request] naming the field, request_too_large, request_timeout."""
+    raw = await exchange.body(BODY_BYTES_MAX, BODY_SECONDS_MAX)
+    value = open_body(raw, depth_max=DEPTH_MAX).value
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at ")
+        param = path.strip("`").removeprefix("$.") or None
+        if param is None and "`" in message:
+            param = message.rpartition("`")[0].rpartition("`")[2]
+        where = f"{param}: " if path else ""
+        text = f"{where}{message[0].lower() if where else message[0]}{message[1:]}."
+        raise TesseraError(ErrorCode.INVALID_REQUEST, text, param=param) from None

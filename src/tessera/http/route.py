@@ -1,0 +1,59 @@
+"""What a route is: a method on a path, who may enter, and how the API's own description shows it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from tessera.domain.people.roles import Right
+from tessera.domain.request import Surface
+
+Handler = Callable[[Any, Any, Any], Awaitable[None]]
+"""Takes the world, who calls, the exchange: `World` and `Caller` behind the door KEY, else `Accounts` and `Actor`."""
+
+
+class Door(StrEnum):
+    """How who calls is known. API routes ignore cookies, and routes for browsers ignore keys (security-tests 7)."""
+
+    KEY = "key"
+    """An API key."""
+
+    ADMIN = "admin"
+    """A key for administration: acts in its organization."""
+
+    PERSON = "person"
+    """A session: acts on the person's own account."""
+
+    MEMBER = "member"
+    """A session, in the organization that the path names."""
+
+    OPEN = "open"
+    """Anybody: signing up and in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method on one path. Rights hang here, never on the path's text.
+
+    `body` and `reply` name schemas of the API's description (a struct describes itself), `surface` is the dialect of
+    its errors, `query` its query parameters. A `paid` route takes the headers that say what a call may cost, and can
+    stream. `right` is what a member or admin key must have.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    reply: str
+    body: str | type[msgspec.Struct] | None = None
+    surface: Surface = Surface.CHAT
+    paid: bool = False
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    door: Door = Door.KEY
+    right: Right | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of what the handler says of itself."""
+        return (self.handler.__doc__ or "").strip().splitlines()[0]
