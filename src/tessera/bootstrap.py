@@ -84,12 +84,23 @@ class SystemClock:
 
 @contextlib.asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Opened]:
-    """The data folder, made if it is missing, beside whatever else has it open. Raises [storage_unavailable]."""
-    storage = await SqliteStorage.open(settings.data_dir, limits=_loss_limits(settings))
+    """The system of record, made if it is missing, beside whatever else has it open: the PostgreSQL that `database`
+    names, or else the data folder's own. Raises [storage_unavailable]."""
+    storage = await _open_storage(settings)
     try:
         yield Opened(storage, storage.secrets.pepper)
     finally:
         await storage.close()
+
+
+async def _open_storage(settings: Settings) -> SqliteStorage:
+    if settings.database is None:
+        return await SqliteStorage.open(settings.data_dir, limits=_loss_limits(settings))
+    from tessera.adapters.storage.postgres import PostgresStorage
+
+    return await PostgresStorage.connect(
+        settings.database, settings.data_dir, secrets_dir=settings.secrets_dir, limits=_loss_limits(settings)
+    )
 
 
 async def issue_key(opened: Opened, organization_id: str, *, project: str, mode: Mode, name: str) -> tuple[str, ApiKey]:

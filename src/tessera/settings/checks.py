@@ -30,13 +30,12 @@ def notices(settings: Settings) -> tuple[str, ...]:
 def check(settings: Settings) -> None:
     """What no type says. Raises SettingsError naming the setting."""
     split_listen(settings.listen)
-    if settings.database is not None and not settings.database.startswith("sqlite:"):
+    check_database(settings.database)
+    if settings.secrets_dir is not None and settings.database is None:
         raise SettingsError(
-            "database: only the embedded SQLite database is available in this version; leave `database` (and "
-            "TESSERA_DATABASE_URL) unset and choose its folder with `data_dir`."
+            "secrets_dir: it says where replicas on one PostgreSQL find the secrets they share; the embedded database "
+            "keeps them in `data_dir`."
         )
-    if settings.database is not None:
-        raise SettingsError("database: the embedded database lives in `data_dir`; leave `database` unset.")
     for address in settings.trusted_proxies:
         try:
             ipaddress.ip_network(address)
@@ -68,6 +67,20 @@ def _check_people(settings: Settings) -> None:
         raise SettingsError("smtp.sender: write the address that letters come from, such as tessera@example.com.")
     if smtp.username is not None and (smtp.password is None or smtp.security == "none"):
         raise SettingsError("smtp.username: it needs a password, and security other than none to send it by.")
+
+
+def check_database(database: str | None) -> None:
+    """Whether it is the address of a PostgreSQL; None is the embedded database. Raises SettingsError, which never shows
+    the address: it may hold a password."""
+    if database is None:
+        return
+    if database.startswith("sqlite:"):
+        raise SettingsError("database: the embedded database lives in `data_dir`; leave `database` unset.")
+    if not re.fullmatch(r"postgres(ql)?://\S+", database):
+        raise SettingsError(
+            "database: write the address of a PostgreSQL database, as in postgresql://tessera@db.internal/tessera, or "
+            "leave `database` (and TESSERA_DATABASE_URL) unset for the embedded one in `data_dir`."
+        )
 
 
 def _check_providers(settings: Settings) -> None:

@@ -86,8 +86,9 @@ def _read_file(environment: Mapping[str, str], config: Path | None) -> dict[str,
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     _refuse_unknown(Settings, tables, "", str(path))
     _convert(tables)
-    if "data_dir" in tables:
-        tables["data_dir"] = str(path.parent / tables["data_dir"])
+    for key in ("data_dir", "secrets_dir"):
+        if key in tables:
+            tables[key] = str(path.parent / tables[key])
     for table, key in [(tables, "metrics_token"), *((row, "credential") for row in tables.get("provider", ()))]:
         if table.get(key, "").startswith("file:"):
             table[key] = f"file:{path.parent / table[key].removeprefix('file:')}"

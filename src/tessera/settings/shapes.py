@@ -138,6 +138,7 @@ class Settings(Shape, frozen=True, kw_only=True):
 
     database: str | None = None
     data_dir: Path = Path("tessera-data")
+    secrets_dir: Path | None = None
     listen: str = "127.0.0.1:8080"
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()

@@ -74,7 +74,6 @@ def test_a_credential_in_the_file_is_refused_and_not_repeated(tmp_path: Path, va
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('database = "postgresql://db/tessera"', "only the embedded SQLite database is available"),
         ('[[provider]]\nname = "a"\nbase_url = "http://h"\ndialect = "anthropic"', "`openai` is"),
         ('[[provider]]\nname = "a"\nbase_url = "http://h"\nsurfaces = ["messages"]', "`chat` and `responses` are"),
     ],
@@ -84,9 +83,27 @@ def test_what_this_version_does_not_do_is_refused_plainly(tmp_path: Path, text: 
         from_file(tmp_path, text)
 
 
-def test_a_database_url_in_the_environment_is_not_ignored() -> None:
-    with pytest.raises(SettingsError, match="TESSERA_DATABASE_URL"):
-        load_settings({"TESSERA_DATABASE_URL": "postgresql://db/tessera"})
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@db/x", "hunter2", "postgresql://", "postgresql://u:hunter2@db/a b"])
+def test_a_database_that_is_no_postgresql_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(SettingsError, match="TESSERA_DATABASE_URL") as caught:
+        load_settings({"TESSERA_DATABASE_URL": url})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_embedded_database_has_no_address_and_no_shared_secrets(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="leave `database` unset"):
+        load_settings({"TESSERA_DATABASE_URL": "sqlite:///x.db"})
+    with pytest.raises(SettingsError, match="secrets_dir"):
+        load_settings({"TESSERA_SECRETS_DIR": str(tmp_path)})
+
+
+def test_a_postgresql_is_chosen_by_the_file_and_by_the_environment_over_it(tmp_path: Path) -> None:
+    text = 'database = "postgresql://one/tessera"\nsecrets_dir = "secrets"'
+    assert from_file(tmp_path, text).database == "postgresql://one/tessera"
+    assert from_file(tmp_path, text).secrets_dir == tmp_path / "secrets"
+    environment = {"TESSERA_DATABASE_URL": "postgresql://two/tessera", "TESSERA_SECRETS_DIR": "/run/secrets/tessera"}
+    found = load_settings(environment)
+    assert (found.database, found.secrets_dir) == ("postgresql://two/tessera", Path("/run/secrets/tessera"))
 
 
 def test_an_unknown_variable_is_named_with_the_nearest_known_one() -> None:
