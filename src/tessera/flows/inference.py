@@ -1,7 +1,6 @@
 """The whole path of one paid call, top to bottom."""
 
 import hashlib
-from dataclasses import dataclass
 
 import msgspec
 
@@ -17,8 +16,7 @@ from tessera.flows.terms import Terms, agree, find_quote
 from tessera.flows.world import World, date_of
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call as the transport received it: which surface, the body's bytes, the terms in its headers.
 
     `headers` are the few caller headers a provider may see.
@@ -31,8 +29,7 @@ class Call:
     headers: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True):
     """What the transport sends back: one of a whole reply, a live stream, or the stored reply of an earlier try.
 
     `price_max_nanos` is what was held; for a stored reply, what the call it answered could cost.

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 
 import msgspec
@@ -35,8 +34,7 @@ _OUTPUT_MIN = {Surface.CHAT: 1, Surface.RESPONSES: 16}
 """The smallest output cap a surface accepts (OpenAI API reference: `max_output_tokens` starts at 16)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True):
     """Everything known about a call before money moves.
 
     `rows` are the customer's price rows the call may be charged by, one per provider that may serve it; the quote's
@@ -122,7 +120,7 @@ def with_output_cap(found: Estimate, output_cap: int) -> Estimate:
         output_max_nanos=max_nanos - quote.input_max_nanos,
         max_nanos=max_nanos,
     )
-    return replace(found, output_cap=output_cap, quote=lower)
+    return msgspec.structs.replace(found, output_cap=output_cap, quote=lower)
 
 
 def output_affordable(found: Estimate, nanos: int) -> int:

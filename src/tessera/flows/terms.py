@@ -1,6 +1,5 @@
 """What a caller agreed to pay: a quote, a highest price, a wish to fit; checked before anything is held."""
 
-from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -75,7 +74,7 @@ def under_quote(found: Estimate, saved: SavedQuote) -> Estimate:
         created_at=saved.created_at_us // 1_000_000,
         expires_at=saved.expires_at_us // 1_000_000,
     )
-    return replace(found, quote=named)
+    return msgspec.structs.replace(found, quote=named)
 
 
 def agree(terms: Terms, quote: SavedQuote | None, found: Estimate) -> Estimate:

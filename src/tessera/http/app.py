@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -28,7 +29,10 @@ from tessera.http.routes import ROUTES
 
 log = structlog.get_logger(__name__)
 
-_HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PLAIN_HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+_HOST_BYTES_MAX = 300
+"""A name has at most 253 characters (RFC 1035), a port five."""
 
 
 class Endpoint:
@@ -146,13 +150,22 @@ def _sane_host(app: ASGIApp) -> ASGIApp:
             hosts = [value for name, value in scope["headers"] if name == b"host"]
             # One Host, and none only before HTTP/1.1 (RFC 9112, 3.2).
             missing = not hosts and scope["http_version"] != "1.0"
-            if missing or len(hosts) > 1 or (hosts and _HOST.fullmatch(hosts[0]) is None):
+            if missing or len(hosts) > 1 or (hosts and not _is_plain_host(hosts[0])):
                 error = TesseraError(ErrorCode.INVALID_REQUEST, "The Host header is not one plain host name.")
                 await reply_error(Exchange(scope, receive, send), error)
                 return
         await app(scope, receive, send)
 
     return checked
+
+
+def _is_plain_host(host: bytes) -> bool:
+    return len(host) <= _HOST_BYTES_MAX and _has_plain_form(host)
+
+
+@lru_cache(maxsize=1024)
+def _has_plain_form(host: bytes) -> bool:
+    return _PLAIN_HOST.fullmatch(host) is not None
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

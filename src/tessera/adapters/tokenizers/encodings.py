@@ -5,6 +5,7 @@ Patterns and vocabularies are OpenAI's (tiktoken, MIT; see NOTICE in this folder
 
 from collections.abc import Callable
 from functools import cache, lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 
@@ -57,6 +58,11 @@ ENCODINGS = {"o200k_base": _O200K, "o200k_harmony": _O200K, "cl100k_base": _CL10
 
 SHORT_CHARS_MAX = 16
 """Roles and names come again in every call: texts this short are remembered, a few thousand of them."""
+REMEMBERED_CHARS_MAX = 4096
+REMEMBERED_MAX = 16_384
+"""A system prompt, or the question asked of each of 100,000 images, comes again too: the counts of texts up to this
+length are remembered under a digest, never the texts. Counting also lets other threads in, which costs a call more than
+the counting does."""
 
 
 @cache
@@ -70,10 +76,21 @@ def counter_for(encoding: str) -> Callable[[str], int]:
     if source is None:
         raise ValueError(f"no vocabulary for {encoding!r}: there are {', '.join(ENCODINGS)}")
 
+    remembered: dict[bytes, int] = {}
+
     def count(text: str) -> int:
         if len(text) <= SHORT_CHARS_MAX:
             return count_short(text)
-        return len(_load(source.vocabulary).encode_ordinary(text))
+        if len(text) > REMEMBERED_CHARS_MAX:
+            return len(_load(source.vocabulary).encode_ordinary(text))
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        tokens = remembered.get(digest)
+        if tokens is None:
+            tokens = len(_load(source.vocabulary).encode_ordinary(text))
+            if len(remembered) >= REMEMBERED_MAX:
+                remembered.clear()
+            remembered[digest] = tokens
+        return tokens
 
     @lru_cache(maxsize=4096)
     def count_short(text: str) -> int:

@@ -12,7 +12,10 @@ from tessera.domain.pricing.rows import PriceRow, Rates, discounted, row_version
 from tessera.domain.request import Tier
 
 ANSWERS_KEPT_MAX = 10_000
-"""How many questions a book remembers the customer's row for: every call asks one of a few."""
+"""How many questions a book remembers the row for: every call asks one of a few."""
+
+_Asked = tuple[str, Tier, str | None, tuple[str, ...], date]
+"""Model, tier, provider, what the organization is called, and the day."""
 
 
 class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +99,8 @@ class PriceBook:
         self._price_view = _View(tuple(price_rows), discount_basis_points)
         self._cost_view = _View(tuple(cost_rows), 0)
         self.version = self._digest()
-        self._priced: dict[tuple[str, Tier, str | None, tuple[str, ...], date], PriceRow] = {}
+        self._priced: dict[_Asked, PriceRow] = {}
+        self._costed: dict[_Asked, PriceRow] = {}
 
     def price(
         self,
@@ -114,20 +118,23 @@ class PriceBook:
         Raises [unsupported_service_tier] naming the tiers that have a price, [model_not_found] when the model has none.
         """
         asked = (model_id, tier, provider, organization, as_of)
-        row = self._priced.get(asked)
-        if row is None:
-            row = self._resolve(self._price_view, self._query(model_id, provider, organization, as_of), tier)
-            if len(self._priced) >= ANSWERS_KEPT_MAX:
-                self._priced.clear()
-            self._priced[asked] = row
-        return row
+        return self._priced.get(asked) or self._look_up(self._price_view, self._priced, asked)
 
     def cost(self, model_id: str, tier: Tier, *, provider: str | None = None, as_of: date) -> PriceRow:
         """What the provider charges the operator: a `[[cost]]` row if one applies, else the list row.
 
         Raises as `price`.
         """
-        return self._resolve(self._cost_view, self._query(model_id, provider, (), as_of), tier)
+        asked = (model_id, tier, provider, (), as_of)
+        return self._costed.get(asked) or self._look_up(self._cost_view, self._costed, asked)
+
+    def _look_up(self, view: "_View", answers: dict[_Asked, PriceRow], asked: _Asked) -> PriceRow:
+        model_id, tier, provider, organization, as_of = asked
+        row = self._resolve(view, self._query(model_id, provider, organization, as_of), tier)
+        if len(answers) >= ANSWERS_KEPT_MAX:
+            answers.clear()
+        answers[asked] = row
+        return row
 
     def list_price(self, model_id: str, tier: Tier, *, as_of: date) -> PriceRow:
         """The vendor's list row, whatever the operator wrote. Raises as `price`."""

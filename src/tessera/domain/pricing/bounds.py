@@ -16,17 +16,26 @@ def price_max(
     Raises [unsupported_service_tier] if the row prices no input that long, [invalid_request] if the maximum is more
     than the ledger can hold, ValueError for negative or absurd maxima.
     """
+    return price_maxima(row, input_tokens_max, input_image_tokens_max, output_cap, choices)[0]
+
+
+def price_maxima(
+    row: PriceRow, input_tokens_max: int, input_image_tokens_max: int, output_cap: int, choices: int = 1
+) -> tuple[int, int]:
+    """`price_max`, and what it would be with no output at all. Raises as `price_max`."""
     _check(input_tokens_max, input_image_tokens_max, output_cap, choices)
     _refuse_unpriced_length(row, input_tokens_max)
-    nanos = max(
-        round_up_to_nano(input_sum + output_cap * choices * output_rate)
-        for input_sum, output_rate in _sides(row, input_tokens_max, input_image_tokens_max)
-    )
+    output_tokens = output_cap * choices
+    highest = highest_input = 0
+    for input_sum, output_rate in _sides(row, input_tokens_max, input_image_tokens_max):
+        highest = max(highest, input_sum + output_tokens * output_rate)
+        highest_input = max(highest_input, input_sum)
+    nanos = round_up_to_nano(highest)
     if nanos > NANOS_MAX:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, "This call could cost more than any balance can hold: lower its output limit."
         )
-    return nanos
+    return nanos, round_up_to_nano(highest_input)
 
 
 def affordable_output_tokens(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tessera.domain.money import Mode, format_usd
-from tessera.domain.pricing.bounds import price_max
+from tessera.domain.pricing.bounds import price_maxima
 from tessera.domain.pricing.charge import charge
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
@@ -83,11 +83,11 @@ def build_quote(
     if not rows:
         raise ValueError("a quote needs at least one price row")
     total, image = count.total, count.image
-    max_nanos, dearest = max(
-        ((price_max(row, total.max, image.max, output_max_tokens, choices), row) for row in rows),
-        key=lambda priced: priced[0],
-    )
-    input_max_nanos = price_max(dearest, total.max, image.max, 0, choices)
+    max_nanos, input_max_nanos = price_maxima(rows[0], total.max, image.max, output_max_tokens, choices)
+    for row in rows[1:]:
+        maximum, of_input = price_maxima(row, total.max, image.max, output_max_tokens, choices)
+        if maximum > max_nanos:
+            max_nanos, input_max_nanos = maximum, of_input
     predicted = charge(rows[0], Quantities(input_tokens=total.predicted, input_image_tokens=image.predicted))
     return Quote(
         id=id,

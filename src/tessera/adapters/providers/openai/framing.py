@@ -4,10 +4,23 @@ Two lengths, a length beside chunks, a coding other than `chunked`, bytes after 
 head or a run of framing without bound: each is a fault. No sockets and no clock here, only bytes.
 """
 
+from functools import lru_cache
+
 import httptools
 
 HEAD_BYTES_MAX = 64 * 1024
 """Bounds a reply's head, informational replies before it included, and any run of framing that brings no body."""
+
+
+_NAME_KEPT_BYTES_MAX = 64
+
+
+def _name(raw: bytes) -> str:
+    return raw.decode("latin-1").lower()
+
+
+_kept_name = lru_cache(maxsize=1024)(_name)
+"""Few names come, again and again."""
 
 
 class NotHttpError(Exception):
@@ -105,7 +118,7 @@ class ReplyParser:
             return
         headers: dict[str, str] = {}
         for raw_name, value in lines:
-            name = raw_name.decode("latin-1").lower()
+            name = _kept_name(raw_name) if len(raw_name) <= _NAME_KEPT_BYTES_MAX else _name(raw_name)
             text = value.decode("latin-1").strip(" \t")
             headers[name] = f"{headers[name]}, {text}" if name in headers else text
         coding = headers.get("transfer-encoding")
