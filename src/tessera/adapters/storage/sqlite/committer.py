@@ -123,8 +123,8 @@ class Committer:
             self.outbox.clear()
 
     def give_up(self, event: UsageEvent) -> None:
-        """Lets a settlement go that could not be made durable in time, or was refused: its hold, if it is open, is voided
-        as soon as that can be."""
+        """Lets a settlement go that could not be made durable in time, or was refused: its hold, if it is open, is
+        voided as soon as that can be."""
         self._doubtful.append(VoidOrder(event.hold_id, event.organization_id, event.mode, Outcome.EXPIRED))
 
     def settle_outbox(self, path: Path) -> bool:
