@@ -1,6 +1,10 @@
 """Measures the ledger alone: durable hold + durable settle, one by one and with many calls in flight.
 
     python benchmarks/ledger.py [--seconds 3] [--folder DIR] [--quote-bytes 1200] [--organizations 1]
+    taskset -c 1 python benchmarks/ledger.py --postgres 0 [--replicas 1]
+
+With `--postgres CORE` the ledger is on a PostgreSQL of its own (the wheel of the tests, with its defaults and every
+commit flushed), which has that core to itself; `--replicas 2` has two storages on it, each with half of the callers.
 
 Every pair is two awaited calls, as a flow makes them; the reply to each is on disk (WAL, synchronous=FULL) before it
 is given. CPU is that of the whole process, both threads, divided by pairs. The audit runs at the end.
@@ -10,10 +14,12 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.orders import HoldOrder, Outcome
@@ -76,12 +82,14 @@ def usage_event(order: HoldOrder) -> UsageEvent:
     )
 
 
-async def run(storage: SqliteStorage, organizations: list[str], seconds: float, in_flight: int, quote: bytes) -> None:
+async def run(
+    storages: list[SqliteStorage], organizations: list[str], seconds: float, in_flight: int, quote: bytes
+) -> None:
     """One case; prints a line."""
     ends_at = time.monotonic() + seconds
     latencies_us: list[int] = []
 
-    async def caller(organization_id: str) -> None:
+    async def caller(storage: SqliteStorage, organization_id: str) -> None:
         while time.monotonic() < ends_at:
             order = hold_order(organization_id, storage.owner, quote)
             started_ns = time.perf_counter_ns()
@@ -90,7 +98,9 @@ async def run(storage: SqliteStorage, organizations: list[str], seconds: float, 
             latencies_us.append((time.perf_counter_ns() - started_ns) // 1000)
 
     cpu_started, started = time.process_time_ns(), time.monotonic()
-    await asyncio.gather(*(caller(organizations[i % len(organizations)]) for i in range(in_flight)))
+    await asyncio.gather(
+        *(caller(storages[i % len(storages)], organizations[i % len(organizations)]) for i in range(in_flight))
+    )
     elapsed, cpu = time.monotonic() - started, time.process_time_ns() - cpu_started
     latencies_us.sort()
     pairs = len(latencies_us)
@@ -102,30 +112,52 @@ async def run(storage: SqliteStorage, organizations: list[str], seconds: float, 
     )
 
 
-async def main() -> None:
+async def measure(storages: list[SqliteStorage], arguments: argparse.Namespace) -> None:
     """All cases, then the audit."""
+    quote = json.dumps({"max_nanos": AMOUNT_NANOS, "padding": "x" * arguments.quote_bytes}).encode()
+    organizations = []
+    for number in range(arguments.organizations):
+        organization = await storages[0].create_organization(f"organization {number}")
+        await storages[0].add_credit(
+            organization.id, Mode.TEST, 1_000_000 * NANOS_PER_USD, kind="manual", note="benchmark"
+        )
+        organizations.append(organization.id)
+    for in_flight in arguments.in_flight:
+        await run(storages, organizations, arguments.seconds, in_flight, quote)
+    wrong = [check for check in await storages[0].verify() if not check.ok]
+    print("audit:", wrong if wrong else "every check right")
+    for storage in storages:
+        await storage.close()
+
+
+async def main() -> None:
+    """The ledger on the database that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--quote-bytes", type=int, default=1200)
     parser.add_argument("--organizations", type=int, default=1)
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 32, 128])
+    parser.add_argument("--postgres", type=int, metavar="CORE")
+    parser.add_argument("--replicas", type=int, default=1)
     arguments = parser.parse_args()
-    quote = json.dumps({"max_nanos": AMOUNT_NANOS, "padding": "x" * arguments.quote_bytes}).encode()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        storage = await SqliteStorage.open(Path(folder))
-        organizations = []
-        for number in range(arguments.organizations):
-            organization = await storage.create_organization(f"organization {number}")
-            await storage.add_credit(
-                organization.id, Mode.TEST, 1_000_000 * NANOS_PER_USD, kind="manual", note="benchmark"
-            )
-            organizations.append(organization.id)
-        for in_flight in (1, 32, 128):
-            await run(storage, organizations, arguments.seconds, in_flight, quote)
-        wrong = [check for check in await storage.verify() if not check.ok]
-        print("audit:", wrong if wrong else "every check right")
-        print(f"file: {(Path(folder) / 'tessera.db').stat().st_size / 1e6:.1f} MB")
-        await storage.close()
+        if arguments.postgres is None:
+            await measure([await SqliteStorage.open(Path(folder))], arguments)
+            print(f"file: {(Path(folder) / 'tessera.db').stat().st_size / 1e6:.1f} MB")
+            return
+        sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+        from postgres_server import fresh_database, running_postgres
+
+        options = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "2GB"}
+        with running_postgres(core=arguments.postgres, **options) as server, fresh_database(server) as url:
+            folders = [Path(folder) / str(number) for number in range(arguments.replicas)]
+            storages: list[SqliteStorage] = [
+                await PostgresStorage.connect(url, own, secrets_dir=Path(folder)) for own in folders
+            ]
+            await measure(storages, arguments)
+            size = server.execute("SELECT sum(pg_database_size(oid)) FROM pg_database WHERE datname LIKE 'tessera_%'")
+            print(f"database: {int(str(size[0][0])) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class PostgresServer:
     folder: Path
     port: int
     options: dict[str, str]
+    core: int | None = None
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -62,6 +63,8 @@ class PostgresServer:
         command = [self.folder / PROGRAMS / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", ""]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([*command, *settings], stdout=log, stderr=log, **_not_root())
+        if self.core is not None:
+            os.sched_setaffinity(self.process.pid, {self.core})
         deadline = time.monotonic() + START_SECONDS_MAX
         while True:
             try:
@@ -95,8 +98,11 @@ def _not_root() -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def running_postgres(**options: str) -> Iterator[PostgresServer]:
-    """A server of one's own on a free port, gone afterwards; `options` stand over those for tests."""
+def running_postgres(*, core: int | None = None, **options: str) -> Iterator[PostgresServer]:
+    """A server of one's own on a free port, gone afterwards; `options` stand over those for tests.
+
+    With `core`, it and all it starts run on that core only.
+    """
     folder = Path(tempfile.mkdtemp(prefix="tessera-postgres-"))
     server = None
     try:
@@ -113,7 +119,7 @@ def running_postgres(**options: str) -> Iterator[PostgresServer]:
             **_not_root(),  # type: ignore[call-overload]
         )
         assert made.returncode == 0, made.stderr
-        server = PostgresServer(folder, _free_port(), {**_OPTIONS, **options})
+        server = PostgresServer(folder, _free_port(), {**_OPTIONS, **options}, core)
         server.start()
         yield server
     finally:

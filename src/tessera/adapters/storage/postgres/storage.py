@@ -117,7 +117,9 @@ class PostgresStorage(SqliteStorage):
         return storage
 
     async def verify(self) -> tuple[Check, ...]:
-        return await self._read(audit, self._data_dir, self.secrets.checkpoint_key, self._clock(), damage)
+        return await self._read(
+            audit, self._data_dir, self.secrets.checkpoint_key, self._clock(), damage, (psycopg.ProgrammingError,)
+        )
 
     # ---- inside -------------------------------------------------------------------------------------------------
 

@@ -164,10 +164,12 @@ def audit(
     key: bytes,
     now_us: int,
     damage: Callable[[sqlite3.Connection], Iterator[str]] | None = None,
+    errors: tuple[type[Exception], ...] = (),
 ) -> tuple[Check, ...]:
     """Every check over the whole ledger; `key` is the one that signed it. The snapshot begins in here.
 
-    `damage` finds what is wrong with the database itself, below its rows.
+    `damage` finds what is wrong with the database itself, below its rows; `errors` are those of another database whose
+    tables cannot be read.
     """
     damage = damage or _damage
 
@@ -201,20 +203,23 @@ def audit(
     ]
     try:
         counted = _counted(connection)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, *errors) as error:
         return (Check(name="database-intact", ok=False, detail=f"the ledger cannot be read: {error}"),)
-    return tuple(_check(name, find, counted) for name, find in checks)
+    return tuple(_check(connection, name, find, counted) for name, find in checks)
 
 
-def _check(name: str, find: Callable[[], Iterator[str]], counted: str) -> Check:
+def _check(connection: sqlite3.Connection, name: str, find: Callable[[], Iterator[str]], counted: str) -> Check:
+    """One check. One that cannot be done says so, and spoils no other."""
     faults: list[str] = []
+    connection.execute("SAVEPOINT checked")
     try:
         for fault in find():
             faults.append(fault)
             if len(faults) > _FAULTS_SHOWN:
                 break
-    except (sqlite3.Error, ValueError, TypeError) as error:
+    except Exception as error:
         faults.append(f"cannot be checked: {error}")
+        connection.execute("ROLLBACK TO checked")
     if not faults:
         return Check(name=name, ok=True, detail=counted)
     more = "; and more" if len(faults) > _FAULTS_SHOWN else ""

@@ -14,6 +14,15 @@ CREATE FUNCTION min(a BIGINT, b BIGINT, c BIGINT, d BIGINT) RETURNS BIGINT LANGU
 CREATE FUNCTION min(a BIGINT, b BIGINT, c BIGINT, d BIGINT, e BIGINT) RETURNS BIGINT LANGUAGE SQL IMMUTABLE
     RETURN least(a, b, c, d, e);
 CREATE FUNCTION max(a BIGINT, b BIGINT) RETURNS BIGINT LANGUAGE SQL IMMUTABLE RETURN greatest(a, b);
+-- Of a JSON document, as text or as the text of its bytes: what stands at a path such as $.name; NULL if it is no JSON.
+CREATE FUNCTION json_extract(document TEXT, path TEXT) RETURNS TEXT LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN (CASE WHEN document LIKE '\\x%' THEN convert_from(document::bytea, 'UTF8') ELSE document END)::jsonb
+        #>> string_to_array(substr(path, 3), '.');
+EXCEPTION WHEN others THEN
+    RETURN NULL;
+END
+$$;
 CREATE FUNCTION sum_of_truths(total BIGINT, value BOOLEAN) RETURNS BIGINT LANGUAGE SQL IMMUTABLE
     RETURN CASE WHEN value THEN coalesce(total, 0) + 1 WHEN value IS NULL THEN total ELSE coalesce(total, 0) END;
 CREATE AGGREGATE sum(BOOLEAN) (SFUNC = sum_of_truths, STYPE = BIGINT);
