@@ -53,6 +53,7 @@ class TesseraServer:
     process: subprocess.Popen[str]
     log: Path
     environment: Mapping[str, str]
+    started: Mapping[str, Any] = field(default_factory=dict)
     _made: int = field(default=0)
 
     @property
@@ -142,10 +143,11 @@ def running_server(
             env=environment,
         )
     try:
-        base_url = _listens(process, log)
+        started = _started(process, log)
+        base_url = started["listen"]
         with urllib.request.urlopen(f"{base_url}/readyz", timeout=10) as reply:
             assert reply.status == 200
-        yield TesseraServer(base_url, data_dir, process, log, environment)
+        yield TesseraServer(base_url, data_dir, process, log, environment, started)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -160,8 +162,8 @@ def running_server(
             process.stdout.close()
 
 
-def _listens(process: "subprocess.Popen[str]", log: Path) -> str:
-    """The address a server prints once it answers."""
+def _started(process: "subprocess.Popen[str]", log: Path) -> dict[str, Any]:
+    """What a server prints once it answers: its address among it."""
     timer = threading.Timer(START_SECONDS_MAX, process.kill)
     timer.start()
     try:
@@ -170,8 +172,8 @@ def _listens(process: "subprocess.Popen[str]", log: Path) -> str:
     finally:
         timer.cancel()
     assert line, f"the server did not start:\n{log.read_text()}"
-    address: str = json.loads(line)["listen"]
-    return address
+    printed: dict[str, Any] = json.loads(line)
+    return printed
 
 
 def in_thread(work: Coroutine[Any, Any, T]) -> T:

@@ -25,7 +25,8 @@ async def open_accounts(
 
     Links lead to `public_url`; whoever serves without one sets `base_url` once the address is known.
     """
-    passwords = Argon2Passwords()
+    # Half the processors at most: calls go on while people sign in.
+    passwords = Argon2Passwords(at_once=max(1, len(os.sched_getaffinity(0)) // 2))
     limits = settings.limits
     accounts = Accounts(
         people=people,
