@@ -19,13 +19,17 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from tessera.cli._cycle import Cycle, Message
+from tessera.cli._writing import BoundedWriting
 from tessera.http.exchange import CONNECTION
 
 HEAD_BYTES_MAX = 64 * 1024
-DRAINED_BYTES_MIN = 64 * 1024
-"""What a client that has stopped the server's writing must take within the time for it, or it is cut off."""
 UNREAD_BYTES_MAX = 256 * 1024
-"""What may wait of a body that the application has not asked for; past it the client is not read from."""
+"""What may wait of bodies that the application has not asked for; past it the client is not read from."""
+WAITING_MAX = 32
+"""How many requests may wait behind the one that is answered; the connection ends after the last of them."""
+IGNORED_BYTES_MAX = 32 * 1024 * 1024
+"""What is read and thrown away on a connection that is ending, so that its client comes to read the reply."""
+_AROUND_HEADER_BYTES = len(b": \r\n")
 _NEVER = float("inf")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -37,16 +41,16 @@ def bounded_connection(head_seconds_max: int, write_seconds_max: int) -> type["H
     return type("BoundedHttpConnection", (HttpConnection,), bounds)
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(BoundedWriting):
     """One client's connection. Requests that come before the reply to an earlier one wait for their turn.
 
-    Answers 408 to a head that takes too long, 431 to one that has no end and 400 to what is not HTTP, and closes. A
-    reply that comes before the end of its request's body ends the connection: the rest is not read. A client that does
-    not read is cut off. An offer to change to another protocol is not taken up; the request is served as it is.
+    Answers 408 to a head that takes too long, 431 to one that has no end and 400 to what is not HTTP/1, and closes. A
+    reply that begins before the end of its request's body ends the connection: the rest is thrown away. What follows
+    the last request of a connection means nothing. A client that does not read is cut off, one that ends its side has
+    left. An offer to change to another protocol is not taken up; the request is served as it is.
     """
 
     head_seconds_max = 10
-    write_seconds_max = 30
 
     def __init__(
         self,
@@ -55,40 +59,37 @@ class HttpConnection(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.loop = _loop or asyncio.get_running_loop()
-        self.transport = cast(asyncio.Transport, None)
-        self.writing_paused = False
+        super().__init__(_loop or asyncio.get_running_loop())
         self._app = cast(ASGIApp, config.loaded_app)
         self._root_path = config.root_path
         self._idle_s = config.timeout_keep_alive
         self._server = server_state
         # Its type names the protocols that come with the library; it asks them for `shutdown` only.
         self._connections = cast(set[asyncio.Protocol], server_state.connections)
-        self._parser = self._new_parser()
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._addresses: Message = {}
         self._standing_of: list[tuple[bytes, bytes]] = []
         self._standing = b""
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._in_head = True
-        self._head_bytes = 0
         self._expects_continue = False
         self._offered = False
+        self._in_head = True
+        self._head_bytes = 0
+        # Whether the bytes at hand began a head, and whether they got anywhere: to a head, or further in a body.
+        self._begun = False
+        self._moved = False
+        self._unmoved_bytes = 0
+        self._ignoring = False
+        self._ignored_bytes = 0
         self._arriving: Cycle | None = None
         self._answering: Cycle | None = None
         self._waiting: deque[tuple[Cycle, Message]] = deque()
+        self._unread_bytes = 0
         self._reading_paused = False
-        self._drained: asyncio.Event | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
         self._limit_at = _NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = _NEVER
-
-    def _new_parser(self) -> Any:
-        parser = httptools.HttpRequestParser(self)
-        # A client may send its next request behind one that asks for the connection's end; it gets no answer.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
@@ -105,64 +106,95 @@ class HttpConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._stop_write_timer()
-        if self._drained is not None:
-            self._drained.set()
-        self.writing_paused = False
+        self.writing_ended()
+        self._leave()
+        self._parser = None
+
+    def eof_received(self) -> None:
+        """The client sends nothing more, which is all that can be seen of one that left: its calls are told."""
+        self._leave()
+        self.close()
+
+    def shutdown(self) -> None:
+        """The server stops: ends the connection, after the replies that are due."""
+        if self._arriving is None:
+            self.close()
+        else:
+            self._arriving.keep_alive = False
+
+    def _leave(self) -> None:
+        """Tells whatever runs for this client that nobody hears it any more."""
         self._waiting.clear()
         arriving, self._arriving = self._arriving, None
         answering, self._answering = self._answering, None
         for cycle in (answering, arriving):
             if cycle is not None:
                 cycle.client_left()
-        self._parser = None
 
-    def eof_received(self) -> None:
-        """The client sends nothing more: the connection is closed, and whatever runs for it is told."""
+    def _end_early(self) -> None:
+        """Ends the connection while its client may still be sending.
 
-    def shutdown(self) -> None:
-        """The server stops: ends the connection, after the reply that is under way."""
-        cycle = self._arriving
-        if cycle is None or cycle.complete:
-            self.transport.close()
-        else:
-            cycle.keep_alive = False
+        To close now would lose the reply: what arrives at a closed socket resets it, and with it what the client has
+        not read yet (RFC 9112, 9.6).
+        """
+        self._ignoring = True
+        self.transport.write_eof()
+        self._resume_reading()
+        self._limit(self.head_seconds_max)
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
+        if self._ignoring:
+            self._ignored_bytes += len(data)
+            if self._ignored_bytes > IGNORED_BYTES_MAX:
+                self._pause_reading()
+            return
+        self._begun = self._moved = False
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self._refuse(b"400 Bad Request", "This is not a valid HTTP request.")
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(431, "The head of this request is too large.")
+            else:
+                self._refuse(400, "This is not a valid HTTP request.")
             return
-        if not self._in_head:
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(b"431 Request Header Fields Too Large", "The head of this request is too large.")
-        elif self._head_bytes == len(data) and self._arriving is not None:
+        if self._begun and self._in_head:
             self._limit(self.head_seconds_max)
+        self._unmoved_bytes = 0 if self._moved else self._unmoved_bytes + len(data)
+        if self._unmoved_bytes > HEAD_BYTES_MAX and (self._in_head or self._arriving is not None):
+            # A head, or what a chunked body has beside its data: extensions, trailers.
+            self._refuse(431, "The head of this request is too large.")
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         """Parses; a request that offers another protocol is parsed again without the offer (RFC 9110, 7.8)."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            method = self._parser.get_method()
-            if method == b"CONNECT":
-                raise httptools.HttpParserError("not a proxy") from None
-            head = [method + b" " + self._url + b" HTTP/1.1"]
-            head += [name + b": " + value for name, value in self._headers if name not in (b"connection", b"upgrade")]
-            self._parser = self._new_parser()
-            self._parser.feed_data(b"\r\n".join(head) + b"\r\n\r\n")
-            self._feed(data[offer.args[0] :])
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = memoryview(data)[offer.args[0] :]
+            else:
+                return
+            self._decline()
+
+    def _decline(self) -> None:
+        parser = self._parser
+        if parser.get_method() == b"CONNECT":
+            raise httptools.HttpParserError("not a proxy")
+        head = [b"%b %b HTTP/%b" % (parser.get_method(), self._url, parser.get_http_version().encode())]
+        head += [name + b": " + value for name, value in self._headers if name not in (b"connection", b"upgrade")]
+        if not parser.should_keep_alive():
+            head.append(b"connection: close")
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"\r\n".join(head) + b"\r\n\r\n")
 
     def on_message_begin(self) -> None:
         """Parser: a request begins."""
         self._url = b""
         self._headers = []
+        self._moved = True
+        self._begun = self._begun or not self._in_head
         self._in_head = True
         self._head_bytes = 0
         self._expects_continue = False
@@ -170,10 +202,14 @@ class HttpConnection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Parser: a piece of the address."""
         self._url += url
+        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Parser: a header."""
+        """Parser: a header, or a trailer, which never becomes one (RFC 9110, 6.5.1)."""
+        if not self._in_head:
+            return
         name = name.lower()
+        self._head_bytes += len(name) + len(value) + _AROUND_HEADER_BYTES
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_continue = True
         self._headers.append((name, value))
@@ -184,16 +220,21 @@ class HttpConnection(asyncio.Protocol):
         self._offered = parser.should_upgrade()
         if self._offered:
             return
-        self._in_head = False
-        self._limit_at = _NEVER
         version = parser.get_http_version()
+        if self._head_bytes > HEAD_BYTES_MAX or version not in ("1.1", "1.0"):
+            raise httptools.HttpParserError("a head that is not served")
+        last = self._arriving
+        if last is not None and (not last.keep_alive or len(self._waiting) >= WAITING_MAX):
+            last.keep_alive = False
+            raise httptools.HttpParserError("behind the last request of the connection")
         method = parser.get_method().decode("ascii")
         path, raw_path, query = _target(self._url) if len(self._url) <= _TARGET_KEPT_MAX else _read_target(self._url)
         cycle = Cycle(
             self,
             method=method,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            expects_continue=self._expects_continue,
+            version=version,
+            keep_alive=version == "1.1" and parser.should_keep_alive(),
+            expects_continue=self._expects_continue and version == "1.1",
         )
         scope = {
             "type": "http",
@@ -209,21 +250,23 @@ class HttpConnection(asyncio.Protocol):
             "extensions": {CONNECTION: cycle},
             **self._addresses,
         }
+        self._in_head = False
+        self._limit_at = _NEVER
+        self._headers = []
         self._arriving = cycle
         if self._answering is None:
             self._answer(cycle, scope)
         else:
-            self._pause_reading()
             self._waiting.append((cycle, scope))
 
     def on_body(self, body: bytes) -> None:
         """Parser: a piece of the body."""
-        cycle = self._arriving
-        if cycle is None or cycle.complete:
-            return
-        cycle.feed(body)
-        if cycle.pieces_bytes > UNREAD_BYTES_MAX:
-            self._pause_reading()
+        self._moved = True
+        if self._arriving is not None:
+            self._arriving.feed(body)
+            self._unread_bytes += len(body)
+            if self._unread_bytes > UNREAD_BYTES_MAX:
+                self._pause_reading()
 
     def on_message_complete(self) -> None:
         """Parser: the request is here."""
@@ -235,11 +278,16 @@ class HttpConnection(asyncio.Protocol):
             self._reading_paused = True
             self.transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Reads on, unless requests that were read already wait for their turn."""
-        if self._reading_paused and not self._waiting:
+    def _resume_reading(self) -> None:
+        if self._reading_paused and not self.transport.is_closing():
             self._reading_paused = False
             self.transport.resume_reading()
+
+    def body_taken(self, size_bytes: int) -> None:
+        """So much of a body waits no more: reads on, unless too much still does."""
+        self._unread_bytes -= size_bytes
+        if self._unread_bytes <= UNREAD_BYTES_MAX:
+            self._resume_reading()
 
     # ---- answering -----------------------------------------------------------------------------------------------
 
@@ -261,55 +309,20 @@ class HttpConnection(asyncio.Protocol):
     def replied(self, cycle: Cycle) -> None:
         """A reply was written to its end: closes, or goes on with what waits."""
         self._server.total_requests += 1
-        if not cycle.keep_alive or not cycle.whole:
-            self.transport.close()
+        if self._arriving is cycle:
+            self._arriving = None
+        if not cycle.whole or (self._ignoring and not cycle.keep_alive):
+            self._end_early()
+            return
+        if not cycle.keep_alive:
+            self.close()
         if self.transport.is_closing():
             return
         self._answering = None
         if self._waiting:
-            following = self._waiting.popleft()
-            self._answer(*following)
+            self._answer(*self._waiting.popleft())
         elif not self._in_head:
             self._limit(self._idle_s)
-        self.resume_reading()
-
-    # ---- writing -------------------------------------------------------------------------------------------------
-
-    async def drained(self) -> None:
-        """Returns when the client has read enough for more to be written, or has left."""
-        while self.writing_paused:
-            if self._drained is None:
-                self._drained = asyncio.Event()
-            await self._drained.wait()
-
-    def pause_writing(self) -> None:
-        """The client reads more slowly than is written."""
-        self.writing_paused = True
-        self._drained = None
-        self._watch_writing()
-
-    def resume_writing(self) -> None:
-        """The client has read."""
-        self._stop_write_timer()
-        self.writing_paused = False
-        if self._drained is not None:
-            self._drained.set()
-
-    def _watch_writing(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._write_timer = self.loop.call_later(self.write_seconds_max, self._look_at_writing, waiting)
-
-    def _look_at_writing(self, waiting_before: int) -> None:
-        if waiting_before - self.transport.get_write_buffer_size() >= DRAINED_BYTES_MIN:
-            self._watch_writing()
-        else:
-            self._write_timer = None
-            self.transport.abort()
-
-    def _stop_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
 
     # ---- limits on time, refusals --------------------------------------------------------------------------------
 
@@ -329,20 +342,36 @@ class HttpConnection(asyncio.Protocol):
         if self.loop.time() < self._limit_at:
             self._timer_at = self._limit_at
             self._timer = self.loop.call_at(self._limit_at, self._look_at_clock)
-        elif self._in_head:
-            self._refuse(b"408 Request Timeout", "The head of this request took too long.")
+        elif self._in_head and not self._ignoring:
+            self._look_at_head()
         else:
-            self.transport.close()
+            self.close()
 
-    def _refuse(self, status: bytes, message: str) -> None:
+    def _look_at_head(self) -> None:
+        if self._reading_paused:
+            # It is not the client that is slow.
+            self._limit(self.head_seconds_max)
+        else:
+            self._refuse(408, "The head of this request took too long.")
+
+    def _refuse(self, status: int, message: str) -> None:
         self._limit_at = _NEVER
         if self.transport.is_closing():
             return
-        cycle = self._answering
+        last, cycle = self._arriving, self._answering
+        if last is not None and last.whole and not last.keep_alive:
+            # What follows a connection's last request means nothing (RFC 9112, 9.6).
+            self._ignoring = True
+            return
         # While an answer to an earlier request is due or under way, nothing can be written in its place.
-        if cycle is None or cycle.complete or (not cycle.whole and not cycle.started):
-            self.transport.write(_refusal(status, message))
-        self.transport.close()
+        heard = cycle is None or (not cycle.whole and not cycle.started)
+        self._leave()
+        if heard:
+            self.transport.write(self.status_line(status) + _refusal(message))
+            self._end_early()
+        else:
+            self._ignoring = True
+            self.close()
 
 
 _TARGET_KEPT_MAX = 256
@@ -351,7 +380,9 @@ _TARGET_KEPT_MAX = 256
 def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
     """Path, raw path and query of a request's address. Raises httptools.HttpParserError."""
     parsed = httptools.parse_url(url)
-    raw_path: bytes = parsed.path
+    raw_path: bytes | None = parsed.path
+    if raw_path is None:
+        raise httptools.HttpParserError("an address without a path")
     path = raw_path.decode("ascii")
     return unquote(path) if "%" in path else path, raw_path, parsed.query or b""
 
@@ -359,8 +390,8 @@ def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
 _target = lru_cache(maxsize=1024)(_read_target)
 
 
-def _refusal(status: bytes, message: str) -> bytes:
+def _refusal(message: str) -> bytes:
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": "invalid_request"}
     body = msgspec.json.encode({"error": error})
-    head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-    return head % (status, len(body)) + body
+    head = b"\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+    return head % len(body) + body

@@ -6,7 +6,7 @@ Whoever does not look there is served by ASGI alone.
 """
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ Message = MutableMapping[str, Any]
 _HELD_HEAD_BYTES_MAX = 64 * 1024
 """A body up to here is copied behind its head and written with it."""
 
+_PIECES_MAX = 512
+"""So many pieces of a body are joined: each costs far more than a byte that comes alone."""
 _PLAIN = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)) + b"\t"
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
@@ -31,7 +33,9 @@ class ClientConnection(Protocol):
     loop: asyncio.AbstractEventLoop
     writing_paused: bool
 
-    def resume_reading(self) -> None: ...
+    def body_taken(self, size_bytes: int) -> None: ...
+
+    def close(self) -> None: ...
 
     async def drained(self) -> None: ...
 
@@ -43,11 +47,14 @@ class ClientConnection(Protocol):
 class Cycle:
     """A request as far as it has arrived, and its reply as far as it was sent.
 
+    A reply of unknown length is chunked, or for an HTTP/1.0 client ends with the connection.
+
     `gone` says that the client has left, `whole` that the request has arrived to its end, `started` that a reply has
     begun and `complete` that it was written to its end.
     """
 
     __slots__ = (
+        "_bodiless",
         "_chunked",
         "_connection",
         "_expects_continue",
@@ -56,6 +63,8 @@ class Cycle:
         "_is_head_request",
         "_left_bytes",
         "_on_disconnect",
+        "_takes_chunks",
+        "_until_close",
         "_waiter",
         "complete",
         "gone",
@@ -66,15 +75,20 @@ class Cycle:
         "whole",
     )
 
-    def __init__(self, connection: ClientConnection, *, method: str, keep_alive: bool, expects_continue: bool) -> None:
+    def __init__(
+        self, connection: ClientConnection, *, method: str, version: str, keep_alive: bool, expects_continue: bool
+    ) -> None:
         self._connection = connection
         self._is_head_request = method == "HEAD"
+        self._takes_chunks = version != "1.0"
         self._expects_continue = expects_continue
         self._waiter: asyncio.Future[None] | None = None
         self._handed_out = False
         self._on_disconnect: Callable[[], None] | None = None
         self._head: bytes | None = None
+        self._bodiless = False
         self._chunked = False
+        self._until_close = False
         self._left_bytes = 0
         self.keep_alive = keep_alive
         self.pieces: list[bytes] = []
@@ -95,14 +109,17 @@ class Cycle:
 
     def on_disconnect(self, call: Callable[[], None] | None) -> None:
         """Calls back when the client leaves before its reply is complete; at once if it has. None takes that back."""
-        self._on_disconnect = call
         if call is not None and self.gone:
             call()
+        elif not self.complete:
+            self._on_disconnect = call
 
     # ---- what the connection reports -----------------------------------------------------------------------------
 
     def feed(self, piece: bytes) -> None:
         """A piece of the body arrived."""
+        if len(self.pieces) == _PIECES_MAX:
+            self.pieces = [b"".join(self.pieces)]
         self.pieces.append(piece)
         self.pieces_bytes += len(piece)
         self._wake()
@@ -118,8 +135,9 @@ class Cycle:
             return
         self.gone = True
         self._wake()
-        if self._on_disconnect is not None:
-            self._on_disconnect()
+        call, self._on_disconnect = self._on_disconnect, None
+        if call is not None:
+            call()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -134,18 +152,21 @@ class Cycle:
             await app(scope, self.receive, self.send)
         except BaseException as error:
             log.error("http.application_failed", exc_info=error)
-            if self.started:
-                self._connection.transport.close()
-            else:
-                await self._refuse()
-            return
+        else:
+            if not (self.gone or self.complete):
+                log.error("http.application_stopped", started=self.started)
         if self.gone or self.complete:
             return
-        log.error("http.application_stopped", started=self.started)
-        if self.started:
-            self._connection.transport.close()
-        else:
+        if self._head is not None:
+            # Nothing of this reply has been written yet.
+            self._head, self.started = None, False
+        if not self.started:
             await self._refuse()
+        elif self._until_close:
+            # An orderly end would say that the reply is complete.
+            self._connection.transport.abort()
+        else:
+            self._connection.close()
 
     async def _refuse(self) -> None:
         text = b"Internal Server Error"
@@ -157,11 +178,10 @@ class Cycle:
     async def receive(self) -> Message:
         """The next piece of the request, or that the client left or the reply is complete."""
         connection = self._connection
-        if self._expects_continue and not connection.transport.is_closing():
+        if self._expects_continue and not self.gone and not connection.transport.is_closing():
             connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
         while not (self.gone or self.complete or self.pieces or (self.whole and not self._handed_out)):
-            connection.resume_reading()
             self._waiter = connection.loop.create_future()
             await self._waiter
         if self.gone or self.complete:
@@ -170,8 +190,9 @@ class Cycle:
         return {"type": "http.request", "body": self._take(), "more_body": not self.whole}
 
     def _take(self) -> bytes:
-        pieces = self.pieces
+        pieces, size_bytes = self.pieces, self.pieces_bytes
         self.pieces, self.pieces_bytes = [], 0
+        self._connection.body_taken(size_bytes)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def send(self, message: Message) -> None:
@@ -188,62 +209,87 @@ class Cycle:
         else:
             raise RuntimeError(f"{message['type']} came out of order")
 
-    def _start(self, status: int, headers: "list[tuple[bytes, bytes]]") -> None:
+    def _start(self, status: int, headers: "Iterable[tuple[bytes, bytes]]") -> None:
         """Builds the head. It waits for the body when the body's length is known: both go out in one write."""
-        length: bytes | None = None
-        lines = []
-        closes = False
-        for name, value in headers:
-            if name == b"content-length":
-                length = value
-            elif name == b"connection":
-                closes = closes or b"close" in value.lower()
-            lines.append(_label(name))
-            lines.append(value)
-        self._chunked = length is None and not self._is_head_request and status not in (204, 304)
-        if closes:
+        lines, length, closes = _read_lines(headers)
+        bodiless = self._is_head_request or status in (204, 304)
+        chunked = length is None and not bodiless and self._takes_chunks
+        if closes or not self.whole:
             self.keep_alive = False
-        elif not self.keep_alive:
-            lines += (b"\r\nconnection: ", b"close")
-        if self._chunked:
-            lines += (b"\r\ntransfer-encoding: ", b"chunked")
+        if not (closes or self.keep_alive):
+            lines += (_CONNECTION, b"close")
+        if chunked:
+            lines += (_CODING, b"chunked")
         block = b"".join(lines)
         if block.translate(None, _PLAIN) != b"\r\n" * (len(lines) // 2):
             raise RuntimeError("a header's value is not one plain line")
-        self._left_bytes = int(length or b"0")
-        self.started = True
-        self._expects_continue = False
+        if status < 200:
+            raise RuntimeError("the status is not a reply's")
         head = b"".join((self._connection.status_line(status), block, b"\r\n\r\n"))
-        if self._chunked:
+        self._bodiless = bodiless
+        self._chunked = chunked
+        self._until_close = length is None and not bodiless and not chunked
+        self._left_bytes = int(length or b"0")
+        self._expects_continue = False
+        self.started = True
+        if length is None and not bodiless:
             self._connection.transport.write(head)
         else:
             self._head = head
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        write = self._connection.transport.write
         if self._chunked:
-            framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             if not more:
-                framed += b"0\r\n\r\n"
-            if framed:
-                write(framed)
-        else:
-            if self._is_head_request:
-                body, self._left_bytes = b"", 0
-            self._left_bytes -= len(body)
-            if self._left_bytes < 0 or (self._left_bytes and not more):
+                body += b"0\r\n\r\n"
+        elif self._bodiless:
+            body = b""
+        elif not self._until_close:
+            left_bytes = self._left_bytes = self._left_bytes - len(body)
+            if left_bytes < 0 or (left_bytes and not more):
                 raise RuntimeError("the body is not as long as its Content-Length says")
-            head, self._head = self._head, None
-            if head is not None and len(body) <= _HELD_HEAD_BYTES_MAX:
-                body = head + body
-            elif head is not None:
-                write(head)
-            if body:
-                write(body)
+        self._put(body)
         if not more:
             self.complete = True
+            self._on_disconnect = None
             self._wake()
+            self._take()
             self._connection.replied(self)
+
+    def _put(self, written: bytes) -> None:
+        write = self._connection.transport.write
+        head, self._head = self._head, None
+        if head is not None and len(written) <= _HELD_HEAD_BYTES_MAX:
+            written = head + written
+        elif head is not None:
+            write(head)
+        if written:
+            write(written)
+
+
+_LENGTH = b"\r\ncontent-length: "
+_CONNECTION = b"\r\nconnection: "
+_CODING = b"\r\ntransfer-encoding: "
+
+
+def _read_lines(headers: "Iterable[tuple[bytes, bytes]]") -> tuple[list[bytes], bytes | None, bool]:
+    """The headers' lines, the length they give, and whether they end the connection. Raises RuntimeError."""
+    length: bytes | None = None
+    lines = []
+    closes = False
+    for name, value in headers:
+        label = _label(name)
+        if label == _LENGTH:
+            if length is not None or not value.isdigit():
+                raise RuntimeError("a reply has one length")
+            length = value
+        elif label == _CONNECTION:
+            closes = closes or b"close" in value.lower()
+        elif label == _CODING:
+            raise RuntimeError("how a reply is framed is not for the application to say")
+        lines.append(label)
+        lines.append(value)
+    return lines, length, closes
 
 
 @lru_cache(maxsize=256)
