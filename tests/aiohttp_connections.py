@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -26,7 +26,13 @@ class AiohttpConnections:
         self._session: aiohttp.ClientSession | None = None
         self._running = 0
 
-    async def post(self, path: str, headers: Mapping[str, str], body: Sequence[bytes | memoryview]) -> HttpReply:
+    async def post(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        body: Sequence[bytes | memoryview],
+        on_sent: Callable[[], None] | None = None,
+    ) -> HttpReply:
         """See `Connections.post`.
 
         One retry, on a fresh connection, and only when a kept connection turned out to be closed before a single byte
@@ -34,6 +40,8 @@ class AiohttpConnections:
         have cost money, so that is an error and what to do about it is decided above.
         """
         limits = self._limits
+        if on_sent is not None:
+            on_sent()
         if self._running >= limits.connections_max:
             raise TesseraError(
                 ErrorCode.OVERLOADED,

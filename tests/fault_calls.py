@@ -76,11 +76,13 @@ def until(true: Callable[[], object], seconds: float = 15) -> None:
 
 
 @contextlib.contextmanager
-def live_server(folder: Path, limits: str = "") -> Iterator[Live]:
-    """A server of a test's own, with lines of its own under `[limits]`, and a live account with money."""
+def live_server(folder: Path, limits: str = "", provider: str = "") -> Iterator[Live]:
+    """A server of a test's own, with lines of its own under `[limits]` and its first `[[provider]]`, and a live account
+    with money."""
     with ScriptedProvider() as first, ScriptedProvider() as second, ScriptedProvider() as images:
         config = CONFIG.format(first=first.base_url, second=second.base_url, image_ports=json.dumps([images.port]))
         config = config.replace("ejection_seconds = 0\n", limits or "ejection_seconds = 0\n")
+        config = config.replace('name = "first"\n', f'name = "first"\n{provider}')
         with running_server(folder, config=config, env={"LOCAL_KEY": CREDENTIAL}) as server:
             yield Live(server, first, second, images, server.account(mode="live", credit="5.00"))
             if server.process.poll() is None:

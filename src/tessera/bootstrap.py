@@ -160,6 +160,7 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
     """Everything flows reach, closed in order: work in flight, connections, then (by the caller) the database."""
     from tessera.adapters.media import GuardedFetch, MediaProber
     from tessera.adapters.tokenizers import counter_for, is_loaded
+    from tessera.catalog.on_cancel import OnCancelRules, packaged_on_cancel
     from tessera.flows.world import World
     from tessera.settings.rows import catalogue_of, price_book_of
 
@@ -189,6 +190,9 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
             clock=SystemClock(),
             owner=opened.storage.owner,
             limits=_call_limits(settings),
+            on_cancel=OnCancelRules(
+                packaged_on_cancel(), {row.name: row.on_cancel for row in settings.provider if row.on_cancel}
+            ).find,
         )
         stack.push_async_callback(world.drain)
         yield world
@@ -305,6 +309,9 @@ def _call_limits(settings: Settings) -> "CallLimits":
         attempts_max=limits.attempts_max,
         ejection_seconds=limits.ejection_seconds,
         quote_seconds=limits.quote_seconds,
+        read_on_calls_max=limits.read_on_calls_max,
+        read_on_seconds_max=limits.read_on_seconds_max,
+        read_on_bytes_max=limits.read_on_bytes_max,
         forward_images=settings.media.forward,
     )
 

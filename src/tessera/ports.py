@@ -3,7 +3,7 @@
 Every port names the errors it raises; adapters raise nothing else. `TesseraError` codes stand in brackets.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -90,7 +90,8 @@ class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):
     own bytes wherever nothing had to change. `request`, `count`, `images` and `output_cap` are for providers inside
     this process, which answer from the counting view. `headers` are the few caller headers that may go on.
     `credential` is the key that authenticates towards the provider, never the caller's. `counting` asks the provider's
-    counter how many input tokens the body has, instead of an answer.
+    counter how many input tokens the body has, instead of an answer. `on_sent` is called as the request begins to go out
+    to the provider: before that, leaving costs nobody anything.
     """
 
     request_id: str
@@ -104,6 +105,7 @@ class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):
     output_cap: int
     headers: Mapping[str, str]
     counting: bool = False
+    on_sent: Callable[[], None] | None = None
 
 
 class UpstreamReply(Protocol):

@@ -69,6 +69,8 @@ KINDS: dict[str, float] = {
     "key revoked beside": 0.5,
     "command killed": 0.02,
     "lot expires": 0.8,
+    "organization suspended beside": 0.3,
+    "organization resumed beside": 0.6,
 }
 """How likely each thing is where it can happen, in a run that has it at all."""
 
@@ -77,6 +79,7 @@ FAULTS = (
     {kind for kind in KINDS if kind not in _NOT_FIRED_BY_NAME}
     | set(WEATHERS)
     | {"client leaves before the head", "client leaves mid-stream", "same key again", "reply replayed"}
+    | {"losses past the limit"}
 )
 """Every kind of fault; the tests show that each one fires."""
 

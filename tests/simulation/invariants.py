@@ -59,6 +59,7 @@ _EVERYTHING = (
     "SELECT * FROM usage_event ORDER BY hold_number",
     "SELECT * FROM hold_quote ORDER BY hold_number",
     "SELECT * FROM idempotency ORDER BY hold_number",
+    "SELECT * FROM loss_day ORDER BY wallet_id, day",
     "SELECT hold_id, reason FROM refused_settlement ORDER BY number",
 )
 
@@ -91,6 +92,9 @@ class Checker:
         self._resolved: dict[int, tuple[str, int]] = {}
         self._outcomes: dict[str, tuple[str, int]] = {}
         self.checks = 0
+        from simulation.losses import LossRules
+
+        self._losses = LossRules(simulation, self.connection)
 
     def close(self) -> None:
         """Gives the connection back."""
@@ -105,6 +109,7 @@ class Checker:
         try:
             self._wallets()
             self._holds()
+            self._losses.check()
         finally:
             self.connection.execute("ROLLBACK")
 
@@ -189,6 +194,7 @@ class Checker:
         hold_id, outcome, charge, waived = row[1], row[9], row[10], row[11]
         inputs, outputs, source = row[13], row[14], row[15]
         last = deeds[-1] if deeds else None
+        policy = json.loads(row[12])["policy"]
         self._who_bears(row, deeds)
         if outcome in ("provider_error", "provider_timeout", "refused", "cancelled", "expired"):
             claim(charge == 0 and waived == 0, f"policy: {hold_id} ended as {outcome} and was charged {charge}")
@@ -198,11 +204,17 @@ class Checker:
         if charge:
             claim(last.taken, f"policy: {hold_id} was charged {charge} for a call nobody took")
             claim(
-                bool(last.said) or bool(last.usage) or outcome == "completed",
+                bool(last.said)
+                or bool(last.usage)
+                or outcome == "completed"
+                or self._losses.may_be_charged(row[7], policy, row[20]),
                 f"policy: {hold_id} was charged {charge} for nothing ({outcome})",
             )
         if outcome == "client_disconnected" and not last.said and not last.ended:
-            claim(charge == 0, f"policy: {hold_id} left before the first token and was charged {charge}")
+            claim(
+                charge == 0 or self._losses.may_be_charged(row[7], policy, row[20]),
+                f"policy: {hold_id} left before the first token and was charged {charge} by {policy}",
+            )
         if outcome != "completed":
             return
         self._priced(row, last)
@@ -242,6 +254,12 @@ class Checker:
         """The operator's side: what is paid for costs what the cost rows say; what nobody pays for is a loss."""
         last = deeds[-1] if deeds else None
         hold_id, outcome, price, cost, loss, mode = row[1], row[9], row[10] + row[11], row[17], row[18], row[20]
+        if outcome == "expired" and mode == "live":
+            likely = json.loads(row[5])["input_predicted_nanos"]
+            claim(
+                (cost, loss) == (0, likely), f"F21: {hold_id} died unknown, cost {cost} and lost {loss}, not {likely}"
+            )
+            return
         if mode == "test" or last is None:
             claim(cost == loss == 0, f"policy: the call {hold_id} cost {cost} and lost {loss}")
             return

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from simulation.client import Client, Plan
@@ -15,6 +16,7 @@ from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.tokenizers import counter_for
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import ImagePart, Surface
+from tessera.domain.usage import OnCancel
 from tessera.flows.world import CallLimits, World, date_of
 from tessera.http.app import build_app
 from tessera.http.load import Load
@@ -38,6 +40,11 @@ DEPLOYMENTS = {
     ),
     "gpt-5.2-pro": (_deployment("first", "gpt-5.2-pro", Surface.RESPONSES),),
 }
+
+
+def _on_cancel(provider: str, _surface: Surface, _as_of: date) -> OnCancel:
+    """The second provider bills every answer in full; of the first nothing is known."""
+    return OnCancel.BILLS_IN_FULL if provider == "second" else OnCancel.UNKNOWN
 
 
 CALLS_MAX = 12
@@ -113,7 +120,7 @@ class Process:
         while self.storage is None:
             try:
                 self.storage = await SqliteStorage.open(
-                    simulation.folder, machine=self.disk.machine(simulation.random.randbytes)
+                    simulation.folder, machine=self.disk.machine(simulation.random.randbytes), limits=simulation.limits
                 )
             except TesseraError as error:
                 claim(error.code is ErrorCode.STORAGE_UNAVAILABLE, f"opening the ledger: {error!r}")
@@ -138,8 +145,14 @@ class Process:
             clock=SimClock(simulation.time),
             owner=self.storage.owner,
             limits=CallLimits(
-                reply_bytes_max=40_000, stored_reply_bytes_max=simulation.random.choice((400, 40_000)), quote_seconds=60
+                reply_bytes_max=40_000,
+                stored_reply_bytes_max=simulation.random.choice((400, 40_000)),
+                quote_seconds=60,
+                read_on_calls_max=2,
+                read_on_seconds_max=10,
+                read_on_bytes_max=20_000,
             ),
+            on_cancel=_on_cancel,
         )
         self.app = build_app(self.world, Load(CALLS_MAX, BODIES_BYTES_MAX))
 

@@ -72,6 +72,8 @@ class SimProvider:
                 deed.faults.append(kind)
                 return self._refuse(kind, deed)
         deed.taken = True
+        if call.on_sent is not None:
+            call.on_sent()
         return SimReply(self._process, deed, call)
 
     async def close(self) -> None:

@@ -23,6 +23,7 @@ from simulation.folder import PEPPER, memory, template
 from simulation.happenings import add_credit, command, jump, make_accounts, revoke_key
 from simulation.invariants import Checker, ViolationError, claim, violations
 from simulation.loop import VirtualTime, finish_generators
+from simulation.losses import draw_limits, resume, suspend
 from simulation.process import Process
 from simulation.provider import Deed
 from simulation.replies import check_reply
@@ -67,6 +68,7 @@ class Simulation:
         self.shuffled = self.random.random() < 0.5
         self.operator_prices = self.random.random() < 0.5
         self.stormy = False
+        self.limits = draw_limits(seed)
         self.odds = self._draw_odds() if odds is None else odds
         self.counts: Counter[str] = Counter()
         self.deeds: dict[str, list[Deed]] = {}
@@ -231,6 +233,9 @@ class Simulation:
                 command, self, functools.partial(revoke_key, self), "key revoked beside"
             ),
         }
+        for kind, work in (("organization suspended beside", suspend), ("organization resumed beside", resume)):
+            if kind in self.odds:
+                happenings[kind] = functools.partial(command, self, functools.partial(work, self), kind)
         for kind, happening in happenings.items():
             for _ in range(2):
                 if random.random() < self.odds.get(kind, 0):

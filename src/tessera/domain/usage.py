@@ -21,6 +21,34 @@ class UsageSource(StrEnum):
     NONE = "none"
 
 
+class OnCancel(StrEnum):
+    """What a provider bills for an answer that nobody reads to its end."""
+
+    STOPS_BILLING = "stops_billing"
+    BILLS_IN_FULL = "bills_in_full"
+    UNKNOWN = "unknown"
+
+
+class Policy(StrEnum):
+    """The rows of docs/reference/who-pays.md. A receipt names the one that decided what was charged."""
+
+    FINISHED = "finished"
+    FINISHED_OWN_COUNT = "finished-own-count"
+    FINISHED_EMPTY = "finished-empty"
+    LEFT_MID_STREAM_STOPS_BILLING = "left-mid-stream-stops-billing"
+    LEFT_MID_STREAM_BILLS_IN_FULL = "left-mid-stream-bills-in-full"
+    LEFT_MID_STREAM_UNKNOWN = "left-mid-stream-unknown"
+    LEFT_BEFORE_OUTPUT = "left-before-output"
+    LEFT_PAST_ALLOWANCE = "left-past-allowance"
+    LEFT_WHILE_THINKING = "left-while-thinking"
+    LEFT_UNSENT = "left-unsent"
+    PROVIDER_FAILED = "provider-failed"
+    PROVIDER_LATE = "provider-late"
+    STOPPED = "stopped"
+    REFUSED = "refused"
+    DIED = "died"
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at one deployment. `status` is the provider's HTTP status, None if none came; `error` our own code."""
 
@@ -75,8 +103,15 @@ def settled_as(event: UsageEvent, day: DayLoss, limits: LossLimits) -> UsageEven
 
 
 def left_free(event: UsageEvent) -> bool:
-    """Whether an event counts against the allowance: its client left, paid nothing, and cost the operator something."""
-    return event.outcome in LEAVING and event.charge_nanos == 0 and event.loss_nanos > 0
+    """Whether an event counts against the allowance: its client left before any output and so pays nothing."""
+    return event.loss_nanos > 0 and _decode_ruled(event.charge).policy == Policy.LEFT_BEFORE_OUTPUT
+
+
+class _Ruled(msgspec.Struct, frozen=True):
+    policy: str = ""
+
+
+_decode_ruled = msgspec.json.Decoder(_Ruled).decode
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +119,9 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 
     `reported` is the provider's usage, None when it sent none or an absurd one. `input` is our own prediction of the
     input, `output_tokens` our own count of the output that was produced. `accepted` says that a provider took the call,
-    `has_output` that anything was produced, `finished` that the provider said how it ended.
+    `has_output` that anything was produced, `finished` that the provider said how it ended. `unheard` says that the
+    client had left before anything was produced, `thinks` that the model works unseen before its first output, and
+    `on_cancel` what its provider bills for an answer that is not read to its end.
     """
 
     reported: Quantities | None
@@ -93,17 +130,36 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool
     has_output: bool
     finished: bool
+    unheard: bool = False
+    thinks: bool = False
+    on_cancel: OnCancel = OnCancel.UNKNOWN
 
 
 class Owed(msgspec.Struct, frozen=True, kw_only=True):
-    """Which quantities the customer pays for, who counted them, and which the operator carries alone."""
+    """Which quantities the customer pays for, who counted them, which the operator carries alone, and by which rule."""
 
     usage: Quantities
     source: UsageSource
     lost: Quantities
+    policy: Policy = Policy.FINISHED
 
 
 NOTHING = Quantities()
+
+
+_MID_STREAM = {
+    OnCancel.STOPS_BILLING: Policy.LEFT_MID_STREAM_STOPS_BILLING,
+    OnCancel.BILLS_IN_FULL: Policy.LEFT_MID_STREAM_BILLS_IN_FULL,
+    OnCancel.UNKNOWN: Policy.LEFT_MID_STREAM_UNKNOWN,
+}
+_UNPAID = {
+    Outcome.CLIENT_DISCONNECTED: Policy.LEFT_BEFORE_OUTPUT,
+    Outcome.PROVIDER_ERROR: Policy.PROVIDER_FAILED,
+    Outcome.PROVIDER_TIMEOUT: Policy.PROVIDER_LATE,
+    Outcome.CANCELLED: Policy.STOPPED,
+    Outcome.REFUSED: Policy.REFUSED,
+    Outcome.EXPIRED: Policy.DIED,
+}
 
 
 def owed(outcome: Outcome, delivered: Delivered) -> Owed:
@@ -111,22 +167,50 @@ def owed(outcome: Outcome, delivered: Delivered) -> Owed:
 
     A finished answer is paid by the provider's usage, or by our own count when that is missing, or names no output
     although something was delivered. A client that leaves pays for the input and what was produced; if nothing was,
-    nothing. A provider's failure costs the customer nothing. What the provider may still bill for is the operator's
-    loss.
+    nothing, unless the model was thinking. A provider's failure costs the customer nothing. What the provider may still
+    bill for is the operator's loss.
     """
-    own = msgspec.structs.replace(delivered.input, output_tokens=delivered.output_tokens)
-    reported = delivered.reported
-    if reported is not None and reported.output_tokens == 0 and delivered.has_output:
-        reported = None
+    reported, own = _reported(delivered), _own(delivered)
     if outcome is Outcome.COMPLETED:
         if reported is not None:
             return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING)
         if delivered.has_output or delivered.finished:
-            return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING)
-        return Owed(usage=NOTHING, source=UsageSource.NONE, lost=NOTHING)
-    if outcome is Outcome.CLIENT_DISCONNECTED and delivered.has_output:
-        if reported is not None:
-            return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING)
-        return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING)
+            return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING, policy=Policy.FINISHED_OWN_COUNT)
+        return Owed(usage=NOTHING, source=UsageSource.NONE, lost=NOTHING, policy=Policy.FINISHED_EMPTY)
+    policy = _UNPAID[outcome]
+    if outcome in LEAVING:
+        if delivered.has_output and not delivered.unheard:
+            return _paid(delivered, _MID_STREAM[delivered.on_cancel])
+        if not delivered.accepted:
+            policy = Policy.LEFT_UNSENT
+        elif delivered.thinks:
+            return _paid(delivered, Policy.LEFT_WHILE_THINKING)
     lost = (reported or own) if delivered.accepted else NOTHING
-    return Owed(usage=NOTHING, source=UsageSource.NONE, lost=lost)
+    return Owed(usage=NOTHING, source=UsageSource.NONE, lost=lost, policy=policy)
+
+
+def owed_past_allowance(decided: Owed, delivered: Delivered) -> Owed | None:
+    """What is owed instead once the day's free leaves are used up; None where that makes no difference."""
+    if decided.policy is not Policy.LEFT_BEFORE_OUTPUT:
+        return None
+    return _paid(delivered, Policy.LEFT_PAST_ALLOWANCE)
+
+
+def _paid(delivered: Delivered, policy: Policy) -> Owed:
+    """Input and what was produced: the provider's usage where it is known, our own count otherwise."""
+    reported = _reported(delivered)
+    if reported is not None:
+        return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING, policy=policy)
+    return Owed(usage=_own(delivered), source=UsageSource.LOCAL, lost=NOTHING, policy=policy)
+
+
+def _reported(delivered: Delivered) -> Quantities | None:
+    """The provider's usage, unless it names no output although something was delivered."""
+    reported = delivered.reported
+    if reported is not None and reported.output_tokens == 0 and delivered.has_output:
+        return None
+    return reported
+
+
+def _own(delivered: Delivered) -> Quantities:
+    return msgspec.structs.replace(delivered.input, output_tokens=delivered.output_tokens)

@@ -43,6 +43,7 @@ def request_object(record: RequestRecord) -> dict[str, Any]:
     """A call as the contract shows it. Until it is resolved, what is not known yet is null."""
     hold, event = record.hold, record.event
     charge = msgspec.json.decode(event.charge) if event else None
+    policy = charge.pop("policy", None) if charge else None
     return {
         "id": hold.id,
         "object": "request",
@@ -62,6 +63,7 @@ def request_object(record: RequestRecord) -> dict[str, Any]:
         if event
         else None,
         "charge": charge,
+        "policy": policy,
         "waived_nanos": event.waived_nanos if event else 0,
         "deployment": event.deployment or None if event else None,
         "attempts": [msgspec.structs.asdict(attempt) for attempt in event.attempts] if event else [],

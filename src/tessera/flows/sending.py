@@ -1,6 +1,6 @@
 """Send a held call to a provider, falling back to the next deployment while nothing has reached the client."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import pybase64
@@ -49,14 +49,18 @@ async def open_upstream(
         started_at = world.clock.now_us() // 1_000_000
         started_ms = world.clock.monotonic_ms()
         running.deployment = deployment
-        call = upstream_call(found, deployment, surface, running.order.id, headers, world.limits.forward_images)
+        running.on_cancel = world.on_cancel(deployment.provider, surface, found.as_of)
+        call = upstream_call(
+            found, deployment, surface, running.order.id, headers, world.limits.forward_images, running.note_sent
+        )
         status: int | None = None
         try:
             # Until the provider answers we cannot know that it did not take the call.
-            running.accepted = True
+            running.accepted, running.sent = True, False
             reply = await world.providers[deployment.provider].send(call)
             status = reply.status
             if status < 300:
+                running.sent = True
                 _record(running, deployment, status, None, started_at, started_ms)
                 if world.health:
                     world.health.pop(deployment.name, None)
@@ -105,7 +109,13 @@ def _count_against(running: Running, deployment: Deployment, status: int | None,
 
 
 def upstream_call(
-    found: Estimate, deployment: Deployment, surface: Surface, request_id: str, headers: Mapping[str, str], forward: str
+    found: Estimate,
+    deployment: Deployment,
+    surface: Surface,
+    request_id: str,
+    headers: Mapping[str, str],
+    forward: str,
+    on_sent: Callable[[], None] | None = None,
 ) -> UpstreamCall:
     """The call as one deployment is sent it: the original bytes with splices, or translated for its surface.
 
@@ -134,6 +144,7 @@ def upstream_call(
         images=found.images,
         output_cap=found.output_cap,
         headers=headers,
+        on_sent=on_sent,
     )
 
 

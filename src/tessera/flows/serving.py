@@ -18,6 +18,7 @@ from tessera.domain.dialects.usage import read_reply
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
 from tessera.domain.request import Surface
+from tessera.flows.leaving import UnbrokenBody, body_of, reads_on
 from tessera.flows.metering import OutputMeter
 from tessera.flows.quoting import Estimate
 from tessera.flows.sending import open_upstream, spoiled
@@ -110,7 +111,7 @@ class LiveStream:
         try:
             while True:
                 surface, self._upstream = await open_upstream(running, self._headers, failure)
-                self._body = self._upstream.chunks()
+                self._body = body_of(running, self._upstream)
                 self._relay = StreamRelay(
                     surface, request.surface, include_usage=request.include_usage, model=request.model
                 )
@@ -121,8 +122,7 @@ class LiveStream:
                 if not spoiled(running, failure):
                     raise failure
         except BaseException as error:
-            await self._close()
-            await settle(running, _outcome(error, running), self._relay.facts if self._relay else NO_FACTS)
+            await self._resolve(error)
             raise _final(error, running) from None
 
     async def _begin(self, relay: StreamRelay, body: AsyncIterator[bytes]) -> TesseraError | None:
@@ -147,6 +147,8 @@ class LiveStream:
     async def _close(self) -> None:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
+            if isinstance(self._body, UnbrokenBody):
+                await self._body.close()
             await upstream.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -182,10 +184,22 @@ class LiveStream:
             async for piece in self._end(relay):
                 yield piece
         except BaseException as error:
-            await settle(running, _outcome(error, running), relay.facts)
+            await self._resolve(error)
             raise
         finally:
             await self._close()
+
+    async def _resolve(self, error: BaseException) -> None:
+        """Settles a call that ended early, at once or when its answer has been read to its end without its client."""
+        running, relay, upstream = self._running, self._relay, self._upstream
+        outcome = _outcome(error, running)
+        if relay is not None and upstream is not None and reads_on(running, outcome, relay, self._body, upstream):
+            self._upstream = None
+            return
+        try:
+            await self._close()
+        finally:
+            await settle(running, outcome, relay.facts if relay else NO_FACTS)
 
     async def _cut_if_long(self, relay: StreamRelay, meter: OutputMeter) -> None:
         if not relay.finished and (

@@ -17,12 +17,25 @@ from tessera.domain.pricing.charge import Charge, charge, charge_object
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Surface, Tier
-from tessera.domain.usage import NOTHING, Attempt, Delivered, Owed, UsageEvent, UsageSource, owed
+from tessera.domain.usage import (
+    LEAVING,
+    NOTHING,
+    Attempt,
+    Delivered,
+    OnCancel,
+    Owed,
+    UsageEvent,
+    UsageSource,
+    owed,
+    owed_past_allowance,
+)
 from tessera.flows.quoting import Estimate, price_row
 from tessera.flows.world import World
 from tessera.ports import Deployment
 
 log = structlog.get_logger(__name__)
+
+_encode = msgspec.json.Encoder().encode
 
 _COUNT_ON_LOOP_CHARACTERS_MAX = 8_000
 """Longer texts are tokenized in a thread, so that the event loop never waits more than about a millisecond."""
@@ -32,8 +45,10 @@ _COUNT_ON_LOOP_CHARACTERS_MAX = 8_000
 class Running:
     """A held call on its way: what was pinned at the hold, and what has happened since.
 
-    `accepted` says that the deployment in hand took the call, or may have; `lost` are those before it that did and gave
-    no answer. `ways` are the deployments not tried yet. `spoiled` says that an answer went wrong after it had begun.
+    `accepted` says that the deployment in hand took the call, or may have, `sent` that the call was surely on its way;
+    `lost` are those before it that took it and gave no answer. `ways` are the deployments not tried yet. `spoiled`
+    says that an answer went wrong after it had begun, `unheard` that the client left before any output; `on_cancel` is
+    what the deployment in hand bills for an answer that is not read to its end.
     """
 
     world: World
@@ -45,9 +60,12 @@ class Running:
     attempts: list[Attempt] = field(default_factory=list)
     deployment: Deployment | None = None
     accepted: bool = False
+    sent: bool = False
     ways: Iterator[tuple[Deployment, Surface]] | None = None
     lost: list[Deployment] = field(default_factory=list)
     spoiled: bool = False
+    unheard: bool = False
+    on_cancel: OnCancel = OnCancel.UNKNOWN
     first_byte_ms: int | None = None
     event: UsageEvent | None = None
 
@@ -55,13 +73,27 @@ class Running:
         """Milliseconds since the call came in."""
         return self.world.clock.monotonic_ms() - self.started_ms
 
+    def note_sent(self) -> None:
+        """The request begins to go out to the deployment in hand."""
+        self.sent = True
+
 
 NO_FACTS = ReplyFacts()
 
 
 async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> UsageEvent:
     """The usage event that resolves this call's hold, not yet written."""
-    decided = owed(outcome, await _delivered(running, facts))
+    delivered = await _delivered(running, outcome, facts)
+    decided = owed(outcome, delivered)
+    event = _event(running, outcome, facts, decided)
+    if event.loss_nanos:
+        instead = owed_past_allowance(decided, delivered)
+        if instead is not None:
+            event = msgspec.structs.replace(event, past_allowance=_event(running, outcome, facts, instead))
+    return event
+
+
+def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed) -> UsageEvent:
     row, tier = _charged_row(running, facts.served_tier)
     decided, price = _price(running, decided, row)
     charge_nanos = min(price.nanos, running.granted_nanos)
@@ -85,7 +117,9 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
         waived_nanos=price.nanos - charge_nanos,
         cost_nanos=cost[0],
         loss_nanos=cost[1] + _lost_before(running, tier),
-        charge=msgspec.json.encode(charge_object(msgspec.structs.replace(price, nanos=charge_nanos))),
+        charge=_encode(
+            {**charge_object(msgspec.structs.replace(price, nanos=charge_nanos)), "policy": decided.policy.value}
+        ),
         attempts=tuple(running.attempts),
         settled_at_us=running.world.clock.now_us(),
         latency_ms=running.elapsed_ms(),
@@ -129,7 +163,7 @@ async def settle(running: Running, outcome: Outcome, facts: ReplyFacts) -> None:
     await asyncio.shield(running.world.spawn(work()))
 
 
-async def _delivered(running: Running, facts: ReplyFacts) -> Delivered:
+async def _delivered(running: Running, outcome: Outcome, facts: ReplyFacts) -> Delivered:
     count = running.found.count
     reported = None if facts.absurd else facts.usage
     output_tokens = 0
@@ -142,9 +176,12 @@ async def _delivered(running: Running, facts: ReplyFacts) -> Delivered:
             input_image_tokens=count.image.predicted,
         ),
         output_tokens=output_tokens,
-        accepted=running.accepted,
+        accepted=running.sent if outcome in LEAVING else running.accepted,
         has_output=facts.has_output,
         finished=facts.finish_reason is not None,
+        unheard=running.unheard,
+        thinks=running.found.model.reasoning,
+        on_cancel=running.on_cancel,
     )
 
 

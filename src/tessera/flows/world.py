@@ -10,7 +10,9 @@ import msgspec
 
 from tessera.catalog.catalogue import Catalogue
 from tessera.domain.pricing.book import PriceBook
+from tessera.domain.request import Surface
 from tessera.domain.routing import Health
+from tessera.domain.usage import OnCancel
 from tessera.ports import Deployment, Media, Provider, Storage, TextCounter
 
 
@@ -42,6 +44,13 @@ class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
     quote_seconds: int = 900
     keep_alive_seconds: int = 15
     forward_images: str = "inline"
+    read_on_calls_max: int = 64
+    read_on_seconds_max: int = 120
+    read_on_bytes_max: int = 8 * 1024 * 1024
+
+
+def _unknown(_provider: str, _surface: Surface, _as_of: date) -> OnCancel:
+    return OnCancel.UNKNOWN
 
 
 @dataclass(slots=True)
@@ -52,7 +61,9 @@ class World:
     what the database looks up. `owner` names this process as the one whose heartbeat keeps its holds alive. `health`
     holds, by name, deployments and providers that failed since they last served. `counts_at_once` says of an encoding
     whether its vocabulary is in memory; where it must be read first, a thread counts. `stopping` is set when the time
-    for calls in flight is over: from then on a cancelled call was cut by us, not left by its client.
+    for calls in flight is over: from then on a cancelled call was cut by us, not left by its client. `on_cancel` says
+    what a provider bills on a surface for an answer that is not read to its end, `reading_on` are the tasks that read
+    such answers to their end after their client has left.
     """
 
     storage: Storage
@@ -71,6 +82,8 @@ class World:
     health: dict[str, Health] = field(default_factory=dict)
     counts_at_once: Callable[[str], bool] = lambda _: True
     stopping: bool = False
+    on_cancel: Callable[[str, Surface, date], OnCancel] = _unknown
+    reading_on: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs work that must end even when the call that started it is cancelled; awaited at shutdown."""
@@ -80,7 +93,9 @@ class World:
         return task
 
     async def drain(self) -> None:
-        """Waits for all such work."""
+        """Waits for all such work. Answers that are only read to learn their usage are not read any further."""
+        for task in self.reading_on:
+            task.cancel()
         while self.tasks:
             await asyncio.wait(self.tasks)
 

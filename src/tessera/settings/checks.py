@@ -9,7 +9,7 @@ from tessera.domain.money import parse_usd
 from tessera.domain.request import Surface
 from tessera.settings.shapes import Settings, SettingsError, split_listen
 
-_ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max")
+_ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max", "read_on_calls_max")
 _RESERVED_PROVIDERS = ("sight", "sandbox")
 
 
@@ -56,19 +56,6 @@ def check(settings: Settings) -> None:
     _check_providers(settings)
 
 
-def _check_people(settings: Settings) -> None:
-    url, smtp = settings.public_url, settings.smtp
-    if url is not None and not re.fullmatch(r"https?://[A-Za-z0-9._:\[\]-]+/?", url):
-        raise SettingsError("public_url: write an address such as https://api.example.com, without a path.")
-    _check_secret("smtp.password", smtp.password)
-    if not 1 <= smtp.port <= 65_535:
-        raise SettingsError(f"smtp.port: {smtp.port} is not a port.")
-    if smtp.host is not None and (smtp.sender is None or "@" not in smtp.sender):
-        raise SettingsError("smtp.sender: write the address that letters come from, such as tessera@example.com.")
-    if smtp.username is not None and (smtp.password is None or smtp.security == "none"):
-        raise SettingsError("smtp.username: it needs a password, and security other than none to send it by.")
-
-
 def check_database(database: str | None) -> None:
     """Whether it is the address of a PostgreSQL; None is the embedded database. Raises SettingsError, which never shows
     the address: it may hold a password."""
@@ -81,6 +68,19 @@ def check_database(database: str | None) -> None:
             "database: write the address of a PostgreSQL database, as in postgresql://tessera@db.internal/tessera, or "
             "leave `database` (and TESSERA_DATABASE_URL) unset for the embedded one in `data_dir`."
         )
+
+
+def _check_people(settings: Settings) -> None:
+    url, smtp = settings.public_url, settings.smtp
+    if url is not None and not re.fullmatch(r"https?://[A-Za-z0-9._:\[\]-]+/?", url):
+        raise SettingsError("public_url: write an address such as https://api.example.com, without a path.")
+    _check_secret("smtp.password", smtp.password)
+    if not 1 <= smtp.port <= 65_535:
+        raise SettingsError(f"smtp.port: {smtp.port} is not a port.")
+    if smtp.host is not None and (smtp.sender is None or "@" not in smtp.sender):
+        raise SettingsError("smtp.sender: write the address that letters come from, such as tessera@example.com.")
+    if smtp.username is not None and (smtp.password is None or smtp.security == "none"):
+        raise SettingsError("smtp.username: it needs a password, and security other than none to send it by.")
 
 
 def _check_providers(settings: Settings) -> None:

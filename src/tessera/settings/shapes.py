@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from tessera.domain.request import Surface, Tier
+from tessera.domain.usage import OnCancel
 
 
 class SettingsError(Exception):
@@ -113,6 +114,9 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     loss_max: str = "20.00"
     left_calls_max: int = 100
     left_loss_max: str = "1.00"
+    read_on_calls_max: int = 64
+    read_on_seconds_max: int = 120
+    read_on_bytes_max: int = 8 * 1024 * 1024
 
 
 class ProviderSetting(Shape, frozen=True, kw_only=True):
@@ -123,6 +127,7 @@ class ProviderSetting(Shape, frozen=True, kw_only=True):
     dialect: Literal["openai", "anthropic", "gemini"] = "openai"
     surfaces: tuple[Surface, ...] = ()
     credential: str | None = None
+    on_cancel: OnCancel | None = None
 
 
 class DeploymentSetting(Shape, frozen=True, kw_only=True):

@@ -41,7 +41,8 @@ async def leave(storage: SqliteStorage, order: HoldOrder, loss: int, charge: int
     """A call whose client left before any output: free at a loss, or charged."""
     left = Outcome.CLIENT_DISCONNECTED
     charged = usage_event(order, charge, outcome=left)
-    event = release(order, outcome=left, loss_nanos=loss, past_allowance=charged)
+    free = b'{"amount":"0.00","nanos":0,"lines":[],"policy":"left-before-output"}'
+    event = release(order, outcome=left, loss_nanos=loss, charge=free, past_allowance=charged)
     await storage.settle(event)
     return event
 

@@ -86,6 +86,50 @@ def test_f03_the_lost_attempts_of_silent_providers_count_towards_loss_max(live: 
     assert losses(live)["loss_nanos"] == lost(live) > 0
 
 
+def leave(live: Live, **changes: Any) -> dict[str, Any]:
+    """A client that hangs up while the provider is silent; the receipt."""
+    before = len(live.first.received)
+    live.first.script(hang())
+    connection = start(live, **changes)
+    until(lambda: len(live.first.received) > before)
+    connection.close()
+    assert live.first.received[-1].left_early.wait(10), "the provider was hung up on"
+    receipt = settled(live)
+    assert receipt["outcome"] == "client_disconnected"
+    return receipt
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_f14_leaving_before_the_first_token_is_free_a_few_times_a_day_and_paid_after_that(
+    live: Live, stream: bool
+) -> None:
+    for _ in range(LEFT_CALLS_MAX):
+        receipt = leave(live, stream=stream)
+        assert (receipt["charge"]["nanos"], receipt["policy"]) == (0, "left-before-output")
+    day = losses(live)
+    assert (day["left_calls"], day["left_loss_nanos"]) == (LEFT_CALLS_MAX, lost(live))
+    paid = leave(live, stream=stream)
+    assert (paid["policy"], paid["usage"]["source"]) == ("left-past-allowance", "local")
+    assert (paid["usage"]["input_tokens"], paid["usage"]["output_tokens"]) == (paid["predicted"]["input_tokens"], 0)
+    assert 0 < paid["charge"]["nanos"] == paid["usage"]["input_tokens"] * 2_500
+    assert losses(live) == day, "what is paid for is nobody's loss"
+    assert live.get("/balance")["spent_nanos"] == paid["charge"]["nanos"]
+
+
+def test_f14_one_dear_call_is_past_the_allowance_by_itself(live: Live) -> None:
+    paid = leave(live, messages=[{"role": "user", "content": "word " * 100}])
+    assert paid["policy"] == "left-past-allowance"
+    assert paid["charge"]["nanos"] > nanos(LEFT_LOSS_MAX)
+    assert losses(live)["left_calls"] == 0
+
+
+def test_f14_a_model_that_thinks_before_it_speaks_is_paid_from_the_start(live: Live) -> None:
+    paid = leave(live, model="gpt-5.2", stream=True)
+    assert (paid["policy"], paid["usage"]["source"]) == ("left-while-thinking", "local")
+    assert paid["charge"]["nanos"] > 0
+    assert losses(live)["loss_nanos"] == 0
+
+
 def test_f21_a_call_whose_process_was_killed_costs_its_customer_nothing_and_the_operator_its_input(
     tmp_path: Path,
 ) -> None:

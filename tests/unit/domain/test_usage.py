@@ -5,7 +5,15 @@ import pytest
 
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.quantities import Quantities
-from tessera.domain.usage import NOTHING, Delivered, UsageSource, owed
+from tessera.domain.usage import (
+    NOTHING,
+    Delivered,
+    OnCancel,
+    Policy,
+    UsageSource,
+    owed,
+    owed_past_allowance,
+)
 
 REPORTED = Quantities(input_tokens=1000, output_tokens=100)
 INPUT = Quantities(input_tokens=990, input_image_tokens=900)
@@ -81,3 +89,70 @@ def test_a_failure_costs_the_customer_nothing(outcome: Outcome) -> None:
 def test_a_failure_before_any_provider_took_the_call_costs_nobody_anything() -> None:
     decided = owed(Outcome.PROVIDER_ERROR, delivered(reported=None, accepted=False, has_output=False))
     assert decided.lost == NOTHING
+
+
+LEFT = Outcome.CLIENT_DISCONNECTED
+SILENT: dict[str, object] = {"reported": None, "has_output": False, "output_tokens": 0, "finished": False}
+
+
+@pytest.mark.parametrize("on_cancel", list(OnCancel))
+def test_a_receipt_of_a_client_that_left_names_what_its_provider_bills(on_cancel: OnCancel) -> None:
+    decided = owed(LEFT, delivered(on_cancel=on_cancel))
+    assert decided.policy == f"left-mid-stream-{on_cancel.value.replace('_', '-')}"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "policy"),
+    [
+        (Outcome.PROVIDER_ERROR, Policy.PROVIDER_FAILED),
+        (Outcome.PROVIDER_TIMEOUT, Policy.PROVIDER_LATE),
+        (Outcome.CANCELLED, Policy.STOPPED),
+        (Outcome.REFUSED, Policy.REFUSED),
+        (Outcome.EXPIRED, Policy.DIED),
+    ],
+)
+def test_what_nobody_pays_for_names_its_row_and_has_no_other_price(outcome: Outcome, policy: Policy) -> None:
+    decided = owed(outcome, delivered(thinks=True))
+    assert (decided.policy, decided.usage) == (policy, NOTHING)
+    assert owed_past_allowance(decided, delivered()) is None
+
+
+def test_finished_answers_name_who_counted() -> None:
+    assert owed(Outcome.COMPLETED, delivered()).policy is Policy.FINISHED
+    assert owed(Outcome.COMPLETED, delivered(reported=None)).policy is Policy.FINISHED_OWN_COUNT
+    assert owed(Outcome.COMPLETED, delivered(**SILENT)).policy is Policy.FINISHED_EMPTY
+
+
+def test_leaving_before_any_output_is_free_and_past_the_allowance_costs_the_input() -> None:
+    silent = delivered(**SILENT)
+    decided = owed(LEFT, silent)
+    assert (decided.policy, decided.usage, decided.lost) == (Policy.LEFT_BEFORE_OUTPUT, NOTHING, INPUT)
+    instead = owed_past_allowance(decided, silent)
+    assert instead is not None
+    assert (instead.policy, instead.usage, instead.source) == (Policy.LEFT_PAST_ALLOWANCE, INPUT, UsageSource.LOCAL)
+    assert instead.lost == NOTHING
+
+
+def test_leaving_a_model_that_thinks_costs_the_input_at_once() -> None:
+    decided = owed(LEFT, delivered(**SILENT, thinks=True))
+    assert (decided.policy, decided.usage, decided.lost) == (Policy.LEFT_WHILE_THINKING, INPUT, NOTHING)
+    assert owed_past_allowance(decided, delivered(**SILENT, thinks=True)) is None
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+def test_leaving_before_anything_was_sent_costs_nobody_anything(thinks: bool) -> None:
+    decided = owed(LEFT, delivered(**SILENT, accepted=False, thinks=thinks))
+    assert (decided.policy, decided.usage, decided.lost) == (Policy.LEFT_UNSENT, NOTHING, NOTHING)
+
+
+def test_output_that_came_after_its_client_had_left_was_not_heard() -> None:
+    decided = owed(LEFT, delivered(unheard=True))
+    assert (decided.policy, decided.usage, decided.lost) == (Policy.LEFT_BEFORE_OUTPUT, NOTHING, REPORTED)
+    instead = owed_past_allowance(decided, delivered(unheard=True))
+    assert instead is not None
+    assert instead.usage == REPORTED
+
+
+def test_every_outcome_has_a_row() -> None:
+    for outcome in Outcome:
+        assert owed(outcome, delivered()).policy in set(Policy)

@@ -64,7 +64,7 @@ class OpenAIProvider:
             "Accept": _EVENT_STREAM if call.stream else _JSON,
             "X-Client-Request-Id": call.request_id,
         }
-        reply = await self._connections.post(path, headers, call.body)
+        reply = await self._connections.post(path, headers, call.body, call.on_sent)
         try:
             _check_head(reply, stream=call.stream)
         except BaseException:

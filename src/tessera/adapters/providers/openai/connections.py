@@ -4,7 +4,7 @@
 nothing of models or dialects. `PooledConnections` in `pool.py` is the one that serves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -49,8 +49,17 @@ class HttpReply(Protocol):
 class Connections(Protocol):
     """Sends POST requests to one base URL."""
 
-    async def post(self, path: str, headers: Mapping[str, str], body: Sequence[bytes | memoryview]) -> HttpReply:
-        """Sends the pieces one after the other. Raises [provider_error, provider_timeout, overloaded]."""
+    async def post(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        body: Sequence[bytes | memoryview],
+        on_sent: Callable[[], None] | None = None,
+    ) -> HttpReply:
+        """Sends the pieces one after the other; `on_sent` is called just before the first byte of them goes out.
+
+        Raises [provider_error, provider_timeout, overloaded].
+        """
         ...
 
     async def close(self) -> None: ...

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from yarl import URL
 
@@ -39,7 +39,13 @@ class PooledConnections:
         self._emptied: asyncio.Future[None] | None = None
         self._generation = 0
 
-    async def post(self, path: str, headers: Mapping[str, str], body: Sequence[bytes | memoryview]) -> "PooledReply":
+    async def post(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        body: Sequence[bytes | memoryview],
+        on_sent: Callable[[], None] | None = None,
+    ) -> "PooledReply":
         """See `Connections.post`. Raises ValueError for a path or header that cannot be sent as it is."""
         limits = self._limits
         if self._running >= limits.connections_max:
@@ -56,6 +62,8 @@ class PooledConnections:
         connection: Connection | None = None
         try:
             connection = self._take_idle(now) or await self._open(loop)
+            if on_sent is not None:
+                on_sent()
             await connection.send(head, body, body_bytes, now + min(limits.first_byte_s, limits.total_s))
         except BaseException:
             self._running -= 1

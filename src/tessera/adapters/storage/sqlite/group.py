@@ -31,7 +31,7 @@ from tessera.domain.ledger.transfers import Account, CreditKind, expiry_target
 from tessera.domain.ledger.wallet import expire_lots
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
-from tessera.domain.usage import UsageEvent, UsageSource
+from tessera.domain.usage import Policy, UsageEvent, UsageSource
 
 FIND_HOLD = "SELECT number, amount_nanos, draws, state FROM hold WHERE wallet_id = ? AND id = ?"
 
@@ -68,7 +68,10 @@ INSERT INTO credit (
 
 _encode = msgspec.json.Encoder().encode
 
-_NO_CHARGE = b'{"amount":"0.00","nanos":0,"lines":[]}'
+_NO_CHARGE = {
+    outcome: _encode({"amount": "0.00", "nanos": 0, "lines": [], "policy": policy})
+    for outcome, policy in ((Outcome.EXPIRED, Policy.DIED), (Outcome.CANCELLED, Policy.LEFT_UNSENT))
+}
 
 Answer = HoldGrant | None | Exception
 
@@ -340,7 +343,7 @@ def unserved(order: VoidOrder, now_us: int, loss_nanos: int) -> UsageEvent:
         waived_nanos=0,
         cost_nanos=0,
         loss_nanos=loss_nanos,
-        charge=_NO_CHARGE,
+        charge=_NO_CHARGE[order.outcome],
         attempts=(),
         settled_at_us=now_us,
         latency_ms=0,

@@ -53,9 +53,9 @@ SELECT wallet_id, settled_at_us / 86400000000, sum(loss_nanos >> 32), sum(loss_n
     sum(is_left), sum(iif(is_left, loss_nanos, 0) >> 32), sum(iif(is_left, loss_nanos, 0) & 4294967295)
 FROM (
     SELECT wallet_id, settled_at_us, loss_nanos,
-        event.charge_nanos = 0 AND outcome IN ('client_disconnected', 'revoked') AS is_left
+        coalesce(json_extract(CAST(charge AS TEXT), '$.policy'), '') = 'left-before-output' AS is_left
     FROM usage_event AS event JOIN hold ON hold.number = event.hold_number WHERE loss_nanos > 0
-) GROUP BY wallet_id, settled_at_us / 86400000000
+) AS lost GROUP BY wallet_id, settled_at_us / 86400000000
 """
 
 _STORED = "SELECT wallet_id, day, loss_nanos, left_calls, left_loss_nanos, forgiven_nanos FROM loss_day"
