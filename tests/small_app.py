@@ -103,6 +103,10 @@ class SmallApp:
         await reply(send, b"whole")
         raise RuntimeError("after the reply")
 
+    async def overlong(self, scope: Any, receive: Any, send: Any) -> None:
+        await read(receive)
+        await reply(send, b"abc", headers=[(LENGTH, b"2")])
+
     async def stops(self, scope: Any, receive: Any, send: Any) -> None:
         await read(receive)
 
