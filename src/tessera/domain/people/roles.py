@@ -36,6 +36,8 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
+_OPENAI_READER = "reader"
+
 _VIEWER = frozenset({Right.ORGANIZATION_READ, Right.MEMBERS_READ, Right.PROJECTS_READ, Right.USAGE_READ})
 _DEVELOPER = _VIEWER | {Right.KEYS_READ, Right.KEYS_CHANGE, Right.MONEY_READ}
 _BILLING = _VIEWER | {Right.MONEY_READ, Right.MONEY_CHANGE}
@@ -85,9 +87,9 @@ def check_acts_on(held: frozenset[Right], target: Role) -> None:
 
 
 def parse_role(text: str) -> Role:
-    """A role by its name. Raises [invalid_request]."""
+    """A role by its name; OpenAI's `reader` is a viewer. Raises [invalid_request]."""
     try:
-        return Role(text)
+        return Role.VIEWER if text == _OPENAI_READER else Role(text)
     except ValueError:
         known = ", ".join(Role)
         raise TesseraError(ErrorCode.INVALID_REQUEST, f"role must be one of {known}.", param="role") from None

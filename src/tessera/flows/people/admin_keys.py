@@ -88,8 +88,8 @@ async def revoke_admin_key(accounts: Accounts, actor: Actor, key_id: str) -> dic
 
 
 async def admin_key_object(accounts: Accounts, key: AdminKey) -> dict[str, Any]:
-    """OpenAI's `organization.admin_api_key`; `owner` is null for a key the operator made."""
-    owner = None
+    """OpenAI's `organization.admin_api_key`; a key that the operator made has no person as its owner."""
+    owner: dict[str, Any] = {"type": "operator", "object": "organization.user", "id": None, "role": key.role}
     if key.person_id is not None:
         member = await accounts.people.find_membership(key.organization_id, key.person_id)
         if member is not None:

@@ -73,9 +73,11 @@ def invitation_object(invitation: Invitation, now: int) -> dict[str, Any]:
         "email": invitation.email,
         "role": invitation.role,
         "status": invitation.state(now),
+        "created_at": invitation.created_at,
         "invited_at": invitation.created_at,
         "expires_at": invitation.expires_at,
         "accepted_at": invitation.accepted_at,
+        "projects": [],
     }
 
 
