@@ -14,11 +14,15 @@ LEAVING = (Outcome.CLIENT_DISCONNECTED,)
 
 
 class UsageSource(StrEnum):
-    """Who counted: the provider's own usage object, our count of what was delivered, or nobody (nothing delivered)."""
+    """Who counted: the provider's own usage object, our count of what was delivered, or nobody (nothing delivered).
+
+    `quarantined` is our count in place of a provider's usage that cannot be true; an operator can list these calls.
+    """
 
     PROVIDER = "provider"
     LOCAL = "local"
     NONE = "none"
+    QUARANTINED = "quarantined"
 
 
 class OnCancel(StrEnum):

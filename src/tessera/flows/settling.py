@@ -68,6 +68,7 @@ class Running:
     on_cancel: OnCancel = OnCancel.UNKNOWN
     first_byte_ms: int | None = None
     event: UsageEvent | None = None
+    quarantined: bool = False
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the call came in."""
@@ -99,7 +100,7 @@ def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed)
     charge_nanos = min(price.nanos, running.granted_nanos)
     cost = _cost(running, tier, decided, row, price)
     if facts.absurd:
-        log.warning("usage.absurd", request_id=running.order.id, deployment=_name(running.deployment))
+        decided = _quarantine(running, decided)
     return UsageEvent(
         hold_id=running.order.id,
         organization_id=running.order.organization_id,
@@ -211,6 +212,16 @@ def _charged_row(running: Running, served_tier: Tier | None) -> tuple[PriceRow, 
     return price_row(world, caller, found.model, running.deployment, found.tier, found.as_of), found.tier
 
 
+def _quarantine(running: Running, decided: Owed) -> Owed:
+    """Marks a call whose provider's usage cannot be true for the operator, once."""
+    if not running.quarantined:
+        running.quarantined = True
+        deployment = _name(running.deployment)
+        running.world.quarantined[deployment] += 1
+        log.error("usage.quarantined", request_id=running.order.id, deployment=deployment)
+    return msgspec.structs.replace(decided, source=UsageSource.QUARANTINED)
+
+
 def _price(running: Running, decided: Owed, row: PriceRow) -> tuple[Owed, Charge]:
     try:
         return decided, charge(row, decided.usage)
@@ -223,7 +234,7 @@ def _price(running: Running, decided: Owed, row: PriceRow) -> tuple[Owed, Charge
             input_image_tokens=count.image.predicted,
             output_tokens=min(decided.usage.output_tokens, running.found.output_cap * running.found.request.choices),
         )
-        return msgspec.structs.replace(decided, usage=own, source=UsageSource.LOCAL), charge(row, own)
+        return _quarantine(running, msgspec.structs.replace(decided, usage=own)), charge(row, own)
 
 
 def _cost(running: Running, tier: Tier, decided: Owed, price_row: PriceRow, price: Charge) -> tuple[int, int]:

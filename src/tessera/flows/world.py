@@ -1,6 +1,7 @@
 """Everything a flow reaches the world through, in one place; made by the composition root."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -80,6 +81,7 @@ class World:
     limits: CallLimits = field(default_factory=CallLimits)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     health: dict[str, Health] = field(default_factory=dict)
+    quarantined: Counter[str] = field(default_factory=Counter)
     counts_at_once: Callable[[str], bool] = lambda _: True
     stopping: bool = False
     on_cancel: Callable[[str, Surface, date], OnCancel] = _unknown

@@ -1,9 +1,11 @@
 """Counters and timings of the HTTP entrance, for Prometheus."""
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
 
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
@@ -31,6 +33,26 @@ def observe_request(route: str, outcome: str, duration_ns: int) -> None:
     _timer(route).observe(duration_ns / 1_000_000_000)
 
 
-def exposition() -> bytes:
-    """All metrics in Prometheus' text format; asked for inside the event loop, whose tasks are among them."""
-    return generate_latest(REGISTRY)
+def exposition(quarantined: Mapping[str, int]) -> bytes:
+    """All metrics in Prometheus' text format; asked for inside the event loop, whose tasks are among them.
+
+    `quarantined` counts, by deployment, the calls whose usage could not be true.
+    """
+    calls = CounterMetricFamily(
+        "tessera_usage_quarantined", "Calls whose provider's usage could not be true, by deployment", None, ["deployment"]
+    )
+    for deployment, count in sorted(quarantined.items()):
+        calls.add_metric([deployment], count)
+    return generate_latest(REGISTRY) + generate_latest(_Families([calls]))
+
+
+class _Families(CollectorRegistry):
+    """Metrics that are gathered only when they are asked for."""
+
+    def __init__(self, families: list[CounterMetricFamily]) -> None:
+        super().__init__()
+        self._families = families
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """See `CollectorRegistry`."""
+        yield from self._families

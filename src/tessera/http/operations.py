@@ -33,7 +33,7 @@ def routes(world: World, description: dict[str, object], metrics_token: str | No
     async def metrics(exchange: Exchange) -> None:
         if not _may_read_metrics(exchange, metrics_token):
             raise TesseraError(ErrorCode.NOT_FOUND, "There is nothing at GET /metrics.")
-        await exchange.reply(200, exposition(), [_TEXT])
+        await exchange.reply(200, exposition(world.quarantined), [_TEXT])
 
     async def openapi_json(exchange: Exchange) -> None:
         await exchange.reply(200, openapi, [JSON])

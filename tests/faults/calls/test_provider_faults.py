@@ -194,7 +194,7 @@ def test_f10_usage_that_cannot_be_true_is_replaced_by_our_own_count(live: Live, 
     live.first.script(json_reply({**chat_completion("one two three"), "usage": usage}))
     assert call(live).status == 200
     receipt = settled(live)
-    assert receipt["usage"]["source"] == "local"
+    assert receipt["usage"]["source"] in ("local", "quarantined")
     assert receipt["usage"]["output_tokens"] == 3
     assert 0 < receipt["charge"]["nanos"] <= receipt["quote"]["price"]["max_nanos"]
 

@@ -170,7 +170,7 @@ async def test_usage_that_contradicts_itself_is_replaced_by_our_count_within_the
     wrong = Quantities(input_tokens=5, cached_input_tokens=10, output_tokens=70)
     call = await running(n=3)
     event = await price_up(call, Outcome.COMPLETED, facts(usage=wrong))
-    assert event.usage_source is UsageSource.LOCAL
+    assert event.usage_source is UsageSource.QUARANTINED
     assert event.usage == Quantities(input_tokens=call.found.count.total.predicted, output_tokens=70)
     call = await running()
     assert (await price_up(call, Outcome.COMPLETED, facts(usage=wrong))).usage.output_tokens == 50, "the cap"
@@ -186,7 +186,7 @@ async def test_delivered_text_is_counted_when_usage_is_missing_absurd_or_names_n
     ):
         call = await running()
         event = await price_up(call, Outcome.COMPLETED, said)
-        assert event.usage_source is UsageSource.LOCAL
+        assert event.usage_source is (UsageSource.QUARANTINED if said.absurd else UsageSource.LOCAL)
         assert event.usage == Quantities(input_tokens=call.found.count.total.predicted, output_tokens=tokens)
 
 

@@ -19,6 +19,7 @@ from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.committer import Committer
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file, unavailable
 from tessera.adapters.storage.sqlite.migrations import is_current, migrate
+from tessera.adapters.storage.sqlite.reconciliation import reconciliation
 from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
 from tessera.adapters.storage.sqlite.sweep import heartbeat, sweep
 from tessera.adapters.storage.sqlite.witness import write_witness
@@ -40,6 +41,7 @@ from tessera.ports import (
     Lot,
     Organization,
     Page,
+    Reconciliation,
     RequestRecord,
     SavedQuote,
     UsageRow,
@@ -338,6 +340,9 @@ class SqliteStorage:
 
     async def usage(self, organization_id: str) -> tuple[UsageRow, ...]:
         return await self._read(reads.usage, organization_id)
+
+    async def reconciliation(self) -> Reconciliation:
+        return await self._read(reconciliation)
 
     async def verify(self) -> tuple[Check, ...]:
         return await self._read(audit, self._path.parent, self.secrets.checkpoint_key, self._clock())
