@@ -29,6 +29,7 @@ class Catalogue:
         self._by_name = {alias: model for model in self._models for alias in model.aliases}
         self._by_name.update({model.id: model for model in self._models})
         self.price_rows = tuple(price_rows)
+        self._framing: dict[str, Framing] = {}
 
     def models(self) -> tuple[Model, ...]:
         """All models: dated ids and shut-down ones included, in catalogue order."""
@@ -67,10 +68,13 @@ class Catalogue:
 
     def framing(self, model_id: str) -> "Framing":
         """How the model's text is counted. Raises as `find_framing`."""
-        from tessera.catalog.framing import find_framing
+        found = self._framing.get(model_id)
+        if found is None:
+            from tessera.catalog.framing import find_framing
 
-        model = self.model(model_id)
-        return find_framing(self.canonical(model.like or model.id))
+            model = self.model(model_id)
+            found = self._framing[model_id] = find_framing(self.canonical(model.like or model.id))
+        return found
 
     def price_book(
         self,

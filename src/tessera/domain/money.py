@@ -5,6 +5,7 @@ Always holds: no float; amounts are parsed exactly or refused; there is one roun
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 NANOS_PER_USD = 1_000_000_000
 NANOS_MAX = 2**63 - 1
@@ -35,6 +36,7 @@ def parse_usd(text: str) -> int:
     return nanos
 
 
+@lru_cache(maxsize=1024)
 def format_usd(nanos: int) -> str:
     """An amount as an exact decimal string with at least two decimals: 26460000 is `0.02646`, 5·10⁹ is `5.00`."""
     sign = "-" if nanos < 0 else ""

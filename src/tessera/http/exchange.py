@@ -79,8 +79,12 @@ class Exchange:
         return None if value is None else value.decode("latin-1")
 
     def _read_headers(self) -> dict[bytes, bytes]:
-        headers: dict[bytes, bytes] = {}
-        for name, value in self.scope["headers"]:
+        received = self.scope["headers"]
+        headers: dict[bytes, bytes] = dict(received)
+        if len(headers) == len(received):
+            return headers
+        headers.clear()
+        for name, value in received:
             if name in headers and headers[name] != value and name in _SINGLE:
                 raise TesseraError(ErrorCode.INVALID_REQUEST, f"The header {name.decode('latin-1')} was sent twice.")
             headers[name] = value

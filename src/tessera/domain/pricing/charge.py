@@ -71,8 +71,7 @@ def charge_object(charged: Charge) -> dict[str, object]:
 
 
 def _check(q: Quantities) -> None:
-    for name in q.__struct_fields__:
-        quantity = getattr(q, name)
+    for name, quantity in zip(q.__struct_fields__, msgspec.structs.astuple(q), strict=True):
         if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:
             raise ValueError(f"{name} must be an integer between 0 and 2**53, not {quantity!r}")
     if q.cached_input_tokens + q.cache_write_tokens > q.input_tokens:
