@@ -1,5 +1,6 @@
 """The composition root: the only file that names concrete adapters. It reads no environment but what it is given."""
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -161,6 +162,7 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
     from tessera.adapters.media import GuardedFetch, MediaProber
     from tessera.adapters.tokenizers import counter_for, is_loaded
     from tessera.catalog.on_cancel import OnCancelRules, packaged_on_cancel
+    from tessera.flows.cutting import watch_cuts
     from tessera.flows.world import World
     from tessera.settings.rows import catalogue_of, price_book_of
 
@@ -195,6 +197,8 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
             ).find,
         )
         stack.push_async_callback(world.drain)
+        cuts = asyncio.get_running_loop().create_task(watch_cuts(world))
+        stack.callback(cuts.cancel)
         yield world
 
 

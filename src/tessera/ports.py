@@ -90,8 +90,8 @@ class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):
     own bytes wherever nothing had to change. `request`, `count`, `images` and `output_cap` are for providers inside
     this process, which answer from the counting view. `headers` are the few caller headers that may go on.
     `credential` is the key that authenticates towards the provider, never the caller's. `counting` asks the provider's
-    counter how many input tokens the body has, instead of an answer. `on_sent` is called as the request begins to go out
-    to the provider: before that, leaving costs nobody anything.
+    counter how many input tokens the body has, instead of an answer. `on_sent` is called as the request begins to go
+    out to the provider: before that, leaving costs nobody anything.
     """
 
     request_id: str
@@ -213,6 +213,10 @@ class Storage(Protocol):
 
     async def find_caller(self, digest: bytes) -> Caller | None:
         """The caller whose API key has this digest; None for unknown, revoked or expired keys alike."""
+        ...
+
+    async def find_cut_keys(self, key_ids: tuple[str, ...]) -> frozenset[str]:
+        """Those of these API keys that were revoked at once: the calls that run under them are to be cut."""
         ...
 
     async def hold(self, order: HoldOrder) -> HoldGrant:
@@ -390,7 +394,9 @@ class Administration(Protocol):
 
     async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]: ...
 
-    async def revoke_key(self, key_id: str) -> ApiKey: ...
+    async def revoke_key(self, key_id: str, *, cut: bool = False) -> ApiKey:
+        """Calls with it are refused from now on, by every process within seconds; with `cut` those that run are cut."""
+        ...
 
     async def add_credit(
         self,

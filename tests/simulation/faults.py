@@ -71,6 +71,7 @@ KINDS: dict[str, float] = {
     "lot expires": 0.8,
     "organization suspended beside": 0.3,
     "organization resumed beside": 0.6,
+    "key revoked now beside": 0.4,
 }
 """How likely each thing is where it can happen, in a run that has it at all."""
 
@@ -79,7 +80,7 @@ FAULTS = (
     {kind for kind in KINDS if kind not in _NOT_FIRED_BY_NAME}
     | set(WEATHERS)
     | {"client leaves before the head", "client leaves mid-stream", "same key again", "reply replayed"}
-    | {"losses past the limit"}
+    | {"losses past the limit", "call cut"}
 )
 """Every kind of fault; the tests show that each one fires."""
 

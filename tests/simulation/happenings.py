@@ -88,3 +88,13 @@ async def revoke_key(simulation: "Simulation", storage: SqliteStorage) -> None:
     account = simulation.random.choice(simulation.accounts)
     await storage.revoke_key(account.key_id)
     simulation.revoked.setdefault(account.key, simulation.time.now)
+
+
+async def revoke_key_now(simulation: "Simulation", storage: SqliteStorage) -> None:
+    """An operator revokes a key and has the calls under it cut: most likely one that is in use."""
+    busy = sorted({plan.account.key_id for plan in simulation.running.values()})
+    chosen = simulation.random.choice(busy or [account.key_id for account in simulation.accounts])
+    await storage.revoke_key(chosen, cut=True)
+    for account in simulation.accounts:
+        if account.key_id == chosen:
+            simulation.revoked.setdefault(account.key, simulation.time.now)

@@ -173,6 +173,8 @@ class Checker:
     def _event(self, row: tuple[Any, ...]) -> None:
         (_, hold_id, amount, hold_charge, state, quote, _, _, _, outcome, charge, waived, receipt, *_) = row
         self._outcomes[hold_id] = (outcome, charge)
+        if outcome == "revoked":
+            self._simulation.fired("call cut")
         quoted = json.loads(quote)["max_nanos"]
         claim(0 <= charge <= amount, f"I4: {hold_id} held {amount} and was charged {charge}")
         claim(charge <= quoted and amount <= quoted, f"I4: {hold_id}: {charge} of {amount}, quoted {quoted}")

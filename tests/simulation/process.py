@@ -17,6 +17,7 @@ from tessera.adapters.tokenizers import counter_for
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import ImagePart, Surface
 from tessera.domain.usage import OnCancel
+from tessera.flows.cutting import watch_cuts
 from tessera.flows.world import CallLimits, World, date_of
 from tessera.http.app import build_app
 from tessera.http.load import Load
@@ -109,6 +110,7 @@ class Process:
         self.world: World | None = None
         self.app: Any = None
         self.dead = False
+        self.cuts: asyncio.Task[None] | None = None
         self.stopping = False
         self.clients: list[Client] = []
         self.replies: list[Deed] = []
@@ -154,11 +156,14 @@ class Process:
             ),
             on_cancel=_on_cancel,
         )
+        self.cuts = asyncio.get_running_loop().create_task(watch_cuts(self.world))
         self.app = build_app(self.world, Load(CALLS_MAX, BODIES_BYTES_MAX))
 
     async def stop(self) -> None:
         """Ends as a server ends on SIGTERM: running calls are cut, everything is settled, the ledger is closed."""
         self.stopping = True
+        if self.cuts is not None:
+            self.cuts.cancel()
         if self.world is not None:
             self.world.stopping = True
         for task in self.calls:

@@ -27,6 +27,7 @@ WITH: dict[str, dict[str, float]] = {
     "reply replayed": {"client leaves": 0.3, "client slow": 0.3},
     "torn outbox line": {"torn outbox line": 1, "outage": 0.3, "process killed": 1, "process killed at a step": 0.003},
     "outbox unwritable": {"outbox unwritable": 0.5, "outage": 0.3},
+    "call cut": {"key revoked now beside": 1.0, "provider slow": 0.7},
     "losses past the limit": {"cut off": 0.5, "gap timeout": 0.5},
     "command killed": {"command killed": 0.5, "credit added beside": 1},
 }

@@ -20,7 +20,7 @@ from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Plan, draw_p
 from simulation.ending import check_the_end
 from simulation.faults import DISK_FAULTS, KINDS
 from simulation.folder import PEPPER, memory, template
-from simulation.happenings import add_credit, command, jump, make_accounts, revoke_key
+from simulation.happenings import add_credit, command, jump, make_accounts, revoke_key, revoke_key_now
 from simulation.invariants import Checker, ViolationError, claim, violations
 from simulation.loop import VirtualTime, finish_generators
 from simulation.losses import draw_limits, resume, suspend
@@ -233,7 +233,12 @@ class Simulation:
                 command, self, functools.partial(revoke_key, self), "key revoked beside"
             ),
         }
-        for kind, work in (("organization suspended beside", suspend), ("organization resumed beside", resume)):
+        beside = {
+            "organization suspended beside": suspend,
+            "organization resumed beside": resume,
+            "key revoked now beside": revoke_key_now,
+        }
+        for kind, work in beside.items():
             if kind in self.odds:
                 happenings[kind] = functools.partial(command, self, functools.partial(work, self), kind)
         for kind, happening in happenings.items():

@@ -89,17 +89,18 @@ def _state(ends_at: int | None) -> str:
 
 @command.command()
 @click.argument("key_id")
+@click.option("--now", is_flag=True, help="Also cut the calls that run under it; what they delivered is charged.")
 @place_options
 @as_json_option
-def revoke(key_id: str, config: Path | None, data: Path | None, as_json: bool) -> None:
-    """Revoke a key by its id: calls with it are refused from now on."""
+def revoke(key_id: str, now: bool, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Revoke a key by its id: calls with it are refused from now on, running ones finish."""
     from tessera.bootstrap import open_storage
 
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
-            revoked = await opened.storage.revoke_key(key_id)
+            revoked = await opened.storage.revoke_key(key_id, cut=now)
         if as_json:
             print_json(revoked)
             return

@@ -9,8 +9,8 @@ from tessera.domain.ledger.orders import Outcome, StoredReply
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
 
-LEAVING = (Outcome.CLIENT_DISCONNECTED,)
-"""Outcomes that a client brings about itself, at a moment of its choice."""
+LEAVING = (Outcome.CLIENT_DISCONNECTED, Outcome.REVOKED)
+"""Outcomes that end a call from the customer's side: the client hung up, or its key was revoked at once."""
 
 
 class UsageSource(StrEnum):
@@ -42,6 +42,8 @@ class Policy(StrEnum):
     LEFT_MID_STREAM_STOPS_BILLING = "left-mid-stream-stops-billing"
     LEFT_MID_STREAM_BILLS_IN_FULL = "left-mid-stream-bills-in-full"
     LEFT_MID_STREAM_UNKNOWN = "left-mid-stream-unknown"
+    REVOKED_MID_STREAM = "revoked-mid-stream"
+    REVOKED_BEFORE_OUTPUT = "revoked-before-output"
     LEFT_BEFORE_OUTPUT = "left-before-output"
     LEFT_PAST_ALLOWANCE = "left-past-allowance"
     LEFT_WHILE_THINKING = "left-while-thinking"
@@ -106,9 +108,9 @@ def settled_as(event: UsageEvent, day: DayLoss, limits: LossLimits) -> UsageEven
     return event.past_allowance
 
 
-def left_free(event: UsageEvent) -> bool:
+def is_free_leave(charge: bytes, loss_nanos: int) -> bool:
     """Whether an event counts against the allowance: its client left before any output and so pays nothing."""
-    return event.loss_nanos > 0 and _decode_ruled(event.charge).policy == Policy.LEFT_BEFORE_OUTPUT
+    return loss_nanos > 0 and _decode_ruled(charge).policy == Policy.LEFT_BEFORE_OUTPUT
 
 
 class _Ruled(msgspec.Struct, frozen=True):
@@ -158,6 +160,7 @@ _MID_STREAM = {
 }
 _UNPAID = {
     Outcome.CLIENT_DISCONNECTED: Policy.LEFT_BEFORE_OUTPUT,
+    Outcome.REVOKED: Policy.REVOKED_BEFORE_OUTPUT,
     Outcome.PROVIDER_ERROR: Policy.PROVIDER_FAILED,
     Outcome.PROVIDER_TIMEOUT: Policy.PROVIDER_LATE,
     Outcome.CANCELLED: Policy.STOPPED,
@@ -184,10 +187,11 @@ def owed(outcome: Outcome, delivered: Delivered) -> Owed:
     policy = _UNPAID[outcome]
     if outcome in LEAVING:
         if delivered.has_output and not delivered.unheard:
-            return _paid(delivered, _MID_STREAM[delivered.on_cancel])
+            revoked = outcome is Outcome.REVOKED
+            return _paid(delivered, Policy.REVOKED_MID_STREAM if revoked else _MID_STREAM[delivered.on_cancel])
         if not delivered.accepted:
             policy = Policy.LEFT_UNSENT
-        elif delivered.thinks:
+        elif delivered.thinks and outcome is Outcome.CLIENT_DISCONNECTED:
             return _paid(delivered, Policy.LEFT_WHILE_THINKING)
     lost = (reported or own) if delivered.accepted else NOTHING
     return Owed(usage=NOTHING, source=UsageSource.NONE, lost=lost, policy=policy)

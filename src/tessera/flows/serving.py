@@ -46,6 +46,8 @@ async def serve(
 ) -> "WholeReply | LiveStream":
     """The answer to a held call: whole and settled, or a stream that settles itself before it ends."""
     running = Running(world, caller, found, order, granted_nanos, started_ms)
+    running.task = asyncio.current_task()
+    world.calls[order.id] = running
     if found.request.stream:
         return LiveStream(running, headers)
     failure: TesseraError | None = None
@@ -100,6 +102,7 @@ class LiveStream:
         self._body: AsyncIterator[bytes] | None = None
         self._first: list[bytes] = []
         self._received = 0
+        self._handed_over = False
         self._kept: list[bytes] | None = [] if running.order.idempotency_key is not None else None
         self._kept_bytes = 0
 
@@ -174,10 +177,10 @@ class LiveStream:
                         await self._cut_if_long(relay, meter)
                 relay.end()
             except (TesseraError, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and not running.world.stopping:
+                if isinstance(error, asyncio.CancelledError) and not running.ended_by_us:
                     raise
                 await settle(running, _outcome(error, running), relay.facts)
-                said = _spent(error, running) if isinstance(error, TesseraError) else stopped()
+                said = _spent(error, running) if isinstance(error, TesseraError) else ended(running)
                 for piece in relay.fail(said):
                     yield piece
                 return
@@ -194,7 +197,7 @@ class LiveStream:
         running, relay, upstream = self._running, self._relay, self._upstream
         outcome = _outcome(error, running)
         if relay is not None and upstream is not None and reads_on(running, outcome, relay, self._body, upstream):
-            self._upstream = None
+            self._upstream, self._handed_over = None, True
             return
         try:
             await self._close()
@@ -234,17 +237,19 @@ class LiveStream:
         async def work() -> None:
             opening.cancel()
             await asyncio.wait({opening})
+            if self._handed_over:
+                return
             try:
-                await settle(self._running, Outcome.CLIENT_DISCONNECTED, NO_FACTS)
+                await settle(self._running, _outcome(asyncio.CancelledError(), self._running), NO_FACTS)
             finally:
                 await self._close()
 
         await asyncio.shield(self._running.world.spawn(work()))
 
     @property
-    def stopping(self) -> bool:
-        """Whether the time for calls in flight is over."""
-        return self._running.world.stopping
+    def ended_by_us(self) -> TesseraError | None:
+        """What the client is told when it was us who cut the call; None when it left."""
+        return ended(self._running) if self._running.ended_by_us else None
 
     def error_frames(self, error: TesseraError) -> list[bytes]:
         """The frames that end a stream whose head was sent before the provider refused."""
@@ -278,8 +283,21 @@ def stopped() -> TesseraError:
     )
 
 
+def ended(running: Running) -> TesseraError:
+    """What a call hears that we cut: because its key was revoked at once, or because this server is being stopped."""
+    if not running.revoked:
+        return stopped()
+    return TesseraError(
+        ErrorCode.INVALID_API_KEY,
+        "This API key was revoked while the call ran. The call was cut; what had been delivered was charged.",
+        should_retry=False,
+    )
+
+
 def _outcome(error: BaseException, running: Running) -> Outcome:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        if running.revoked:
+            return Outcome.REVOKED
         return Outcome.CANCELLED if running.world.stopping else Outcome.CLIENT_DISCONNECTED
     if not isinstance(error, TesseraError):
         return Outcome.PROVIDER_ERROR
@@ -301,6 +319,8 @@ _PROVIDER_CODES = {
 
 
 def _final(error: BaseException, running: Running) -> BaseException:
+    if isinstance(error, asyncio.CancelledError) and running.revoked:
+        return ended(running)
     return _spent(error, running) if isinstance(error, TesseraError) else error
 
 

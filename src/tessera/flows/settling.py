@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import structlog
@@ -69,6 +70,24 @@ class Running:
     first_byte_ms: int | None = None
     event: UsageEvent | None = None
     quarantined: bool = False
+    task: asyncio.Task[Any] | None = None
+    revoked: bool = False
+
+    @property
+    def key_id(self) -> str:
+        """The API key the call runs under."""
+        return self.order.key_id
+
+    def cut(self) -> None:
+        """Ends the call because its key was revoked at once; one that is being settled goes on."""
+        if self.event is None and self.task is not None and not self.revoked:
+            self.revoked = True
+            self.task.cancel()
+
+    @property
+    def ended_by_us(self) -> bool:
+        """Whether a cancellation of this call is our doing, not its client's."""
+        return self.revoked or self.world.stopping
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the call came in."""
@@ -144,6 +163,7 @@ async def write(running: Running, event: UsageEvent) -> None:
     A server that is being stopped waits for it all the same: the answer is whole and paid for, so it is given.
     """
     running.event = event
+    running.world.calls.pop(event.hold_id, None)
     while True:
         try:
             return await running.world.storage.settle(event)
@@ -156,6 +176,7 @@ async def settle(running: Running, outcome: Outcome, facts: ReplyFacts) -> None:
     """Prices and writes in one go, where the reply carries no charge; does nothing if the call is settled already."""
 
     async def work() -> None:
+        running.world.calls.pop(running.order.id, None)
         if running.event is None:
             event = await price_up(running, outcome, facts)
             running.event = event

@@ -33,6 +33,17 @@ class Clock(Protocol):
         ...
 
 
+class RunningCall(Protocol):
+    """A held call that has not ended. `key_id` is the API key it runs under."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    def cut(self) -> None:
+        """Ends it now, unless it is being settled already."""
+        ...
+
+
 class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds on what one call may make Tessera do."""
 
@@ -64,7 +75,7 @@ class World:
     whether its vocabulary is in memory; where it must be read first, a thread counts. `stopping` is set when the time
     for calls in flight is over: from then on a cancelled call was cut by us, not left by its client. `on_cancel` says
     what a provider bills on a surface for an answer that is not read to its end, `reading_on` are the tasks that read
-    such answers to their end after their client has left.
+    such answers to their end after their client has left. `calls` are those that are held, by request id.
     """
 
     storage: Storage
@@ -85,6 +96,7 @@ class World:
     counts_at_once: Callable[[str], bool] = lambda _: True
     stopping: bool = False
     on_cancel: Callable[[str, Surface, date], OnCancel] = _unknown
+    calls: dict[str, RunningCall] = field(default_factory=dict)
     reading_on: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

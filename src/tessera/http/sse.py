@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from tessera.domain.errors import TesseraError
-from tessera.flows.serving import LiveStream, stopped
+from tessera.flows.serving import LiveStream
 from tessera.http.exchange import ClientGoneError, Exchange
 
 HEAD = [
@@ -78,9 +78,12 @@ async def send_stream(exchange: Exchange, stream: LiveStream, keep_alive_s: int)
         # Until the first frame is asked for, nobody else ends the stream: not when the client leaves, not when the head
         # cannot be sent.
         await stream.abandon(opening)
-        if not (stream.stopping and exchange.started):
+        ended = stream.ended_by_us
+        if ended is None:
             raise
-        await _send_error(exchange, stream, stopped())
+        if not exchange.started:
+            raise ended from None
+        await _send_error(exchange, stream, ended)
         return
     async with aclosing(stream.chunks()) as frames:
         await _send_frames(exchange, frames, keep_alive_s)

@@ -80,6 +80,10 @@ async def test_a_key_finds_its_caller_until_it_is_revoked(storage: SqliteStorage
     assert revoked.revoked_at is not None
     assert await storage.find_caller(b"d" * 32) is None
     assert await storage.revoke_key(key.id) == revoked
+    assert await storage.find_cut_keys((key.id, "key_nothing")) == frozenset()
+    assert await storage.revoke_key(key.id, cut=True) == revoked
+    assert await storage.find_cut_keys((key.id, "key_nothing")) == {key.id}
+    assert await storage.find_cut_keys(()) == frozenset()
     assert await storage.list_keys(organization) == (revoked,)
 
 

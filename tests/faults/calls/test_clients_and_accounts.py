@@ -1,6 +1,7 @@
 """Faults F13, F14, F26, F28, F31 and F32: clients that leave, hurry, repeat and point at broken images."""
 
 import concurrent.futures
+import dataclasses
 import json
 import threading
 import time
@@ -113,6 +114,94 @@ def test_f28_a_key_revoked_mid_stream_lets_the_call_end_and_refuses_the_next_wit
     assert call(live).status == 401, "the call that ended did not bring the key back"
     usage = live.server.tessera("usage", "--org", live.account.organization, "--json").stdout
     assert json.loads(usage)
+
+
+def test_f28_a_key_revoked_now_cuts_its_streams_and_charges_what_was_delivered(live: Live) -> None:
+    live.first.script(sse_reply(chat_events(["word "] * 900), delay_s=0.05))
+    connection = start(live, stream=True)
+    seen = b""
+    while seen.count(b"word") < 3:
+        seen += connection.recv(4096)
+    live.server.tessera("keys", "revoke", "--now", live.account.key_id)
+    revoked_at = time.monotonic()
+    while b'"error"' not in seen.rpartition(b"data: ")[2]:
+        piece = connection.recv(65536)
+        assert piece, "the stream ends with an error, not in the middle"
+        seen += piece
+    assert time.monotonic() - revoked_at < 5
+    assert b"invalid_api_key" in seen
+    assert b"[DONE]" not in seen
+    connection.close()
+    assert live.first.received[0].left_early.wait(10), "the provider was hung up on"
+    assert call(live).status == 401
+    receipt = settled(with_new_key(live))
+    assert (receipt["outcome"], receipt["policy"]) == ("revoked", "revoked-mid-stream")
+    assert receipt["usage"]["output_tokens"] >= 3
+    assert receipt["charge"]["nanos"] > receipt["usage"]["input_tokens"] * 2_500
+
+
+def test_f28_a_key_revoked_now_cuts_a_call_that_waits_for_its_answer_and_charges_nothing(live: Live) -> None:
+    live.first.script(hang())
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call, live)
+        until(lambda: live.first.received)
+        live.server.tessera("keys", "revoke", "--now", live.account.key_id)
+        refused = waiting.result(5)
+    assert (refused.status, refused.error["code"], refused.headers["x-should-retry"]) == (
+        401,
+        "invalid_api_key",
+        "false",
+    )
+    assert "was revoked while the call ran" in refused.error["message"]
+    assert live.first.received[0].left_early.wait(10)
+    receipt = assert_free(with_new_key(live))
+    assert (receipt["outcome"], receipt["policy"]) == ("revoked", "revoked-before-output")
+
+
+def test_f28_calls_under_other_keys_go_on_when_one_is_revoked_now(live: Live) -> None:
+    other = with_new_key(live)
+    live.first.script(sse_reply(chat_events(["word "] * 30), delay_s=0.1))
+    connection = start(other, stream=True)
+    seen = connection.recv(4096)
+    live.server.tessera("keys", "revoke", "--now", live.account.key_id)
+    while b"[DONE]" not in seen:
+        piece = connection.recv(65536)
+        assert piece
+        seen += piece
+    connection.close()
+    assert settled(other)["outcome"] == "completed"
+
+
+def test_f28_an_organization_suspended_mid_stream_lets_the_call_end_and_refuses_the_next(live: Live) -> None:
+    live.first.script(sse_reply(chat_events(["word "] * 30), delay_s=0.1))
+    connection = start(live, stream=True)
+    seen = b""
+    while b"word" not in seen:
+        seen += connection.recv(4096)
+    live.server.tessera("orgs", "suspend", live.account.organization)
+    suspended_at = time.monotonic()
+    refused = call(live)
+    assert time.monotonic() - suspended_at < 5
+    assert (refused.status, refused.error["code"]) == (403, "organization_suspended")
+    assert refused.error["reason"] == "operator"
+    assert "suspended by the operator" in refused.error["message"]
+    while b"[DONE]" not in seen:
+        piece = connection.recv(65536)
+        assert piece
+        seen += piece
+    connection.close()
+    receipt = settled(live)
+    assert (receipt["outcome"], receipt["charge"]["nanos"]) == ("completed", 10 * 2_500 + 30 * 10_000)
+    assert len(live.first.received) == 1
+    live.server.tessera("orgs", "resume", live.account.organization)
+    assert call(live).status == 200
+
+
+def with_new_key(live: Live) -> Live:
+    """The same organization under another key."""
+    made = live.server.tessera("keys", "create", "--org", live.account.organization, "--mode", "live", "--json").stdout
+    account = dataclasses.replace(live.account, key=json.loads(made)["key"], key_id=json.loads(made)["id"])
+    return Live(live.server, live.first, live.second, live.images, account)
 
 
 def test_f31_a_repeat_while_the_first_runs_waits_and_after_it_costs_nothing(live: Live) -> None:

@@ -153,6 +153,14 @@ def test_output_that_came_after_its_client_had_left_was_not_heard() -> None:
     assert instead.usage == REPORTED
 
 
+def test_a_call_that_is_cut_with_its_key_pays_for_what_was_delivered_and_else_for_nothing() -> None:
+    heard = owed(Outcome.REVOKED, delivered(on_cancel=OnCancel.BILLS_IN_FULL))
+    assert (heard.policy, heard.usage, heard.lost) == (Policy.REVOKED_MID_STREAM, REPORTED, NOTHING)
+    unheard = owed(Outcome.REVOKED, delivered(**SILENT, thinks=True))
+    assert (unheard.policy, unheard.usage, unheard.lost) == (Policy.REVOKED_BEFORE_OUTPUT, NOTHING, INPUT)
+    assert owed_past_allowance(unheard, delivered(**SILENT)) is None
+
+
 def test_every_outcome_has_a_row() -> None:
     for outcome in Outcome:
         assert owed(outcome, delivered()).policy in set(Policy)

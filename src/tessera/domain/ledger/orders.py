@@ -61,5 +61,6 @@ class Outcome(StrEnum):
     PROVIDER_ERROR = "provider_error"
     PROVIDER_TIMEOUT = "provider_timeout"
     REFUSED = "refused"
+    REVOKED = "revoked"
     CANCELLED = "cancelled"
     EXPIRED = "expired"

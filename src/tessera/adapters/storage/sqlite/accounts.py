@@ -36,6 +36,8 @@ INSERT INTO api_key (
 _REVOKE_KEY = """
 UPDATE api_key SET revoked_at = ?1, signature = ?2 WHERE id = ?3 AND (revoked_at IS NULL OR revoked_at > ?1)
 """
+_CUT_KEY = "UPDATE api_key SET cut_at = ? WHERE id = ? AND cut_at IS NULL"
+_LIST_CUT_KEYS = "SELECT id FROM api_key WHERE cut_at IS NOT NULL"
 _INSERT_LOT = """
 INSERT INTO lot (id, wallet_id, kind, amount_nanos, expires_at, created_at, remaining_nanos)
 VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -146,14 +148,23 @@ def list_keys(connection: sqlite3.Connection, organization_id: str) -> tuple[Api
     return tuple(_key(row) for row in connection.execute(_LIST_KEYS, (organization.id,)))
 
 
-def revoke_key(connection: sqlite3.Connection, checkpoint_key: bytes, key_id: str, now_us: int) -> ApiKey:
-    """Revokes a key for good; a second time changes nothing. Raises [not_found]."""
+def revoke_key(
+    connection: sqlite3.Connection, checkpoint_key: bytes, key_id: str, now_us: int, *, cut: bool = False
+) -> ApiKey:
+    """Revokes a key for good; a second time changes nothing but that `cut` may be added. Raises [not_found]."""
     row = connection.execute(_KEY_ROW, (key_id,)).fetchone()
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id!r}.")
     now = now_us // 1_000_000
     connection.execute(_REVOKE_KEY, (now, sign_key(checkpoint_key, (*row[:8], now)), key_id))
+    if cut:
+        connection.execute(_CUT_KEY, (now, key_id))
     return _key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
+
+
+def find_cut_keys(connection: sqlite3.Connection, key_ids: tuple[str, ...]) -> frozenset[str]:
+    """Those of these keys whose running calls are to be cut."""
+    return frozenset(key_ids).intersection(row[0] for row in connection.execute(_LIST_CUT_KEYS))
 
 
 def add_credit(

@@ -32,14 +32,14 @@ SELECT id, kind, expires_at, remaining_nanos, held_nanos, spent_nanos, expired_n
 FROM lot WHERE wallet_id = ? AND (remaining_nanos > 0 OR held_nanos > 0)
 """
 
-_WRITE_WALLET = """
+WRITE_WALLET = """
 UPDATE wallet SET available_nanos = ?, held_nanos = ?, revenue_nanos = ?, cash_nanos = ?, promotions_nanos = ?,
     provider_cost_nanos = ?, provider_payable_nanos = ?, operator_loss_nanos = ?, chain_seq = ?, chain_link = ?,
     signature = ?
 WHERE id = ? AND chain_seq = ?
 """
 
-_WRITE_LOT = """
+WRITE_LOT = """
 UPDATE lot SET remaining_nanos = ?, held_nanos = ?, spent_nanos = ?, expired_nanos = ? WHERE id = ? AND wallet_id = ?
 """
 
@@ -188,7 +188,7 @@ class Books:
 
     def suspend(self, connection: sqlite3.Connection, organization_id: str, reason: SuspensionReason | None) -> None:
         """Suspends an organization in both modes, or lifts its suspension with None."""
-        connection.execute(_SUSPEND, (reason is not None, reason.value if reason else None, organization_id))
+        connection.execute(_SUSPEND, (int(reason is not None), reason.value if reason else None, organization_id))
         for mode in Mode:
             book = self._books.get((organization_id, mode))
             if book is not None:
@@ -225,8 +225,8 @@ class Books:
                 book.wallet = msgspec.structs.replace(book.wallet, lots=live)
             book.written = (book.chain_seq, book.wallet.lots)
         self._touched.clear()
-        expect(connection.executemany(_WRITE_WALLET, wallets), len(wallets))
-        expect(connection.executemany(_WRITE_LOT, lots), len(lots))
+        expect(connection.executemany(WRITE_WALLET, wallets), len(wallets))
+        expect(connection.executemany(WRITE_LOT, lots), len(lots))
 
 
 def expect(cursor: sqlite3.Cursor, rows: int) -> None:

@@ -21,7 +21,7 @@ from tessera.domain.ledger.losses import (
     is_too_much,
 )
 from tessera.domain.money import Mode
-from tessera.domain.usage import UsageEvent, left_free, settled_as
+from tessera.domain.usage import UsageEvent, is_free_leave, settled_as
 from tessera.ports import LossDay, Page
 
 log = structlog.get_logger(__name__)
@@ -47,15 +47,9 @@ JOIN wallet ON wallet.id = loss_day.wallet_id
 WHERE organization_id = ? AND mode = ? AND day < ? ORDER BY day DESC LIMIT ?
 """
 
-# Sums are taken in two halves, because a sum of many 63-bit integers may not fit 63 bits.
-_FROM_EVENTS = """
-SELECT wallet_id, settled_at_us / 86400000000, sum(loss_nanos >> 32), sum(loss_nanos & 4294967295),
-    sum(is_left), sum(iif(is_left, loss_nanos, 0) >> 32), sum(iif(is_left, loss_nanos, 0) & 4294967295)
-FROM (
-    SELECT wallet_id, settled_at_us, loss_nanos,
-        coalesce(json_extract(CAST(charge AS TEXT), '$.policy'), '') = 'left-before-output' AS is_left
-    FROM usage_event AS event JOIN hold ON hold.number = event.hold_number WHERE loss_nanos > 0
-) AS lost GROUP BY wallet_id, settled_at_us / 86400000000
+_LOST = """
+SELECT wallet_id, settled_at_us, loss_nanos, charge FROM usage_event JOIN hold ON hold.number = hold_number
+WHERE loss_nanos > 0
 """
 
 _STORED = "SELECT wallet_id, day, loss_nanos, left_calls, left_loss_nanos, forgiven_nanos FROM loss_day"
@@ -80,7 +74,7 @@ class Losses:
     def add(self, book: Book, event: UsageEvent) -> None:
         """Adds an event's loss to its day, and suspends the organization if that is too much."""
         day = day_of(event.settled_at_us)
-        found = add_loss(self._day(book, day), event.loss_nanos, left=left_free(event))
+        found = add_loss(self._day(book, day), event.loss_nanos, left=is_free_leave(event.charge, event.loss_nanos))
         self._days[book.id, day] = found
         if is_too_much(found, self._limits) and not book.wallet.suspended:
             self._books.suspend(self._connection, book.organization_id, SuspensionReason.LOSS)
@@ -133,13 +127,17 @@ def list_losses(connection: sqlite3.Connection, organization_id: str, mode: Mode
 
 def loss_faults(connection: sqlite3.Connection) -> Iterator[str]:
     """Days whose losses are not the sum of their usage events."""
-    expected = {
-        (row[0], row[1]): ((row[2] << 32) + row[3], row[4], (row[5] << 32) + row[6])
-        for row in connection.execute(_FROM_EVENTS)
-    }
+    expected: dict[tuple[int, int], DayLoss] = {}
+    for wallet, settled_at_us, loss, charge in connection.execute(_LOST):
+        place = (wallet, day_of(settled_at_us))
+        expected[place] = add_loss(expected.get(place, NO_LOSS), loss, left=is_free_leave(bytes(charge), loss))
     for wallet, day, *found, forgiven in connection.execute(_STORED):
-        events = expected.pop((wallet, day), (0, 0, 0))
+        events = _sums(expected.pop((wallet, day), NO_LOSS))
         if tuple(found) != events or not 0 <= forgiven <= found[0]:
             yield f"wallet {wallet}, day {day}: losses are {(*found, forgiven)}, its usage events say {events}"
-    for (wallet, day), events in expected.items():
-        yield f"wallet {wallet}, day {day}: no losses are noted, its usage events say {events}"
+    for (wallet, day), missing in expected.items():
+        yield f"wallet {wallet}, day {day}: no losses are noted, its usage events say {_sums(missing)}"
+
+
+def _sums(day: DayLoss) -> tuple[int, int, int]:
+    return day.loss_nanos, day.left_calls, day.left_loss_nanos

@@ -209,6 +209,9 @@ class SqliteStorage:
             self._callers[digest] = caller
         return caller
 
+    async def find_cut_keys(self, key_ids: tuple[str, ...]) -> frozenset[str]:
+        return await self._read(accounts.find_cut_keys, key_ids)
+
     async def hold(self, order: HoldOrder) -> HoldGrant:
         """See the port. A caller that is cancelled while it waits leaves no hold behind."""
         writer = self._running()
@@ -307,10 +310,11 @@ class SqliteStorage:
     async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]:
         return await self._read(accounts.list_keys, organization_id)
 
-    async def revoke_key(self, key_id: str) -> ApiKey:
+    async def revoke_key(self, key_id: str, *, cut: bool = False) -> ApiKey:
         signing = self.secrets.checkpoint_key
         return await self._change(
-            lambda connection, _: accounts.revoke_key(connection, signing, key_id, self._clock()), of_keys=True
+            lambda connection, _: accounts.revoke_key(connection, signing, key_id, self._clock(), cut=cut),
+            of_keys=True,
         )
 
     async def add_credit(
