@@ -91,11 +91,13 @@ class Wire:
         self.work()
         self.loop.close()
 
-    def work(self, turns: int = 12) -> None:
+    def work(self, turns: int = 2000) -> None:
         """Lets the server do what it can do now."""
         for _ in range(turns):
             self.loop.call_soon(self.loop.stop)
             self.loop.run_forever()
+            if not self.loop._ready:  # type: ignore[attr-defined]
+                break
 
     def send(self, *pieces: bytes, work: bool = True) -> "Wire":
         """The client sends; like a real socket, a closed or paused connection hears nothing."""

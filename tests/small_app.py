@@ -40,7 +40,8 @@ class SmallApp:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.running += 1
         try:
-            await getattr(self, scope["path"].strip("/").replace("-", "_"), self.echo)(scope, receive, send)
+            name = scope["path"].strip("/").replace("-", "_")
+            await getattr(self, name if name in _PATHS else "echo")(scope, receive, send)
         finally:
             self.running -= 1
 
@@ -115,3 +116,6 @@ def _said(scope: Any, body: bytes) -> bytes:
     headers = [[name.decode(), value.decode("latin-1")] for name, value in scope["headers"] if name[:2] == b"x-"]
     said = [scope["method"], scope["path"], scope["query_string"].decode(), headers, body.decode("latin-1")]
     return json.dumps(said).encode()
+
+
+_PATHS = ["stream", "early", "large", "empty", "waits", "fails", "fails_late", "fails_after", "overlong", "stops"]

@@ -7,7 +7,7 @@ under test did. `seeds()` gives inputs made from real shapes, `WORDS` what a mut
 import importlib
 from types import ModuleType
 
-TARGETS = ("header", "base64_text", "bodies", "streams", "replies", "upstream_http", "addresses")
+TARGETS = ("header", "base64_text", "bodies", "streams", "replies", "upstream_http", "connections", "addresses")
 
 
 def target(name: str) -> ModuleType:

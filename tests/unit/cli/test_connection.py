@@ -115,7 +115,7 @@ def test_an_offer_keeps_what_else_its_connection_header_says() -> None:
 def test_no_more_requests_wait_than_are_bounded_and_the_last_reply_says_so() -> None:
     with Wire(SmallApp()) as wire:
         wire.send(get() * 5000)
-        wire.work(500)
+        wire.work()
         assert wire.statuses == [200] * (WAITING_MAX + 1)
         assert wire.heard.count(b"connection: close") == 1
         assert wire.transport.ended
@@ -155,7 +155,7 @@ def test_a_half_head_behind_a_reply_is_not_hurried_while_nothing_is_read() -> No
         wire.after(HEAD_SECONDS + 1).after(HEAD_SECONDS + 1)
         assert not wire.over
         app.go.set()
-        wire.work(50)
+        wire.work()
         assert wire.transport.reading
         wire.send(sent[-5:])
         assert wire.statuses == [200, 200, 200]
@@ -371,7 +371,7 @@ def test_a_stopping_server_sends_the_replies_that_are_due_and_closes(sent: bytes
         wire.connection.shutdown()
         wire.send(get("/late"))
         app.go.set()
-        wire.work(50)
+        wire.work()
         assert wire.over
         assert wire.statuses == [200] * sent.count(b"Host")
 
@@ -391,13 +391,13 @@ def test_a_call_leaves_nothing_for_the_cycle_collector() -> None:
     ]
     with Wire(app) as wire:
         wire.send(*calls)
-        wire.work(50)
+        wire.work()
         gc.collect()
         gc.disable()
         try:
             for _ in range(10):
                 wire.send(*calls)
-                wire.work(50)
+                wire.work()
             assert gc.collect() == 0
         finally:
             gc.enable()
@@ -411,7 +411,7 @@ def test_a_connection_leaves_nothing_for_the_cycle_collector(sent: bytes) -> Non
         for known in (False, True):
             # What happens only once in a process is not the connection's.
             wire.send(sent)
-            wire.work(30)
+            wire.work()
             wire.leave()
             wire.dial()
             if not known:
