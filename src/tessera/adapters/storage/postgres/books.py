@@ -12,16 +12,7 @@ from tessera.domain.money import Mode
 
 _NUMBERS_A_RUN = 1000
 
-_LOCK = """
-SELECT id FROM wallet WHERE (organization_id, mode) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-ORDER BY id FOR UPDATE
-"""
-
-_STATE = """
-SELECT organization_id, mode, chain_seq, organization.xmin::text FROM wallet
-JOIN organization ON organization.id = organization_id
-WHERE (organization_id, mode) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-"""
+_FIND_IDS = "SELECT id FROM wallet WHERE organization_id = ? AND mode = ?"
 
 _NEXT_RUN = "SELECT nextval('hold_number_seq')"
 
@@ -38,7 +29,8 @@ class PostgresBooks(Books):
     def __init__(self, checkpoint_key: bytes) -> None:
         super().__init__(checkpoint_key)
         self._locked: set[Key] = set()
-        self._states: dict[Key, tuple[int, str]] = {}
+        self._states: dict[Key, list[Any]] = {}
+        self._ids: dict[Key, int] = {}
         self._run = iter(range(0))
 
     def refresh(self, connection: Any) -> bool:
@@ -55,21 +47,31 @@ class PostgresBooks(Books):
 
     def lock(self, connection: Any, wallets: Iterable[Key]) -> None:
         """Locks wallets for the rest of the transaction and drops what another replica has changed since."""
-        keys = sorted({(organization, str(mode)) for organization, mode in wallets} - self._locked)
+        keys = {self._id(connection, *key): key for key in wallets if key not in self._locked}
+        keys.pop(None, None)
         if not keys:
             return
-        columns = [list(column) for column in zip(*keys, strict=True)]
-        connection.execute_arrays(_LOCK, columns)
-        for organization_id, mode, chain_seq, version in connection.execute_arrays(_STATE, columns):
-            if self._states.get((organization_id, mode)) != (chain_seq, version):
-                self._books.pop((organization_id, mode), None)
-                self._states[organization_id, mode] = (chain_seq, version)
-        self._locked.update(keys)
+        for wallet_id, *state in connection.lock(sorted(number for number in keys if number is not None)):
+            key = keys[wallet_id]
+            if self._states.get(key) != state:
+                self._books.pop(key, None)
+                self._states[key] = state
+        self._locked.update(keys.values())
+
+    def _id(self, connection: Any, organization_id: str, mode: str) -> int | None:
+        """A wallet's number, which never changes; None if there is no such wallet."""
+        found = self._ids.get((organization_id, mode))
+        if found is None:
+            row = connection.execute(_FIND_IDS, (organization_id, mode)).fetchone()
+            if row is None:
+                return None
+            found = self._ids[organization_id, mode] = int(row[0])
+        return found
 
     def book(self, connection: Any, organization_id: str, mode: Mode) -> Book:
         """See `Books.book`; a wallet that is not locked yet is locked."""
         if (organization_id, mode) not in self._locked:
-            self.lock(connection, [(organization_id, mode)])
+            self.lock(connection, [(organization_id, mode.value)])
         return super().book(connection, organization_id, mode)
 
     def write(self, connection: Any) -> None:
@@ -80,7 +82,7 @@ class PostgresBooks(Books):
             key = (book.organization_id, book.mode)
             state = self._states.get(key)
             if state is not None:
-                self._states[key] = (book.chain_seq, state[1])
+                self._states[key] = [book.chain_seq, state[1]]
 
     def next_number(self, connection: Any) -> int:
         """The number of the next hold, out of a run that is this replica's own."""

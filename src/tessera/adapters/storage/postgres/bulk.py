@@ -1,57 +1,102 @@
-"""The statements of the hot path, each over arrays: what SQLite runs row by row is one statement here.
+"""What a group writes, as one statement over arrays: what SQLite writes row by row.
 
-Always holds: a bulk statement does to its rows what its row-by-row form does, and counts them the same way.
+Always holds: every row is written as it was meant or nothing of the transaction is, because the statement itself counts
+and raises `CONFLICT`; there is no moment in which a commit could follow a write that met another row than it expected.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tessera.adapters.storage.sqlite import books, group, rows
 
+CONFLICT = "TS001"
+"""The SQLSTATE that function `conflict` of the schema raises."""
+
 _TYPES = {"i": "bigint", "t": "text", "b": "bytea"}
 
-
-def _arrays(kinds: str) -> str:
-    return ", ".join(f"${number}::{_TYPES[kind]}[]" for number, kind in enumerate(kinds, 1))
-
-
-def _insert(sql: str, kinds: str) -> tuple[str, str]:
-    """`INSERT … VALUES (?, …) …` over arrays. Raises ValueError if there is not one kind for each value."""
-    head, values, tail = sql.partition(f"VALUES ({', '.join('?' * len(kinds))})")
-    if not values:
-        raise ValueError(f"{len(kinds)} kinds do not fit {sql}")
-    return f"{head}SELECT * FROM unnest({_arrays(kinds)}){tail}", kinds  # noqa: S608
-
-
-_RESOLVE_HOLDS = f"""
+_RESOLVE_HOLDS = """
 UPDATE hold SET state = new.state, charge_nanos = new.charge_nanos
-FROM unnest({_arrays("tiii")}) AS new (state, charge_nanos, number, amount_nanos)
+FROM unnest({arrays}) AS new (state, charge_nanos, number, amount_nanos)
 WHERE hold.number = new.number AND hold.state = 'open' AND hold.amount_nanos = new.amount_nanos
-"""  # noqa: S608
+"""
 
-_WRITE_WALLETS = f"""
+_WRITE_WALLETS = """
 UPDATE wallet SET available_nanos = new.available_nanos, held_nanos = new.held_nanos, revenue_nanos = new.revenue_nanos,
     cash_nanos = new.cash_nanos, promotions_nanos = new.promotions_nanos,
     provider_cost_nanos = new.provider_cost_nanos, provider_payable_nanos = new.provider_payable_nanos,
     operator_loss_nanos = new.operator_loss_nanos, chain_seq = new.chain_seq, chain_link = new.chain_link,
     signature = new.signature
-FROM unnest({_arrays("iiiiiiiiibbii")}) AS new (
+FROM unnest({arrays}) AS new (
     available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos, provider_cost_nanos,
     provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, signature, id, seq_before
 )
 WHERE wallet.id = new.id AND wallet.chain_seq = new.seq_before
-"""  # noqa: S608
+"""
 
-_WRITE_LOTS = f"""
+_WRITE_LOTS = """
 UPDATE lot SET remaining_nanos = new.remaining_nanos, held_nanos = new.held_nanos, spent_nanos = new.spent_nanos,
     expired_nanos = new.expired_nanos
-FROM unnest({_arrays("iiiiti")}) AS new (remaining_nanos, held_nanos, spent_nanos, expired_nanos, id, wallet_id)
+FROM unnest({arrays}) AS new (remaining_nanos, held_nanos, spent_nanos, expired_nanos, id, wallet_id)
 WHERE lot.id = new.id AND lot.wallet_id = new.wallet_id
-"""  # noqa: S608
+"""
 
-BULK: dict[str, tuple[str, str]] = {
-    rows.INSERT_HOLD: _insert(rows.INSERT_HOLD, "itittiiittbttitiib"),
-    rows.INSERT_QUOTE: _insert(rows.INSERT_QUOTE, "ib"),
-    rows.INSERT_EVENT: _insert(rows.INSERT_EVENT, "ititttiiiiiiitiiiiiibbiiiib"),
-    group._RESOLVE_HOLD: (_RESOLVE_HOLDS, "tiii"),
-    books._WRITE_WALLET: (_WRITE_WALLETS, "iiiiiiiiibbii"),
-    books._WRITE_LOT: (_WRITE_LOTS, "iiiiti"),
-}
-"""By the row-by-row statement: the bulk statement and the kinds of its columns (i whole numbers, t text, b bytes)."""
+
+class Part(NamedTuple):
+    """One table's share: its row-by-row statement, its form over arrays, the kinds of its columns (i whole numbers, t
+    text, b bytes)."""
+
+    sql: str
+    bulk: str
+    kinds: str
+
+
+def _insert(sql: str, kinds: str) -> Part:
+    """`INSERT … VALUES (?, …)` over arrays. Raises ValueError if there is not one kind for each value."""
+    head, values, tail = sql.partition(f"VALUES ({', '.join('?' * len(kinds))})")
+    if not values or tail.strip():
+        raise ValueError(f"{len(kinds)} kinds do not fit {sql}")
+    return Part(sql, head + "SELECT * FROM unnest({arrays})", kinds)  # noqa: S608
+
+
+PARTS = (
+    _insert(rows.INSERT_HOLD, "itittiiittbttitiib"),
+    _insert(rows.INSERT_QUOTE, "ib"),
+    _insert(rows.INSERT_EVENT, "ititttiiiiiiitiiiiiibbiiiib"),
+    Part(group.RESOLVE_HOLD, _RESOLVE_HOLDS, "tiii"),
+    Part(books.WRITE_WALLET, _WRITE_WALLETS, "iiiiiiiiibbii"),
+    Part(books.WRITE_LOT, _WRITE_LOTS, "iiiiti"),
+)
+BULK = frozenset(part.sql for part in PARTS)
+"""The statements that can wait for one another and be written together."""
+
+
+def _together() -> str:
+    """All parts as one statement; the last value is how many rows they must write in all."""
+    number = 0
+    steps, counts = [], []
+    for step, part in enumerate(PARTS):
+        arrays = []
+        for kind in part.kinds:
+            number += 1
+            arrays.append(f"${number}::{_TYPES[kind]}[]")
+        steps.append(f"part{step} AS ({part.bulk.format(arrays=', '.join(arrays))} RETURNING 1)")
+        counts.append(f"(SELECT count(*) FROM part{step})")  # noqa: S608
+    written = " + ".join(counts)
+    return f"WITH {', '.join(steps)} SELECT conflict(${number + 1}::bigint, {written})"
+
+
+TOGETHER = _together()
+
+
+def columns(pending: Mapping[str, Sequence[Sequence[Any]]]) -> tuple[list[tuple[str, Sequence[Any]]], int]:
+    """The values of `TOGETHER` but the last, each with its kind, and the last: the number of rows."""
+    found: list[tuple[str, Sequence[Any]]] = []
+    count = 0
+    for part in PARTS:
+        part_rows = pending.get(part.sql)
+        if part_rows:
+            count += len(part_rows)
+            found.extend(zip(part.kinds, zip(*part_rows, strict=True), strict=True))
+        else:
+            found.extend((kind, ()) for kind in part.kinds)
+    return found, count

@@ -17,7 +17,7 @@ from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.sqlite.books import ConflictError
 from tessera.adapters.storage.sqlite.committer import Committer
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, unavailable
-from tessera.adapters.storage.sqlite.group import Answer, Order
+from tessera.adapters.storage.sqlite.group import Answer, Group, Order
 from tessera.domain.ledger.losses import LossLimits
 
 log = structlog.get_logger(__name__)
@@ -133,6 +133,12 @@ class PostgresCommitter(Committer):
         connection.execute("BEGIN")
         self.books.refresh(connection)
         return connection
+
+    def _group(self, connection: Any, orders: Sequence[Order], *, careful: bool) -> Group:
+        group = super()._group(connection, orders, careful=careful)
+        if careful:
+            connection.catch_up()
+        return group
 
     def _lock(self, connection: Any, orders: Sequence[Order]) -> None:
         """Locks every wallet of the group, in the order all replicas keep."""

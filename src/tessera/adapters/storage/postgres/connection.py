@@ -17,7 +17,8 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import BytesBinaryDumper
 
-from tessera.adapters.storage.postgres.bulk import BULK
+from tessera.adapters.storage.postgres import bulk
+from tessera.adapters.storage.sqlite.books import ConflictError
 
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 5
@@ -29,6 +30,7 @@ IDLE_TIMEOUT_S = 60
 """How long the server keeps locks for a replica that stopped in the middle of a transaction."""
 
 ESCAPE = "\uffff"
+_TOGETHER = bulk.TOGETHER.encode()
 _UNKNOWN = (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
 _PLACEHOLDER = re.compile(r"'[^']*'|\?([0-9]*)|\bIS NOT (?!NULL\b|DISTINCT\b)")
 
@@ -53,20 +55,23 @@ class Cursor:
 
     __slots__ = ("_cursor", "rowcount")
 
-    def __init__(self, cursor: "psycopg.Cursor[tuple[Any, ...]]") -> None:
-        self._cursor = cursor
-        self.rowcount = cursor.rowcount
+    def __init__(self, cursor: "psycopg.Cursor[tuple[Any, ...]] | None", rowcount: int = 0) -> None:
+        self._cursor = cursor if cursor is not None and cursor.description else None
+        self.rowcount = rowcount if cursor is None else cursor.rowcount
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """The next row."""
-        return self._cursor.fetchone() if self._cursor.description else None
+        return None if self._cursor is None else self._cursor.fetchone()
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows that are left."""
-        return self._cursor.fetchall() if self._cursor.description else []
+        return [] if self._cursor is None else self._cursor.fetchall()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self._cursor) if self._cursor.description else iter(())
+        return iter(()) if self._cursor is None else iter(self._cursor)
+
+
+_NOTHING = Cursor(None)
 
 
 class PostgresConnection:
@@ -76,6 +81,8 @@ class PostgresConnection:
     """
 
     def __init__(self, url: str, *, writable: bool) -> None:
+        self._opening = False
+        self._pending: dict[str, list[Sequence[Any]]] = {}
         self._connection = psycopg.connect(
             url,
             autocommit=True,
@@ -109,6 +116,11 @@ class PostgresConnection:
             "default_transaction_isolation": "read committed" if writable else "repeatable read",
             "default_transaction_read_only": "off" if writable else "on",
         }
+        if writable:
+            # A writer finds every row by an index. Plans are made once, when tables may still be small: a scan that was
+            # right then would grow with them.
+            settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+            settings |= {"plan_cache_mode": "force_generic_plan", "jit": "off"}
         for name, value in settings.items():
             self._connection.execute("SELECT set_config($1, $2, false)", (name, value))
         # A commit is on disk when it returns; whoever asks for more (replicas) keeps it.
@@ -124,7 +136,7 @@ class PostgresConnection:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction has begun and not ended."""
-        return self._connection.info.transaction_status not in _UNKNOWN
+        return self._opening or self._connection.info.transaction_status not in _UNKNOWN
 
     @property
     def lost(self) -> bool:
@@ -133,31 +145,88 @@ class PostgresConnection:
 
     def execute(self, sql: str, parameters: "Sequence[Any] | Mapping[str, Any]" = ()) -> "Cursor":
         """Runs one statement; named values are numbers of places, as `{"1": …}`."""
+        if sql == "BEGIN":
+            self._opening = True
+            return _NOTHING
+        if sql == "COMMIT":
+            return self._commit()
+        if sql == "ROLLBACK":
+            return self._roll_back()
+        if sql.startswith("ROLLBACK TO"):
+            self._pending.clear()
+        self.catch_up()
         values = parameters.values() if isinstance(parameters, Mapping) else parameters
         statement = translated(sql).encode()
         if not values:
             return Cursor(self._connection.execute(statement))
         return Cursor(self._connection.execute(statement, [_plain(value) for value in values]))
 
-    def execute_arrays(self, sql: str, columns: Sequence[Sequence[str]]) -> "Cursor":
-        """Runs one statement whose values are arrays of text."""
-        return Cursor(self._connection.execute(sql.encode(), [Texts(column) for column in columns]))
+    def lock(self, wallet_ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Locks wallets in the order of their ids, then reads what they are at, each in a statement of its own.
+
+        With the transaction's BEGIN, it is one message to the server: numbers need no quotes.
+        """
+        self._write()
+        ids = f"'{{{','.join(map(str, wallet_ids))}}}'"
+        begin, self._opening = ("BEGIN; " if self._opening else ""), False
+        cursor = self._connection.execute(f"{begin}SELECT * FROM lock_wallets({ids})".encode())  # noqa: S608
+        while cursor.nextset():
+            pass
+        return cursor.fetchall()
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> "Cursor":
-        """Runs a statement for every row; those of the hot path as one statement over arrays.
+        """Runs a statement for every row; those of `bulk` wait until something else is asked for or committed.
 
-        The cursor's `rowcount` is that of all rows together.
+        The cursor's `rowcount` is that of all rows together; of rows that wait it is what they will be, or else
+        nothing is committed.
         """
-        cursor = self._connection.cursor()
         if not rows:
-            return Cursor(cursor)
-        bulk = BULK.get(sql)
-        if bulk is None:
-            cursor.executemany(translated(sql).encode(), [[_plain(value) for value in row] for row in rows])
-            return Cursor(cursor)
-        statement, kinds = bulk
-        columns = [_COLUMNS[kind](column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]
-        return Cursor(cursor.execute(statement.encode(), columns))
+            return _NOTHING
+        if sql in bulk.BULK:
+            self._pending.setdefault(sql, []).extend(rows)
+            return Cursor(None, len(rows))
+        self.catch_up()
+        cursor = self._connection.cursor()
+        cursor.executemany(translated(sql).encode(), [[_plain(value) for value in row] for row in rows])
+        return Cursor(cursor)
+
+    def catch_up(self) -> None:
+        """Begins and writes what was put off. Raises psycopg.Error, ConflictError."""
+        if self._opening:
+            self._opening = False
+            self._connection.execute(b"BEGIN")
+        self._write()
+
+    def _write(self) -> None:
+        if self._pending:
+            if self._opening:
+                self._opening = False
+                self._connection.execute(b"BEGIN")
+            pending, self._pending = self._pending, {}
+            found, count = bulk.columns(pending)
+            try:
+                self._connection.execute(_TOGETHER, [*(_COLUMNS[kind](column) for kind, column in found), count])
+            except psycopg.Error as error:
+                if error.sqlstate == bulk.CONFLICT:
+                    raise ConflictError(str(error)) from error
+                raise
+
+    def _commit(self) -> "Cursor":
+        """Writes and commits; nothing to do for a transaction that never began."""
+        self._write()
+        if self._opening:
+            self._opening = False
+        else:
+            self._connection.execute(b"COMMIT")
+        return _NOTHING
+
+    def _roll_back(self) -> "Cursor":
+        self._pending.clear()
+        if self._opening:
+            self._opening = False
+        else:
+            self._connection.execute(b"ROLLBACK")
+        return _NOTHING
 
     def close(self) -> None:
         """Closes the connection, whatever state it is in."""

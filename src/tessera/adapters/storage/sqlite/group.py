@@ -39,7 +39,7 @@ _FIND_PLACED = """
 SELECT amount_nanos, fingerprint, asked_nanos, asked_min_nanos, state FROM hold WHERE wallet_id = ? AND id = ?
 """
 
-_RESOLVE_HOLD = """
+RESOLVE_HOLD = """
 UPDATE hold SET state = ?, charge_nanos = ? WHERE number = ? AND state = 'open' AND amount_nanos = ?
 """
 
@@ -133,7 +133,7 @@ class Group:
         connection = self._connection
         connection.executemany(INSERT_HOLD, self._hold_rows)
         connection.executemany(INSERT_QUOTE, self._quote_rows)
-        expect(connection.executemany(_RESOLVE_HOLD, self._resolved_rows), len(self._resolved_rows))
+        expect(connection.executemany(RESOLVE_HOLD, self._resolved_rows), len(self._resolved_rows))
         connection.executemany(INSERT_EVENT, self._event_rows)
         if self._key_rows:
             connection.executemany(_TAKE_KEY, self._key_rows)

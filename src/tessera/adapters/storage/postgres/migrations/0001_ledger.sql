@@ -14,6 +14,19 @@ CREATE FUNCTION min(a BIGINT, b BIGINT, c BIGINT, d BIGINT) RETURNS BIGINT LANGU
 CREATE FUNCTION min(a BIGINT, b BIGINT, c BIGINT, d BIGINT, e BIGINT) RETURNS BIGINT LANGUAGE SQL IMMUTABLE
     RETURN least(a, b, c, d, e);
 CREATE FUNCTION max(a BIGINT, b BIGINT) RETURNS BIGINT LANGUAGE SQL IMMUTABLE RETURN greatest(a, b);
+-- The elements of a JSON list, by their place.
+CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (key BIGINT, value TEXT) LANGUAGE SQL IMMUTABLE AS $$
+    SELECT place - 1, element #>> '{}' FROM jsonb_array_elements(document::jsonb) WITH ORDINALITY AS list (element, place)
+$$;
+-- Raises what the ledger takes for a conflict unless all rows were written that were meant to be.
+CREATE FUNCTION conflict(expected BIGINT, written BIGINT) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+BEGIN
+    IF written <> expected THEN
+        RAISE EXCEPTION '% rows changed instead of %', written, expected USING ERRCODE = 'TS001';
+    END IF;
+    RETURN true;
+END
+$$;
 -- Of a JSON document, as text or as the text of its bytes: what stands at a path such as $.name; NULL if it is no JSON.
 CREATE FUNCTION json_extract(document TEXT, path TEXT) RETURNS TEXT LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -275,6 +288,17 @@ CREATE TABLE secret_mark (
     one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one),
     mark BYTEA NOT NULL
 );
+
+-- Locks wallets in the order all replicas keep, then says what they and their organizations are at. The second statement
+-- has a younger snapshot than the first, so that it shows what the last holder of the locks has committed.
+CREATE FUNCTION lock_wallets(ids BIGINT[]) RETURNS TABLE (wallet_id BIGINT, seq BIGINT, organization_version TEXT)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM id FROM wallet WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
+    RETURN QUERY SELECT wallet.id, wallet.chain_seq, organization.xmin::TEXT FROM wallet
+        JOIN organization ON organization.id = wallet.organization_id WHERE wallet.id = ANY (ids);
+END
+$$;
 
 -- Holds are numbered in runs of 1,000, one run to a replica at a time.
 ALTER SEQUENCE hold_number_seq INCREMENT BY 1000;
