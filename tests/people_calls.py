@@ -245,11 +245,11 @@ class People:
 
 
 def running_people(
-    folder: Path, *, sign_up: str = "open", tries: int = 1_000_000, letters: int = 1_000_000
+    folder: Path, *, sign_up: str = "open", top: str = "", tries: int = 1_000_000, letters: int = 1_000_000
 ) -> Iterator[People]:
     """A server with mail for the time of a block."""
     with MailServer() as mail:
-        config = CONFIG.format(top=f'sign_up = "{sign_up}"', port=mail.port, tries=tries, letters=letters)
+        config = CONFIG.format(top=f'sign_up = "{sign_up}"\n{top}', port=mail.port, tries=tries, letters=letters)
         with running_server(folder, config=config) as server:
             yield People(server, mail)
             server.verify()

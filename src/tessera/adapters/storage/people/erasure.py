@@ -9,7 +9,17 @@ from typing import Any
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of
 from tessera.adapters.storage.people.second_factors import DROP_CODES
-from tessera.adapters.storage.people.steps import RenameKey, RevokeKey, Steps, Store, change_of_keys, first, read, rows
+from tessera.adapters.storage.people.steps import (
+    RenameKey,
+    RevokeKey,
+    Rows,
+    Steps,
+    Store,
+    change_of_keys,
+    first,
+    read,
+    rows,
+)
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import INSTANCE, Act
 from tessera.domain.people.roles import Role
@@ -119,9 +129,9 @@ class Erasure(Store):
         members = yield from rows(_MEMBERSHIPS, person_id)
         found["memberships"] = [_public(membership_of(row)) for row in members]
         for name, sql in _PERSON_TABLES.items():
-            found[name] = [list(row) for row in (yield from rows(sql, person_id))]
+            found[name] = _named(sql, (yield from rows(sql, person_id)))
         events = yield from rows(_PERSON_EVENTS, person_id, EXPORTED_EVENTS_MAX)
-        found["audit_events"] = [list(row) for row in events]
+        found["audit_events"] = _named(_PERSON_EVENTS, events)
         return found
 
     @read
@@ -131,9 +141,9 @@ class Erasure(Store):
         members = yield from rows(_MEMBERS, organization_id)
         found["members"] = [_public(membership_of(row)) for row in members]
         for name, sql in _ORGANIZATION_TABLES.items():
-            found[name] = [list(row) for row in (yield from rows(sql, organization_id))]
+            found[name] = _named(sql, (yield from rows(sql, organization_id)))
         events = yield from rows(_SCOPE_EVENTS, organization_id, EXPORTED_EVENTS_MAX)
-        found["audit_events"] = [list(row) for row in events]
+        found["audit_events"] = _named(_SCOPE_EVENTS, events)
         return found
 
     @change_of_keys
@@ -199,6 +209,12 @@ def _close(store: Store, act: Act, organization_id: str) -> Steps[None]:
     yield from record(store, act)
     for sql in _FORGET_ORGANIZATION:
         yield from rows(sql, organization_id)
+
+
+def _named(sql: str, found: Rows) -> list[dict[str, Any]]:
+    """Rows under the names that their statement selects."""
+    names = [part.strip().rpartition(".")[2] for part in sql.partition("SELECT")[2].partition("FROM")[0].split(",")]
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def _public(member: Any) -> dict[str, Any]:
