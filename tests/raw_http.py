@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import re
 import socket
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 CLOSED, OPEN = "closed", "open"
+_LENGTH = re.compile(rb"\r\ncontent-length: ?(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,33 @@ def listen(connection: socket.socket, *, linger_s: float = 0.5, seconds: float =
     except ConnectionError:
         pass
     return Heard(heard, CLOSED)
+
+
+def ask(base_url: str, data: bytes) -> Heard:
+    """Sends bytes and listens to one whole reply. What comes after it, or the connection's end, is not waited for."""
+    with dial(base_url) as connection:
+        connection.sendall(data)
+        return hear(connection)
+
+
+def hear(connection: socket.socket, *, seconds: float = 20) -> Heard:
+    """Listens to one whole reply, as long as its head says, or until the server closes. Raises TimeoutError."""
+    heard = b""
+    connection.settimeout(seconds)
+    while not _is_whole(heard):
+        piece = connection.recv(65_536)
+        if not piece:
+            return Heard(heard, CLOSED)
+        heard += piece
+    return Heard(heard, OPEN)
+
+
+def _is_whole(heard: bytes) -> bool:
+    head, end, body = heard.partition(b"\r\n\r\n")
+    if not end:
+        return False
+    length = _LENGTH.search(head)
+    return len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")
 
 
 def request(method: str, path: str, key: str | None = None, body: bytes | None = None, *lines: str) -> bytes:

@@ -210,7 +210,7 @@ def test_a_thousand_slow_sockets_leave_the_service_usable(tmp_path: Path) -> Non
     if hard < 4096:
         pytest.skip("this machine allows fewer than 4,096 open files")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
-    config = "[limits]\nheaders_seconds_max = 20\nbody_seconds_max = 20\n"
+    config = "[limits]\nheaders_seconds_max = 8\nbody_seconds_max = 8\n"
     with running_server(tmp_path, config=config) as server, contextlib.ExitStack() as stack:
         account = server.account()
         starts = itertools.cycle(
@@ -222,7 +222,7 @@ def test_a_thousand_slow_sockets_leave_the_service_usable(tmp_path: Path) -> Non
         started = time.monotonic()
         for _ in range(20):
             assert talk(server.base_url, request("POST", CHAT, account.key, HELLO), linger_s=0.01).status == 200
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 8, "the slow ones were all still there"
         ends = [listen(connection, seconds=30).status for connection in slow]
         assert set(ends) == {408}
         server.verify()

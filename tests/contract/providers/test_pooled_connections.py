@@ -254,11 +254,11 @@ def test_a_silent_or_closed_address_does_not_hold_up_the_next(run: Any) -> None:
                     filler.setblocking(False)
                     filler.connect_ex(full.getsockname())
                 before = descriptors()
-                pool = PooledConnections(address, TransportLimits(connect_s=3))
+                pool = PooledConnections(address, TransportLimits(connect_s=1.5))
                 pool._dialler._addresses = ["127.0.0.3", "127.0.0.2", "127.0.0.1"]
                 started = asyncio.get_running_loop().time()
                 assert await call(pool) == (200, b'{"a": 1}')
-                assert asyncio.get_running_loop().time() - started < 2
+                assert asyncio.get_running_loop().time() - started < 1.4
                 await pool.close()
                 await settled(lambda: descriptors() <= before)
 

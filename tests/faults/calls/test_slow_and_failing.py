@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_f15_a_client_that_does_not_read_its_finished_reply_does_not_stay(live: 
     connection = start(live)
     assert connection.recv(10)
     assert settled(live)["outcome"] == "completed"
-    time.sleep(4)
+    until(lambda: not is_held(connection))
     connection.settimeout(5)
     got = 0
     with contextlib.suppress(ConnectionError):
@@ -113,6 +114,16 @@ def test_f15_a_client_that_does_not_read_its_finished_reply_does_not_stay(live: 
             got += len(piece)
     connection.close()
     assert got < 20_000_000
+
+
+def is_held(connection: socket.socket) -> bool:
+    """Whether the server has not closed its end of a connection; nobody who does not read would hear of it."""
+    ends = connection.getpeername()[1], connection.getsockname()[1]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, remote, state = line.split()[1:4]
+        if (int(local.partition(":")[2], 16), int(remote.partition(":")[2], 16)) == ends:
+            return state == "01"
+    return False
 
 
 def test_f02_a_deployment_that_failed_five_times_in_a_row_is_left_alone_for_a_while(tmp_path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from fault_calls import HELLO, call, live_server, settled, start, until
 from live_calls import Live
-from raw_http import dial, listen, request, talk
+from raw_http import ask, dial, hear, listen, request
 from scripted_provider import chat_events, chat_reply, error_reply, hang, sse_reply
 from servers import running_server
 
@@ -30,9 +30,9 @@ def test_f33_past_its_bound_on_calls_a_server_refuses_at_once_and_recovers(tmp_p
         assert time.monotonic() - started < 1
         assert (refused.status, refused.error["code"], refused.headers["retry-after"]) == (503, "overloaded", "1")
         assert "x-should-retry" not in refused.headers
-        assert talk(live.server.base_url, request("GET", "/healthz")).status == 200
+        assert ask(live.server.base_url, request("GET", "/healthz")).status == 200
         gate.set()
-        assert {listen(connection).status for connection in running} == {200}
+        assert {hear(connection).status for connection in running} == {200}
         assert call(live).status == 200
         assert settled(live)["outcome"] == "completed"
 
@@ -43,10 +43,10 @@ def test_f33_bodies_in_hand_are_bounded_together(tmp_path: Path) -> None:
         with dial(live.server.base_url) as first:
             first.sendall(request("POST", "/v1/chat/completions", live.account.key, half)[:-10])
             time.sleep(0.5)
-            second = talk(live.server.base_url, request("POST", "/v1/chat/completions", live.account.key, half))
+            second = ask(live.server.base_url, request("POST", "/v1/chat/completions", live.account.key, half))
             assert (second.status, second.error()["code"]) == (503, "overloaded")
             first.sendall(half[-10:])
-            assert listen(first).status == 200
+            assert hear(first).status == 200
         assert call(live).status == 200
 
 
@@ -54,7 +54,7 @@ def test_f33_under_memory_pressure_new_work_is_shed_and_health_still_answers(tmp
     with live_server(tmp_path, "memory_bytes_max = 1000000\n") as live:
         until(lambda: call(live).status == 503)
         assert call(live).headers["retry-after"] == "1"
-        assert talk(live.server.base_url, request("GET", "/healthz")).status == 200
+        assert ask(live.server.base_url, request("GET", "/healthz")).status == 200
         until(lambda: "overload.begins" in live.server.log.read_text())
         served_before = len(live.first.received)
         assert [call(live).status for _ in range(5)] == [503] * 5
@@ -105,7 +105,7 @@ def outcomes(live: Live) -> list[str]:
     folder = live.server.data_dir.parent / "again"
     folder.mkdir()
     with running_server(folder, data_dir=live.server.data_dir) as again:
-        heard = talk(again.base_url, request("GET", "/v1/requests", live.account.key))
+        heard = ask(again.base_url, request("GET", "/v1/requests", live.account.key))
         receipts = json.loads(heard.data.partition(b"\r\n\r\n")[2])["data"]
         assert all(receipt["status"] in ("settled", "released") for receipt in receipts)
         assert all(receipt["charge"]["nanos"] == 0 for receipt in receipts if receipt["outcome"] == "cancelled")
@@ -135,22 +135,22 @@ def test_f27_a_new_price_acts_on_new_calls_only(tmp_path: Path) -> None:
     hello = json.dumps({"model": "tessera/sight", "messages": [{"role": "user", "content": "Hi"}]}).encode()
     price = '[[price]]\nmodel = "tessera/sight"\ninput = "{0}"\noutput = "{0}"\n'
 
-    def ask(server, method: str, path: str, body: bytes | None = None, *lines: str):
-        heard = talk(server.base_url, request(method, path, key, body, *lines))
+    def told(server, method: str, path: str, body: bytes | None = None, *lines: str):
+        heard = ask(server.base_url, request(method, path, key, body, *lines))
         return heard.status, json.loads(heard.data.partition(b"\r\n\r\n")[2])
 
     with running_server(tmp_path / "one", config=price.format("10")) as server:
         key = server.account(mode="live", credit="5.00").key
-        quoted = ask(server, "POST", "/v1/quotes", b'{"url":"/v1/chat/completions","body":%b}' % hello)[1]
-        assert ask(server, "POST", "/v1/chat/completions", hello)[0] == 200
-        before = ask(server, "GET", "/v1/requests")[1]["data"]
+        quoted = told(server, "POST", "/v1/quotes", b'{"url":"/v1/chat/completions","body":%b}' % hello)[1]
+        assert told(server, "POST", "/v1/chat/completions", hello)[0] == 200
+        before = told(server, "GET", "/v1/requests")[1]["data"]
         data_dir = server.data_dir
     with running_server(tmp_path / "two", config=price.format("30"), data_dir=data_dir) as server:
-        assert ask(server, "GET", "/v1/requests")[1]["data"] == before
-        status, refused = ask(server, "POST", "/v1/chat/completions", hello, f"Tessera-Quote: {quoted['id']}")
+        assert told(server, "GET", "/v1/requests")[1]["data"] == before
+        status, refused = told(server, "POST", "/v1/chat/completions", hello, f"Tessera-Quote: {quoted['id']}")
         assert (status, refused["error"]["code"]) == (400, "quote_mismatch")
-        assert ask(server, "POST", "/v1/chat/completions", hello)[0] == 200
-        dearer = ask(server, "GET", "/v1/requests")[1]["data"][0]
+        assert told(server, "POST", "/v1/chat/completions", hello)[0] == 200
+        dearer = told(server, "GET", "/v1/requests")[1]["data"][0]
         assert dearer["charge"]["nanos"] > before[0]["charge"]["nanos"]
         assert dearer["quote"]["price_version"] != before[0]["quote"]["price_version"]
         server.verify()
