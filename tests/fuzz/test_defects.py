@@ -14,6 +14,7 @@ import tessera.domain.dialects.splice as splice
 from fuzz import corpus
 from fuzz.targets import target
 from tessera.adapters.providers.openai.framing import ReplyParser
+from tessera.cli._connection import HttpConnection
 from tessera.domain.dialects.frames import FrameCutter
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -67,6 +68,19 @@ def _single_bytes_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ReplyParser, "on_body", on_body)
 
 
+def _bytes_that_come_alone_lost(patch: pytest.MonkeyPatch) -> None:
+    def on_body(self: HttpConnection, piece: bytes) -> None:
+        if len(piece) > 1:
+            right(self, piece)
+
+    right = HttpConnection.on_body
+    patch.setattr(HttpConnection, "on_body", on_body)
+
+
+def _no_limit_is_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(HttpConnection, "_look_at_clock", lambda self: None)
+
+
 def _any_host_is_ipv6(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(urls, "_is_ipv6", lambda *_: True)
 
@@ -81,6 +95,8 @@ def _any_host_is_ipv6(patch: pytest.MonkeyPatch) -> None:
         ("replies", _charge_of_others_kept),
         ("replies", _quick_way_looks_less),
         ("upstream_http", _single_bytes_lost),
+        ("connections", _bytes_that_come_alone_lost),
+        ("connections", _no_limit_is_kept),
         ("addresses", _any_host_is_ipv6),
     ],
 )
