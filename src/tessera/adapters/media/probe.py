@@ -21,8 +21,8 @@ from tessera.domain.request import ImageOrigin, ImagePart
 from tessera.ports import ProbedImage
 
 _NAME_CHARS_MAX = 120
-# A look at this much base64 at a time lets other calls run in between.
-_YIELD_BYTES = 8_000_000
+# Before a look at this much base64 other calls run: a millisecond has gone into opening the body, and one is to come.
+_YIELD_BYTES = 4_000_000
 
 
 class MediaProber:
@@ -69,10 +69,10 @@ class MediaProber:
     async def _probe_data(self, part: ImagePart, budget: ByteBudget) -> ProbedImage:
         param = part.param or None
         text = part.data if part.data is not None else memoryview(b"")
+        if len(text) > _YIELD_BYTES:
+            await asyncio.sleep(0)
         source = open_base64(text, bytes_max=self._limits.image_bytes_max, param=param)
         budget.spend(source.size, param)
-        if source.size > _YIELD_BYTES:
-            await asyncio.sleep(0)
         kind = self._convertible(source)
         if kind:
             return await self._converted(part, source.whole(), kind)

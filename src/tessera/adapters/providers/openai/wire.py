@@ -14,6 +14,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 JOINED_BYTES_MAX = 64 * 1024
 """A body up to here is copied behind its head and written at once; a longer one is written in slices, not copied."""
 SLICE_BYTES = 256 * 1024
+YIELD_BYTES = 2 * SLICE_BYTES
 UNREAD_BYTES_MAX = 256 * 1024
 
 CLOSED = "The provider closed the connection."
@@ -173,6 +174,9 @@ class Connection(asyncio.Protocol):
                 if self.reply.status or self._failure is not None:
                     return False
                 transport.write(view[start : start + SLICE_BYTES])
+                if start % YIELD_BYTES:
+                    # A provider that takes what comes as fast as it comes never pauses us: let others run in between.
+                    await asyncio.sleep(0)
         return True
 
     def pause_writing(self) -> None:
