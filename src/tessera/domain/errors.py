@@ -1,6 +1,6 @@
 """Every way a call can be refused, by name.
 
-`http/errors.py` maps each code to a status and to the dialect's error object; nothing else decides a status.
+`domain/dialects/errors.py` maps each code to a status and to the dialect's error object; nothing else decides a status.
 """
 
 from collections.abc import Mapping

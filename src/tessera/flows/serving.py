@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tessera.domain.auth import Caller
+from tessera.domain.dialects.errors import STATUS, error_object
 from tessera.domain.dialects.receipt import finish_reply
 from tessera.domain.dialects.relay import StreamRelay
 from tessera.domain.dialects.translate import translate_reply
@@ -63,7 +64,7 @@ async def serve(
             finally:
                 await upstream.close()
     except BaseException as error:
-        await settle(running, _outcome(error, running), NO_FACTS)
+        await settle(running, _outcome(error, running), NO_FACTS, _refused(running, error))
         raise _final(error, running) from None
 
 
@@ -105,6 +106,7 @@ class LiveStream:
         self._handed_over = False
         self._kept: list[bytes] | None = [] if running.order.idempotency_key is not None else None
         self._kept_bytes = 0
+        self._last: list[bytes] | None = None
 
     async def open(self) -> None:
         """Returns when a provider's answer has begun. Raises what inference raises; the hold is then resolved."""
@@ -179,9 +181,9 @@ class LiveStream:
             except (TesseraError, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and not running.ended_by_us:
                     raise
-                await settle(running, _outcome(error, running), relay.facts)
+                await settle(running, _outcome(error, running), relay.facts, self._failed(relay, error))
                 said = _spent(error, running) if isinstance(error, TesseraError) else ended(running)
-                for piece in relay.fail(said):
+                for piece in self._failure(relay, said):
                     yield piece
                 return
             async for piece in self._end(relay):
@@ -202,7 +204,7 @@ class LiveStream:
         try:
             await self._close()
         finally:
-            await settle(running, outcome, relay.facts if relay else NO_FACTS)
+            await settle(running, outcome, relay.facts if relay else NO_FACTS, _refused(running, error))
 
     async def _cut_if_long(self, relay: StreamRelay, meter: OutputMeter) -> None:
         if not relay.finished and (
@@ -215,8 +217,8 @@ class LiveStream:
         running = self._running
         if relay.error is not None or not relay.finished:
             error = relay.error or TesseraError(ErrorCode.PROVIDER_ERROR, "The provider cut the stream off.")
-            await settle(running, Outcome.PROVIDER_ERROR, relay.facts)
-            for piece in relay.fail(_spent(error, running)):
+            await settle(running, Outcome.PROVIDER_ERROR, relay.facts, self._failed(relay, error))
+            for piece in self._failure(relay, _spent(error, running)):
                 yield piece
             return
         event = await price_up(running, Outcome.COMPLETED, relay.facts)
@@ -257,6 +259,19 @@ class LiveStream:
         relay = StreamRelay(request.surface, request.surface, include_usage=request.include_usage, model=request.model)
         return relay.fail(error)
 
+    def _failure(self, relay: StreamRelay, error: TesseraError) -> list[bytes]:
+        """The frames that end a broken stream: made once, kept and sent."""
+        if self._last is None:
+            self._last = relay.fail(error)
+        return self._last
+
+    def _failed(self, relay: StreamRelay, error: BaseException) -> StoredReply | None:
+        """A stream that broke, as a repeat under its key gets it again."""
+        if self._kept is None or not isinstance(error, TesseraError):
+            return None
+        body = b"".join([*self._kept, *self._failure(relay, error)])
+        return _stored(self._running, 0, "text/event-stream", body)
+
     def _keep(self, piece: bytes) -> bytes:
         if self._kept is not None:
             self._kept_bytes += len(piece)
@@ -271,6 +286,20 @@ def _stored(running: Running, charge_nanos: int, content_type: str, body: bytes)
         return None
     return StoredReply(
         request_id=running.order.id, status=200, content_type=content_type, body=body, charge_nanos=charge_nanos
+    )
+
+
+def _refused(running: Running, error: BaseException) -> StoredReply | None:
+    """An error reply, as a repeat under its key gets it again: once money was held, a call is not run twice."""
+    if running.order.idempotency_key is None or not isinstance(error, TesseraError):
+        return None
+    body = msgspec.json.encode(error_object(running.found.request.surface, error))
+    return StoredReply(
+        request_id=running.order.id,
+        status=STATUS[error.code],
+        content_type="application/json",
+        body=body,
+        charge_nanos=0,
     )
 
 

@@ -12,7 +12,7 @@ from tessera.domain.auth import Caller
 from tessera.domain.dialects.receipt import Receipt
 from tessera.domain.dialects.usage import ReplyFacts
 from tessera.domain.errors import TesseraError
-from tessera.domain.ledger.orders import HoldOrder, Outcome
+from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.pricing.charge import Charge, charge, charge_object
 from tessera.domain.pricing.rows import PriceRow
@@ -172,13 +172,18 @@ async def write(running: Running, event: UsageEvent) -> None:
                 raise
 
 
-async def settle(running: Running, outcome: Outcome, facts: ReplyFacts) -> None:
-    """Prices and writes in one go, where the reply carries no charge; does nothing if the call is settled already."""
+async def settle(
+    running: Running, outcome: Outcome, facts: ReplyFacts, reply: StoredReply | None = None
+) -> None:
+    """Prices and writes in one go, where the reply carries no charge; does nothing if the call is settled already.
+
+    `reply` is what a repeat under the call's idempotency key gets.
+    """
 
     async def work() -> None:
         running.world.calls.pop(running.order.id, None)
         if running.event is None:
-            event = await price_up(running, outcome, facts)
+            event = msgspec.structs.replace(await price_up(running, outcome, facts), reply=reply)
             running.event = event
             await running.world.storage.settle(event)
 

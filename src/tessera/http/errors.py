@@ -1,55 +1,11 @@
-"""The one table from error code to HTTP status."""
+"""Errors as replies: the status and object of the dialect, and the headers that say what to do."""
 
 import msgspec
 
-from tessera.domain.dialects.errors import error_object
+from tessera.domain.dialects.errors import STATUS, error_object
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import Surface
 from tessera.http.exchange import JSON, Exchange
-
-STATUS: dict[ErrorCode, int] = {
-    ErrorCode.INVALID_REQUEST: 400,
-    ErrorCode.UNSUPPORTED_PARAMETER: 400,
-    ErrorCode.UNSUPPORTED_SERVICE_TIER: 400,
-    ErrorCode.CONTEXT_LENGTH_EXCEEDED: 400,
-    ErrorCode.QUOTE_MISMATCH: 400,
-    ErrorCode.QUOTE_EXPIRED: 400,
-    ErrorCode.IDEMPOTENCY_MISMATCH: 400,
-    ErrorCode.INVALID_IMAGE_URL: 400,
-    ErrorCode.FAILED_TO_DOWNLOAD_IMAGE: 400,
-    ErrorCode.INVALID_BASE64_IMAGE: 400,
-    ErrorCode.UNSUPPORTED_IMAGE_FORMAT: 400,
-    ErrorCode.IMAGE_TOO_LARGE: 400,
-    ErrorCode.IMAGE_PARSE_ERROR: 400,
-    ErrorCode.TOO_MANY_IMAGES: 400,
-    ErrorCode.UNSUPPORTED_DETAIL: 400,
-    ErrorCode.INVALID_API_KEY: 401,
-    ErrorCode.NOT_SIGNED_IN: 401,
-    ErrorCode.SIGN_IN_FAILED: 401,
-    ErrorCode.SECOND_FACTOR_REQUIRED: 401,
-    ErrorCode.INSUFFICIENT_BALANCE: 402,
-    ErrorCode.BUDGET_EXCEEDED: 402,
-    ErrorCode.PRICE_OVER_LIMIT: 402,
-    ErrorCode.PERMISSION_DENIED: 403,
-    ErrorCode.ORGANIZATION_SUSPENDED: 403,
-    ErrorCode.MODEL_NOT_FOUND: 404,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.METHOD_NOT_ALLOWED: 405,
-    ErrorCode.REQUEST_TIMEOUT: 408,
-    ErrorCode.IDEMPOTENCY_IN_PROGRESS: 409,
-    ErrorCode.REQUEST_TOO_LARGE: 413,
-    ErrorCode.BALANCE_RESERVED: 429,
-    ErrorCode.RATE_LIMIT_EXCEEDED: 429,
-    ErrorCode.CONCURRENCY_EXCEEDED: 429,
-    ErrorCode.RESOURCE_UNAVAILABLE: 429,
-    ErrorCode.INTERNAL_ERROR: 500,
-    ErrorCode.PROVIDER_ERROR: 502,
-    ErrorCode.PROVIDER_TIMEOUT: 504,
-    ErrorCode.NO_DEPLOYMENT: 503,
-    ErrorCode.PROVIDER_CREDENTIAL_REJECTED: 503,
-    ErrorCode.STORAGE_UNAVAILABLE: 503,
-    ErrorCode.OVERLOADED: 503,
-}
 
 _RETRY_AFTER_DEFAULT_S = {
     ErrorCode.BALANCE_RESERVED: 1,

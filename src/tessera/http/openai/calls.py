@@ -62,6 +62,9 @@ async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surfa
         exchange.add_header(b"tessera-charge", format_usd(reply.charge_nanos))
         if isinstance(reply, StoredReply):
             exchange.add_header(b"tessera-replayed", reply.request_id)
+            if reply.status >= 400:
+                # The same key gets the same error for as long as it is kept.
+                exchange.add_header(b"x-should-retry", "false")
             await exchange.reply(reply.status, reply.body, [(b"content-type", reply.content_type.encode())])
         else:
             await exchange.reply(200, reply.body, [JSON])
