@@ -149,11 +149,11 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
 def _open_accounts(
     settings: Settings, opened: Opened, environment: Mapping[str, str]
 ) -> contextlib.AbstractAsyncContextManager["Accounts"]:
-    from tessera.adapters.storage.sqlite.people import sqlite_people
+    from tessera.adapters.storage.sqlite.people import people_of
     from tessera.bootstrap_people import open_accounts
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
-    return open_accounts(settings, sqlite_people(opened.storage), opened.digest, new_id, password)
+    return open_accounts(settings, people_of(opened.storage), opened.digest, new_id, password)
 
 
 @contextlib.asynccontextmanager

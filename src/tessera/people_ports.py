@@ -283,10 +283,6 @@ class AuditLog(Protocol):
         """An organization's events, newest first."""
         ...
 
-    async def audit_log_faults(self) -> tuple[int, tuple[str, ...]]:
-        """How many events there are, and what is wrong: edited, missing or cut-off events, by their number."""
-        ...
-
 
 class Erasure(Protocol):
     """Exports and erasures."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -54,13 +55,6 @@ class AuditLog(Store):
             for row in found
         )
 
-    @read
-    def audit_log_faults(self) -> Steps[tuple[int, tuple[str, ...]]]:
-        """How many events there are, and what is wrong: edited, missing or cut-off events, by their number."""
-        events = yield from rows(_CHAIN)
-        heads = yield from rows(_HEADS)
-        return len(events), tuple(_faults(self.signing_key, events, {row[0]: (row[1], row[2]) for row in heads}))
-
 
 def record(store: Store, act: Act) -> Steps[None]:
     """Appends one act to its chain, in the commit it is part of."""
@@ -81,20 +75,20 @@ def _link(key: bytes, previous: str, signed: tuple[str | int, ...]) -> str:
     return hmac.digest(key, msgspec.msgpack.encode(("audit", previous, signed)), "sha256").hex()
 
 
-def _faults(key: bytes, events: Rows, heads: dict[str, tuple[int, str]]) -> list[str]:
-    found: list[str] = []
+def audit_log_faults(key: bytes, read_rows: Callable[[str], Rows]) -> Iterator[str]:
+    """What is wrong with the log, for an audit: edited, missing or cut-off events, by their number."""
     ends: dict[str, tuple[int, str]] = {}
-    for row in events:
+    for row in read_rows(_CHAIN):
         scope, seq, link, details = row[0], row[1], row[9], row[10]
         last_seq, last_link = ends.get(scope, (0, _START))
         if seq != last_seq + 1:
-            found.append(f"{scope}: event {last_seq + 1} is missing")
+            yield f"{scope}: event {last_seq + 1} is missing"
         elif link != _link(key, last_link, row[:9]):
-            found.append(f"{scope}: event {seq} ({row[2]}) was changed")
+            yield f"{scope}: event {seq} ({row[2]}) was changed"
         if details is not None and hashlib.sha256(details.encode()).hexdigest() != row[7]:
-            found.append(f"{scope}: the details of event {seq} ({row[2]}) were changed")
+            yield f"{scope}: the details of event {seq} ({row[2]}) were changed"
         ends[scope] = (seq, link)
+    heads = {row[0]: (row[1], row[2]) for row in read_rows(_HEADS)}
     for scope in sorted({*heads, *ends}):
         if heads.get(scope) != ends.get(scope):
-            found.append(f"{scope}: the log does not end where its head says")
-    return found
+            yield f"{scope}: the log does not end where its head says"

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tessera.adapters.storage.people.audit_log import audit_log_faults
 from tessera.adapters.storage.sqlite.audit_chain import chain_faults, checkpoint_faults, key_faults
 from tessera.adapters.storage.sqlite.audit_events import event_faults, quote_faults
 from tessera.adapters.storage.sqlite.lease import is_alive
@@ -200,6 +201,7 @@ def audit(
         ("hash-chain", lambda: chain_faults(connection)),
         ("checkpoints-signed", lambda: checkpoint_faults(connection, witnessed, key)),
         ("api-keys-signed", lambda: key_faults(connection, key)),
+        ("audit-log-whole", lambda: audit_log_faults(key, lambda sql: connection.execute(sql).fetchall())),
     ]
     try:
         counted = _counted(connection)

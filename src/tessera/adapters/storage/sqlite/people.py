@@ -96,8 +96,8 @@ class SqliteSteps:
         return accounts._key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
 
 
-def sqlite_people(storage: SqliteStorage) -> SqlPeople:
-    """The storage of people in the same file as the ledger, through the same writer."""
+def people_of(storage: SqliteStorage) -> SqlPeople:
+    """The storage of people in the same database as the ledger, through the same writer."""
     return SqlPeople(
         SqliteSteps(storage),
         lambda: storage._clock() // 1_000_000,
