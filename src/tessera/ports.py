@@ -202,7 +202,10 @@ class SavedQuote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """How a list is paged, as OpenAI's lists are: `after` is the last id seen, newest first."""
+    """How a list is paged, as OpenAI's lists are: `after` is the last id seen, newest first.
+
+    A list of calls or entries that does not hold `after` raises [invalid_request].
+    """
 
     limit: int = 20
     after: str | None = None
