@@ -1,6 +1,6 @@
 """Cuts calls off at every point, and prints what was found as JSON.
 
-python -m crash cancel|kill ["unshielded settlement"|"one scene"]
+python -m crash cancel|kill ["forgotten settlement"|"one scene"]
 
 The last argument puts a defect in, which must be found.
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import structlog
 
@@ -30,7 +30,8 @@ from crash.play import Account, Stage, judge, new_account, stage, warm_up  # noq
 from crash.scenes import SCENES, Scene, answer  # noqa: E402
 from scripted_provider import ScriptedProvider  # noqa: E402
 from tessera.adapters.storage.sqlite import SqliteStorage  # noqa: E402
-from tessera.flows import settling  # noqa: E402
+from tessera.domain.ledger.orders import Outcome  # noqa: E402
+from tessera.flows import serving  # noqa: E402
 
 CUTS_A_POINT = 4
 CHILD_SECONDS_MAX = 20
@@ -262,12 +263,17 @@ def _kill_everywhere(folder: Path, addresses: tuple[str, str], nursery: Nursery,
 
 
 def _break(defect: str) -> None:
-    """A settlement that its caller takes with it, or points that nothing passes."""
-    kept = ("refused", "leaves mid-stream") if defect == "unshielded settlement" else ("whole",)
+    """Settlements that are forgotten when a client leaves, or points that nothing passes."""
+    kept = ("refused", "leaves mid-stream") if defect == "forgotten settlement" else ("whole",)
     SCENES[:] = [scene for scene in SCENES if scene.name in kept]
-    if defect == "unshielded settlement":
-        bare = SimpleNamespace(shield=lambda task: task, CancelledError=asyncio.CancelledError)
-        vars(settling)["asyncio"] = bare
+    if defect == "forgotten settlement":
+        settle = serving.settle
+
+        async def forget(running: Any, outcome: Outcome, *rest: Any) -> None:
+            if outcome is not Outcome.CLIENT_DISCONNECTED or running.world.stopping or PROBE.cancel_at is None:
+                await settle(running, outcome, *rest)
+
+        serving.settle = forget
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from crash.points import PROBE
 from crash.scenes import Connection, Scene, Weather
 from simulation.rules import rules
@@ -29,6 +31,7 @@ from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode, parse_usd
 from tessera.domain.request import Surface
+from tessera.domain.usage import OnCancel
 from tessera.flows.world import CallLimits, World
 from tessera.http.app import build_app
 from tessera.http.load import Load
@@ -147,6 +150,8 @@ class Stage:
         self.world.stopping = False
         self.world.limits = _limits(scene)
         self.world.health.clear()
+        on_cancel = OnCancel.BILLS_IN_FULL if scene.bills_in_full else OnCancel.UNKNOWN
+        self.world.on_cancel = lambda provider, surface, as_of: on_cancel
         self.storage._committer._limits = LossLimits(loss_max_nanos=scene.loss_max_nanos)
         await self._connect_anew()
         if scene.database in ("hold unreachable", "bad hold"):
@@ -161,6 +166,8 @@ class Stage:
             faulthandler.dump_traceback()
             raise AssertionError(f"{scene.name}: the call never ended")
         Weather.set("")
+        while self.world.reading_on and not scene.stops:
+            await asyncio.wait(self.world.reading_on, timeout=PATIENCE_S)
         await asyncio.wait_for(self.world.drain(), PATIENCE_S)
         await self._nothing_waits()
         return self.seen
@@ -250,7 +257,9 @@ class Stage:
 
 
 def _limits(scene: Scene) -> CallLimits:
-    return CallLimits(keep_alive_seconds=scene.keep_alive_s, ejection_seconds=0, body_bytes_max=64 << 20)  # type: ignore[arg-type]
+    limits = CallLimits(ejection_seconds=0, body_bytes_max=64 << 20)
+    # Whole seconds are too long for a test.
+    return msgspec.structs.replace(limits, keep_alive_seconds=scene.keep_alive_s, read_on_seconds_max=0.2)
 
 
 def _deployment(provider: str) -> Deployment:

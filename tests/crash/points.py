@@ -21,8 +21,9 @@ from typing import Any
 SOURCE = Path(__file__).parents[2] / "src"
 
 AWAITS = {
-    "tessera.flows.inference": {"_find_repeat", "_with_balance"},
+    "tessera.flows.inference": {"_find_repeat", "_with_balance", "_fingerprint"},
     "tessera.flows.serving": set[str](),
+    "tessera.flows.leaving": set[str](),
     "tessera.flows.sending": set[str](),
     "tessera.flows.settling": set[str](),
     "tessera.flows.metering": set[str](),

@@ -17,6 +17,7 @@ from scripted_provider import (
     chat_completion,
     chat_events,
     chat_reply,
+    endless_sse,
     error_reply,
     html_reply,
     json_reply,
@@ -32,6 +33,8 @@ BROKEN = error_reply(500)
 FAILING = {"error": {"message": "broken inside", "type": "server_error", "code": None}}
 LONG = "word " * 4000
 UNCOUNTED = sse_reply(chat_events([LONG, LONG], usage=False), delay_s=0.005)
+CAPPED = sse_reply(chat_events([LONG, LONG]), delay_s=0.005)
+ENDLESS = endless_sse(chat_events(["word "])[1])
 NO_USAGE = json_reply({**chat_completion(LONG), "usage": None})
 
 
@@ -51,7 +54,8 @@ def in_parts(reply: Reply) -> Reply:
 class Scene:
     """One call. `first` and `second` are what the providers answer; `database` names what the disk does, and from which
     statement on. The client leaves when the call waits at a point whose name begins with `leaves`; with `stops` it is
-    the server that ends. `twice` makes the call again. `fresh` scenes need a ledger nobody has written to yet."""
+    the server that ends. `twice` makes the call again. `bills_in_full` says that the
+    providers bill all of an answer nobody reads to its end. `fresh` scenes need a ledger nobody has written to yet."""
 
     name: str
     first: Reply = OK
@@ -64,6 +68,7 @@ class Scene:
     database: str = ""
     leaves: str = ""
     stops: bool = False
+    bills_in_full: bool = False
     twice: bool = False
     output_tokens_max: int = 50
     loss_max_nanos: int = 10**12
@@ -103,7 +108,7 @@ SCENES = [
     Scene("stream cut", stream=True, first=sse_reply(chat_events(["one ", "two "]), cut_at=500)),
     Scene("losses past their bound", stream=True, loss_max_nanos=0, first=sse_reply(chat_events(["one "]), cut_at=400)),
     Scene("stream fails", stream=True, first=sse_reply([*chat_events(["one ", "two "])[:3], FAILING])),
-    Scene("stream past its cap", stream=True, first=sse_reply(chat_events([LONG, LONG]), delay_s=0.005)),
+    Scene("stream past its cap", stream=True, first=CAPPED),
     Scene("stream uncounted by the provider", stream=True, output_tokens_max=9000, first=UNCOUNTED),
     Scene("uncounted by the provider", first=NO_USAGE),
     Scene("slow head", stream=True, keep_alive_s=0.02, first=late(STREAM, 0.1)),
@@ -118,6 +123,11 @@ SCENES = [
     Scene(
         "leaves after much", stream=True, output_tokens_max=9000, leaves="metering.OutputMeter.over", first=UNCOUNTED
     ),
+    Scene("leaves, and is read on", stream=True, bills_in_full=True, leaves=PIECE, first=STREAM),
+    Scene("leaves an endless answer", stream=True, bills_in_full=True, leaves=PIECE, first=ENDLESS),
+    Scene("billed in full, cut at its cap", stream=True, bills_in_full=True, first=CAPPED),
+    Scene("billed in full", stream=True, bills_in_full=True, first=STREAM),
+    Scene("billed in full, stops", stream=True, bills_in_full=True, leaves=PIECE, stops=True, first=STREAM),
     Scene("stops before the head", leaves=SENT, stops=True, first=late(OK, 0.05)),
     Scene("stops mid-stream", stream=True, leaves="wire.Connection.read", stops=True, first=late(STREAM, 0.01)),
     Scene("stops after a slow head", stream=True, keep_alive_s=0.02, leaves=PIECE, stops=True, first=late(STREAM, 0.2)),

@@ -48,8 +48,8 @@ def test_f21_a_server_killed_at_any_point_leaves_money_that_the_next_start_resol
     assert len(found["cut"]) == found["points"]
 
 
-def test_a_settlement_that_its_caller_takes_with_it_is_found() -> None:
-    found = cut_off("cancel", "unshielded settlement")
+def test_a_settlement_that_is_forgotten_when_a_client_leaves_is_found() -> None:
+    found = cut_off("cancel", "forgotten settlement")
     assert any("the hold is open" in problem for problem in found["problems"])
 
 
