@@ -1,0 +1,39 @@
+"""Replicas on one PostgreSQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tessera.adapters.storage.postgres import PostgresStorage
+
+Replica = Callable[..., Awaitable[PostgresStorage]]
+
+
+@pytest.fixture
+async def replica(database_url: str, tmp_path: Path) -> AsyncIterator[Replica]:
+    """Opens replicas, each with a folder of its own and the secrets of all; at the end the ledger must be whole."""
+    opened: list[PostgresStorage] = []
+
+    async def open_one(*, url: str = database_url, **options: object) -> PostgresStorage:
+        folder = tmp_path / f"replica-{len(opened)}"
+        storage = await PostgresStorage.connect(url, folder, secrets_dir=tmp_path / "secrets", **options)  # type: ignore[arg-type]
+        opened.append(storage)
+        return storage
+
+    yield open_one
+    judge = await open_one()
+    wrong = [check for check in await judge.verify() if not check.ok]
+    for storage in opened:
+        await storage.close()
+    assert wrong == []
+
+
+def deadlocks(url: str) -> int:
+    """How many deadlocks the server has found in a database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        row = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
+    assert row is not None
+    return int(row[0])
