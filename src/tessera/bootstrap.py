@@ -137,7 +137,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
     async with contextlib.AsyncExitStack() as stack:
         world = await stack.enter_async_context(open_world(settings, opened, environment))
         await stack.enter_async_context(watched(load, settings.limits.memory_bytes_max))
-        accounts = await stack.enter_async_context(_open_accounts(settings, opened, environment))
+        accounts = await stack.enter_async_context(open_people(settings, opened, environment))
         app = build_app(world, load, accounts=accounts, cors_origins=settings.cors_origins, metrics_token=token)
 
         def give_up() -> None:
@@ -146,9 +146,10 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
         yield Served(app, accounts, (*notices(settings), *_key_notices(environment)), give_up)
 
 
-def _open_accounts(
+def open_people(
     settings: Settings, opened: Opened, environment: Mapping[str, str]
 ) -> contextlib.AbstractAsyncContextManager["Accounts"]:
+    """What the flows of people work with, on an open data folder. Raises SettingsError."""
     from tessera.adapters.storage.sqlite.people import people_of
     from tessera.bootstrap_people import open_accounts
 

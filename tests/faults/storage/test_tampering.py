@@ -161,6 +161,7 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
     ("database-intact", ["DELETE FROM organization"]),
     ("api-keys-signed", ["UPDATE api_key SET mode = 'test'"]),
     ("api-keys-signed", ["UPDATE api_key SET revoked_at = 5"]),
+    ("audit-log-whole", ["INSERT INTO audit_head (scope, seq, link) VALUES ('instance', 1, 'x')"]),
 ]
 
 

@@ -63,6 +63,11 @@ If it was not you, choose a new password at {accounts.base_url}/sign-in at once.
     )
 
 
+def invitation_link(accounts: Accounts, token: str) -> str:
+    """Where an invitation is taken."""
+    return f"{accounts.base_url}/join#{token}"
+
+
 def invitation_letter(accounts: Accounts, email: str, organization: str, role: str, token: str) -> Letter:
     """Offers a role."""
     return _letter(
@@ -70,7 +75,7 @@ def invitation_letter(accounts: Accounts, email: str, organization: str, role: s
         "You are invited to an organization",
         f"""You are invited to join “{organization}” at {accounts.base_url} as {role}. To accept, open
 
-{accounts.base_url}/join#{token}
+{invitation_link(accounts, token)}
 
 The link works once, for {_hours(accounts.limits.invitation_s)}. If you do not know the organization, do nothing.""",
     )

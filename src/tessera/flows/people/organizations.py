@@ -4,7 +4,7 @@ from typing import Any
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Membership, Person
-from tessera.domain.people.roles import RIGHTS, parse_role
+from tessera.domain.people.roles import RIGHTS, Role, parse_role
 from tessera.domain.people.rules import normal_organization_name
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.own_account import step_up
@@ -24,6 +24,17 @@ def person_actor(person: Person, session_id: str, address: str) -> Actor:
         is_operator=person.is_operator,
         address=address,
     )
+
+
+def operator_actor(organization_id: str) -> Actor:
+    """The operator at the machine's own command line, in any organization."""
+    return Actor(kind=ActorKind.OPERATOR, id="operator", is_operator=True).within(organization_id, Role.OWNER)
+
+
+async def find_member(accounts: Accounts, actor: Actor, person: str) -> Membership:
+    """A member by id or e-mail address. Raises [not_found]."""
+    standing = await accounts.people.find_standing(person.strip().lower())
+    return await _member(accounts, actor, person if standing is None else standing.person.id)
 
 
 async def member_actor(accounts: Accounts, actor: Actor, organization_id: str) -> Actor:

@@ -6,7 +6,7 @@ from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.persons import FIND_PERSON, person_of
 from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, change, first, read, rows
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.people.records import Act, Actor, Link, LinkPurpose, Membership, Person
+from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Membership, Person
 from tessera.domain.people.roles import Role, check_acts_on, check_grant
 from tessera.ports import Organization, Page
 
@@ -144,7 +144,7 @@ class Organizations(Store):
         """
         member = yield from _locked(act)
         check_grant(act.actor.rights, role)
-        if act.actor.person_id != member.person_id:
+        if not _acts_on_anybody(act.actor, member):
             check_acts_on(act.actor.rights, member.role)
         if member.role is Role.OWNER and role is not Role.OWNER:
             yield from _check_another_owner(act.where)
@@ -159,12 +159,17 @@ class Organizations(Store):
         Raises [permission_denied] for a member not below the actor, [invalid_request] for the last owner, [not_found].
         """
         member = yield from _locked(act)
-        if act.actor.person_id != member.person_id:
+        if not _acts_on_anybody(act.actor, member):
             check_acts_on(act.actor.rights, member.role)
         if member.role is Role.OWNER:
             yield from _check_another_owner(act.where)
         yield from rows(REMOVE, act.where, act.object_id)
         yield from record(self, act)
+
+
+def _acts_on_anybody(actor: Actor, member: Membership) -> bool:
+    """People act on themselves; the operator, at the machine's own command line, on everybody."""
+    return actor.kind is ActorKind.OPERATOR or actor.person_id == member.person_id
 
 
 def _found(store: Store, actor: Actor, person_id: str, name: str) -> Steps[Membership]:

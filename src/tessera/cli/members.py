@@ -1,0 +1,141 @@
+"""`tessera members`: who belongs to an organization, in what role."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tessera.cli._options import (
+    as_json_option,
+    format_time,
+    place_options,
+    print_json,
+    print_table,
+    read_settings,
+    run,
+)
+
+if TYPE_CHECKING:
+    from tessera.domain.people.records import Actor
+    from tessera.flows.people.accounts import Accounts
+
+_ROLES = click.Choice(["owner", "admin", "developer", "billing", "viewer"])
+org_option = click.option("--org", required=True, help="Name or id of the organization.")
+
+
+@click.group()
+def command() -> None:
+    """Invite, list and remove members, and change their roles."""
+
+
+@command.command()
+@click.argument("email")
+@org_option
+@click.option("--role", type=_ROLES, default="developer", show_default=True)
+@place_options
+@as_json_option
+def invite(email: str, org: str, role: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Invite an address. The link is printed, works once, and is for you to pass on."""
+    from tessera.flows.people.invitations import invite_with_link
+
+    async def work(accounts: "Accounts", actor: "Actor") -> None:
+        made = await invite_with_link(accounts, actor, email, role)
+        if as_json:
+            print_json(made)
+            return
+        click.echo(made["link"])
+        click.echo(f"For {made['email']}, as {role}, until {format_time(made['expires_at'])} UTC.", err=True)
+
+    _run(org, config, data, work)
+
+
+@command.command("list")
+@org_option
+@place_options
+@as_json_option
+def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """List members and their roles."""
+    from tessera.flows.people.organizations import list_members
+    from tessera.ports import Page
+
+    async def work(accounts: "Accounts", actor: "Actor") -> None:
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            page = await list_members(accounts, actor, Page(limit=100, after=after))
+            found += page["data"]
+            if not page["has_more"]:
+                break
+            after = page["last_id"]
+        if as_json:
+            print_json(found)
+            return
+        rows = [[one["id"], one["email"], one["name"], one["role"], format_time(one["added_at"])] for one in found]
+        columns = ["ID", "EMAIL", "NAME", "ROLE", "SINCE (UTC)"]
+        print_table(columns, rows, empty=f"No member yet: tessera members invite EMAIL --org {org!r}")
+
+    _run(org, config, data, work)
+
+
+@command.command()
+@click.argument("member")
+@click.argument("new_role", metavar="ROLE", type=_ROLES)
+@org_option
+@place_options
+@as_json_option
+def role(member: str, new_role: str, org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Give a member, named by id or e-mail address, another role."""
+    from tessera.flows.people.organizations import change_role, find_member
+
+    async def work(accounts: "Accounts", actor: "Actor") -> None:
+        found = await find_member(accounts, actor, member)
+        changed = await change_role(accounts, actor, found.person_id, new_role)
+        if as_json:
+            print_json(changed)
+            return
+        click.echo(f"{changed['email']} is {changed['role']} now.")
+
+    _run(org, config, data, work)
+
+
+@command.command()
+@click.argument("member")
+@org_option
+@place_options
+@as_json_option
+def remove(member: str, org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Remove a member, named by id or e-mail address. The last owner stays."""
+    from tessera.flows.people.organizations import find_member, remove_member
+
+    async def work(accounts: "Accounts", actor: "Actor") -> None:
+        found = await find_member(accounts, actor, member)
+        removed = await remove_member(accounts, actor, found.person_id)
+        if as_json:
+            print_json(removed)
+            return
+        click.echo(f"{found.email} is no member any more.")
+
+    _run(org, config, data, work)
+
+
+def _run(
+    org: str,
+    config: Path | None,
+    data: Path | None,
+    work: Callable[["Accounts", "Actor"], Awaitable[None]],
+) -> None:
+    """Runs work on an organization as the operator, beside a running server."""
+    import os
+
+    from tessera.bootstrap import open_people, open_storage
+    from tessera.flows.people.organizations import operator_actor
+
+    settings = read_settings(config, data)
+
+    async def whole() -> None:
+        async with open_storage(settings) as opened, open_people(settings, opened, os.environ) as accounts:
+            organization = await opened.storage.find_organization(org)
+            await work(accounts, operator_actor(organization.id))
+
+    run(whole())
