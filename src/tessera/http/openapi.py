@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 import tessera
-from tessera.http.errors import STATUS
+from tessera.domain.dialects.errors import STATUS
 from tessera.http.route import Door, Route
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
