@@ -45,6 +45,16 @@ class Server(uvicorn.Server):
         """Returns once the server was asked to stop."""
         await self._asked_to_stop.wait()
 
+    def stop_at_end_of(self, descriptor: int) -> None:
+        """Asks the server to stop when a pipe comes to its end: whoever held the other side is gone."""
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            loop.remove_reader(descriptor)
+            self._asked_to_stop.set()
+
+        loop.add_reader(descriptor, ended)
+
     def _stop(self) -> None:
         self.force_exit = self._asked_to_stop.is_set()
         self._asked_to_stop.set()

@@ -1,19 +1,23 @@
-"""`tessera serve`: the API on an embedded database, in one process."""
+"""`tessera serve`: the API, in one process on the embedded database or in several on PostgreSQL."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tessera.cli._options import as_json_option, place_options, print_json, read_settings
+from tessera.cli._options import as_json_option, place_options, read_settings
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from tessera.bootstrap import Served
     from tessera.cli._logging import LogWriter
     from tessera.settings import Settings
 
 _WORKERS_REFUSED = (
-    "--workers above 1 needs PostgreSQL, which is not available in this version: SQLite has one writer, and one "
-    "process groups the commits of all calls together. Run one worker."
+    "--workers above 1 needs PostgreSQL (`database`, or TESSERA_DATABASE_URL): SQLite has one writer, and one process "
+    "groups the commits of all calls together. Run one worker."
 )
 
 
@@ -29,15 +33,43 @@ def command(
     host: str | None, port: int | None, workers: int, config: Path | None, data: Path | None, as_json: bool
 ) -> None:
     """Serve the API. Stops on SIGINT or SIGTERM after calls in flight have ended."""
-    if workers > 1:
-        raise click.UsageError(_WORKERS_REFUSED)
     settings = _with_address(read_settings(config, data), host, port)
+    if workers > 1:
+        if settings.database is None:
+            raise click.UsageError(_WORKERS_REFUSED)
+        _serve_with_workers(settings, as_json, workers)
+        return
 
     from tessera.cli._logging import set_up_logging
     from tessera.cli._server import run_server
 
     writer = set_up_logging()
     run_server(_serve(settings, as_json, writer))
+
+
+def _serve_with_workers(settings: "Settings", as_json: bool, workers: int) -> None:
+    """Binds once and forks; everything else happens in the workers."""
+    import os
+
+    from tessera.cli._server import bind
+    from tessera.cli._workers import Workers
+
+    listener = bind(settings.host, settings.port)
+
+    def serve(place: int, say: int) -> None:
+        from tessera.cli._logging import set_up_logging
+        from tessera.cli._server import run_server
+
+        def announce(text: str) -> None:
+            # One line: what ends the lines in it is put back by the parent.
+            os.write(say, (text.replace("\n", "\r") if place == 0 else "").encode() + b"\n")
+
+        writer = set_up_logging()
+        run_server(_serve(settings, as_json, writer, listener, announce, place=place, parent=group.parent))
+
+    group = Workers(workers, serve, lambda line: click.echo(line.replace("\r", "\n")))
+    if not group.run(listener.close):
+        raise click.exceptions.Exit(1)
 
 
 def _with_address(settings: "Settings", host: str | None, port: int | None) -> "Settings":
@@ -50,30 +82,52 @@ def _with_address(settings: "Settings", host: str | None, port: int | None) -> "
     return msgspec.structs.replace(settings, listen=listen)
 
 
-async def _serve(settings: "Settings", as_json: bool, writer: "LogWriter") -> None:
+async def _serve(
+    settings: "Settings",
+    as_json: bool,
+    writer: "LogWriter",
+    listener: "socket.socket | None" = None,
+    announce: "Callable[[str], None]" = click.echo,
+    *,
+    place: int = 0,
+    parent: int | None = None,
+) -> None:
+    """Serves until a signal. A worker has a place, shares the listener, and ends when its parent is gone."""
     import os
 
     from tessera.bootstrap import open_app, open_storage
     from tessera.cli._server import address_of, bind, serving
-    from tessera.flows.people.signing_up import make_operator_link
 
     async with open_storage(settings) as opened, open_app(settings, opened, os.environ) as served:
-        for notice in served.notices:
+        for notice in served.notices if place == 0 else ():
             click.echo(f"Note: {notice}", err=True)
-        listener = bind(settings.host, settings.port)
+        listener = listener or bind(settings.host, settings.port)
         address = address_of(listener)
         if settings.public_url is None:
             served.accounts.base_url = address
         async with serving(served.app, listener, settings, served.give_up) as server:
-            link = await make_operator_link(served.accounts)
-            if as_json:
-                started = {"listen": address, "data_dir": str(settings.data_dir), "pid": os.getpid()}
-                print_json(started if link is None else {**started, "operator_link": link})
-            else:
-                first = not await opened.storage.list_organizations()
-                click.echo(_greeting(settings, address, first=first, link=link))
+            if parent is not None:
+                server.stop_at_end_of(parent)
+            pid = os.getpid() if parent is None else os.getppid()
+            first = place == 0 and not await opened.storage.list_organizations()
+            announce(await _started(settings, served, address, pid, as_json=as_json, first=first) if place == 0 else "")
             await server.until_signal()
             writer.write("Stopping: calls in flight may end first; a second signal stops at once.\n")
+
+
+async def _started(
+    settings: "Settings", served: "Served", address: str, pid: int, *, as_json: bool, first: bool
+) -> str:
+    """What is said once the server answers."""
+    import msgspec
+
+    from tessera.flows.people.signing_up import make_operator_link
+
+    link = await make_operator_link(served.accounts)
+    if not as_json:
+        return _greeting(settings, address, first=first, link=link)
+    started = {"listen": address, "data_dir": str(settings.data_dir), "pid": pid}
+    return msgspec.json.encode(started if link is None else {**started, "operator_link": link}).decode()
 
 
 def _greeting(settings: "Settings", address: str, *, first: bool, link: str | None) -> str:
