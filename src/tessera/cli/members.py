@@ -128,10 +128,14 @@ def _run(
     """Runs work on an organization as the operator, beside a running server."""
     import os
 
+    import msgspec
+
     from tessera.bootstrap import open_people, open_storage
     from tessera.flows.people.organizations import operator_actor
 
     settings = read_settings(config, data)
+    # No letter is sent from here, so the mail server's password need not be at hand.
+    settings = msgspec.structs.replace(settings, smtp=type(settings.smtp)())
 
     async def whole() -> None:
         async with open_storage(settings) as opened, open_people(settings, opened, os.environ) as accounts:
