@@ -229,7 +229,8 @@ class Checker:
                 f"policy: {hold_id} used {stated} and was charged for {(inputs, outputs)} by {source}",
             )
         elif last.said:
-            claim(source == "local", f"policy: {hold_id} has no usage to believe, and the charge is {source}")
+            own = ("local",) if last.usage is None else ("local", "quarantined")
+            claim(source in own, f"policy: {hold_id} has no usage to believe, and the charge is {source}")
             claim(
                 inputs == row[19] and 0 < outputs <= last.output_max,
                 f"policy: {hold_id} was counted as {(inputs, outputs)}, predicted {row[19]}, cap {last.output_max}",
