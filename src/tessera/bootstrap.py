@@ -1,6 +1,7 @@
 """The composition root: the only file that names concrete adapters. It reads no environment but what it is given."""
 
 import asyncio
+import asyncio
 import contextlib
 import os
 import secrets
@@ -11,13 +12,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tessera.adapters.storage.sqlite import SqliteStorage, restore
+from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
 from tessera.domain.auth import key_digest, make_key
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.money import Mode, parse_usd
 from tessera.domain.request import Surface
-from tessera.ports import ApiKey, Deployment, Provider
+from tessera.ports import ApiKey, Check, Deployment, Provider
 from tessera.settings import ProviderSetting, Settings, SettingsError, notices
 
 if TYPE_CHECKING:
@@ -114,9 +115,25 @@ async def issue_key(opened: Opened, organization_id: str, *, project: str, mode:
     return key, stored
 
 
-def restore_backup(settings: Settings, source: Path) -> None:
-    """A backup into the data folder, which must be new or empty."""
+async def restore_backup(settings: Settings, source: Path) -> None:
+    """A backup into the data folder, which must be new or empty; with `database`, from there into that PostgreSQL."""
     restore(source, settings.data_dir)
+    if settings.database is not None:
+        await move_ledger(settings.data_dir, settings.database, settings.secrets_dir)
+
+
+async def move_ledger(data_dir: Path, url: str, secrets_dir: Path | None) -> tuple[Check, ...]:
+    """The embedded ledger of a data folder into an empty PostgreSQL; the audit of what arrived.
+
+    Raises [invalid_request, not_found, storage_unavailable].
+    """
+    from tessera.adapters.storage.postgres import move_in
+
+    if (data_dir / DATABASE_FILE).exists():
+        # What dead processes left, settlements that wait among it, is resolved at opening.
+        storage = await SqliteStorage.open(data_dir)
+        await storage.close()
+    return await asyncio.to_thread(move_in, data_dir, url, secrets_dir, time.time_ns() // 1000)
 
 
 # ---- the server --------------------------------------------------------------------------------------------------

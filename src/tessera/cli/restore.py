@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tessera.cli._options import as_json_option, place_options, print_json, read_settings
+from tessera.cli._options import as_json_option, place_options, print_json, read_settings, run
 
 
 @click.command()
@@ -12,11 +12,14 @@ from tessera.cli._options import as_json_option, place_options, print_json, read
 @place_options
 @as_json_option
 def command(source: Path, config: Path | None, data: Path | None, as_json: bool) -> None:
-    """Restore the backup SOURCE into the data folder, which must be new or empty."""
+    """Restore the backup SOURCE into the data folder, which must be new or empty.
+
+    With a PostgreSQL (`database`, or TESSERA_DATABASE_URL), which must be empty too, the ledger goes there.
+    """
     from tessera.bootstrap import restore_backup
 
     settings = read_settings(config, data)
-    restore_backup(settings, source)
+    run(restore_backup(settings, source))
     if as_json:
         print_json({"data_dir": str(settings.data_dir)})
         return

@@ -6,7 +6,8 @@ processes may write the same file at any time.
 """
 
 from tessera.adapters.storage.sqlite.archive import restore
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
 from tessera.adapters.storage.sqlite.storage import Machine, SqliteStorage
 
-__all__ = ["Machine", "Secrets", "SqliteStorage", "load_secrets", "restore"]
+__all__ = ["DATABASE_FILE", "Machine", "Secrets", "SqliteStorage", "load_secrets", "restore"]

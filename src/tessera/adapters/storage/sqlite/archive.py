@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tessera.adapters.storage.sqlite.audit import audit
@@ -26,36 +27,50 @@ from tessera.adapters.storage.sqlite.witness import WITNESS_FILE
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.ports import Check
 
-_SMALL_FILES = (PEPPER_FILE, CHECKPOINT_KEY_FILE, WITNESS_FILE)
+_SECRET_FILES = (PEPPER_FILE, CHECKPOINT_KEY_FILE)
+_SMALL_FILES = (*_SECRET_FILES, WITNESS_FILE)
 
 
 def back_up(connection: sqlite3.Connection, data_dir: Path, target: Path) -> None:
     """Copies a data folder in use into a new archive. Raises [invalid_request] if the target exists, OSError."""
+
+    def copy(file: Path) -> None:
+        copied = sqlite3.connect(file)
+        try:
+            connection.backup(copied)
+        finally:
+            copied.close()
+
+    archive(copy, data_dir, data_dir, target)
+
+
+def archive(copy_database: Callable[[Path], None], data_dir: Path, secrets_dir: Path, target: Path) -> None:
+    """Makes an archive of a database, which `copy_database` writes to a file, and of what belongs to it.
+
+    Raises [invalid_request] if the target exists, OSError, and what `copy_database` raises.
+    """
     if target.exists():
         raise TesseraError(ErrorCode.INVALID_REQUEST, f"{target} exists already; name a new file.", param="target")
     if not target.parent.is_dir():
         raise TesseraError(ErrorCode.INVALID_REQUEST, f"There is no folder {target.parent}.", param="target")
     with tempfile.TemporaryDirectory(prefix=".tessera-backup-", dir=target.parent) as work:
-        small = {name: (data_dir / name).read_bytes() for name in _SMALL_FILES if (data_dir / name).exists()}
+        files = [*(secrets_dir / name for name in _SECRET_FILES), data_dir / WITNESS_FILE]
+        small = {path.name: path.read_bytes() for path in files if path.exists()}
         boxes = {f"{OUTBOX_FOLDER}/{path.name}": path.read_bytes() for path in outboxes(data_dir).values()}
         copy = Path(work) / DATABASE_FILE
-        copied = sqlite3.connect(copy)
-        try:
-            connection.backup(copied)
-        finally:
-            copied.close()
-        archive = Path(work) / "archive"
-        with tarfile.open(archive, "x") as tar:
+        copy_database(copy)
+        whole = Path(work) / "archive"
+        with tarfile.open(whole, "x") as tar:
             for name, content in {**small, **boxes}.items():
                 loose = Path(work) / "loose"
                 loose.write_bytes(content)
                 tar.add(loose, arcname=name, filter=_private)
             tar.add(copy, arcname=DATABASE_FILE, filter=_private)
-        archive.chmod(0o600)
-        with archive.open("rb") as file:
+        whole.chmod(0o600)
+        with whole.open("rb") as file:
             os.fsync(file.fileno())
         try:
-            os.link(archive, target)
+            os.link(whole, target)
         except FileExistsError:
             raise TesseraError(
                 ErrorCode.INVALID_REQUEST, f"{target} exists already; name a new file.", param="target"

@@ -203,9 +203,10 @@ def audit(
         ("api-keys-signed", lambda: key_faults(connection, key)),
         ("audit-log-whole", lambda: audit_log_faults(key, lambda sql: connection.execute(sql).fetchall())),
     ]
+    unreadable: tuple[type[Exception], ...] = (sqlite3.DatabaseError, *errors)
     try:
         counted = _counted(connection)
-    except (sqlite3.DatabaseError, *errors) as error:
+    except unreadable as error:
         return (Check(name="database-intact", ok=False, detail=f"the ledger cannot be read: {error}"),)
     return tuple(_check(connection, name, find, counted) for name, find in checks)
 

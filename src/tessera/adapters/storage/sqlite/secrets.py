@@ -38,6 +38,18 @@ def has_secrets(data_dir: Path) -> bool:
     return all((data_dir / name).exists() for name in (PEPPER_FILE, CHECKPOINT_KEY_FILE))
 
 
+def copy_secrets(data_dir: Path, target: Path) -> None:
+    """Puts the secrets of one folder into another that has none. Raises OSError."""
+    make_private_folder(target)
+    for name in (PEPPER_FILE, CHECKPOINT_KEY_FILE):
+        handle = os.open(target / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write((data_dir / name).read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+    sync_folder(target)
+
+
 def make_private_folder(folder: Path) -> None:
     """Makes a folder only its owner may enter; one that exists is left as it is."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,161 @@
+"""A ledger moves between the engines whole: to the nano, with its chain, keys and secrets, or not at all."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from faults.storage.postgres.conftest import Replica
+from ledger_calls import database, faults, funded, hold_order, release, stored_reply, usage_event
+from postgres_server import PostgresServer, fresh_database
+from servers import tessera
+from tessera.adapters.storage.postgres import PostgresStorage
+from tessera.adapters.storage.sqlite import SqliteStorage, restore
+from tessera.bootstrap import move_ledger
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+from tessera.ports import Page
+
+pytestmark = pytest.mark.anyio
+
+
+async def lived_in(storage: SqliteStorage) -> list[str]:
+    """A ledger in which everything has happened; its organizations."""
+    organizations = []
+    for number in range(3):
+        organization = await funded(storage, 10**9 + number)
+        organizations.append(organization)
+        await storage.create_key(
+            organization,
+            project="shop",
+            mode=Mode.LIVE,
+            name=f"kéy {number}",
+            digest=bytes([number]) * 32,
+            display="sk",
+        )
+        for step in range(7):
+            order = hold_order(
+                organization,
+                1000 + step,
+                mode=Mode.LIVE,
+                owner=storage.owner,
+                idempotency_key=f"key-{step}" if step % 2 else None,
+                model='a\0\uffff\\\t\n{"b"}',
+            )
+            await storage.hold(order)
+            event = usage_event(order, step * 7, reply=stored_reply(order, step * 7) if step % 2 else None)
+            await storage.settle(release(order, loss_nanos=5) if step == 4 else event)
+        for index, charge in ((0, 3), (6, 50)):
+            late = usage_event(order, charge, hold_id=f"req_nobody{index}")
+            with pytest.raises(TesseraError):
+                await storage.settle(late)
+    await storage.suspend_organization(organizations[2])
+    return organizations
+
+
+async def picture(storage: SqliteStorage, organizations: list[str]) -> list[object]:
+    """Everything that can be asked of a ledger."""
+    found: list[object] = [await storage.list_organizations()]
+    for organization in organizations:
+        found.append(await storage.list_keys(organization))
+        found.append(await storage.usage(organization))
+        for mode in Mode:
+            found.append(await storage.balance(organization, mode))
+            found.append(await storage.list_requests(organization, mode, Page(limit=100)))
+            found.append(await storage.list_entries(organization, mode, Page(limit=1000)))
+            found.append(await storage.list_losses(organization, mode, Page()))
+    found += [await storage.find_caller(bytes([number]) * 32) for number in range(3)]
+    return found
+
+
+async def test_a_ledger_moves_to_postgresql_and_goes_on(tmp_path: Path, database_url: str) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organizations = await lived_in(storage)
+    before = await picture(storage, organizations)
+    await storage.close()
+    done = tessera("migrate", "--from", str(tmp_path), "--to", database_url, "--json")
+    assert json.loads(done.stdout)["moved"] is True
+    assert not database(tmp_path).exists()
+    moved = await PostgresStorage.connect(database_url, tmp_path)
+    assert await picture(moved, organizations) == before
+    order = hold_order(organizations[0], 1000, mode=Mode.LIVE, owner=moved.owner)
+    await moved.hold(order)
+    await moved.settle(usage_event(order, 1))
+    assert (await moved.create_organization("after the move")).name == "after the move"
+    assert faults(await moved.verify()) == {}
+    await moved.close()
+
+
+async def test_a_backup_of_postgresql_is_restored_to_either_engine(
+    replica: Replica, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    storage = await replica()
+    organizations = await lived_in(storage)
+    before = await picture(storage, organizations)
+    archive = tmp_path / "backup.tar"
+    await storage.backup(archive)
+    with pytest.raises(TesseraError):
+        await storage.backup(archive)
+    assert archive.stat().st_mode & 0o777 == 0o600
+    assert faults(restore(archive, tmp_path / "embedded")) == {}
+    embedded = await SqliteStorage.open(tmp_path / "embedded")
+    assert await picture(embedded, organizations) == before
+    assert faults(await embedded.verify()) == {}
+    await embedded.close()
+    with fresh_database(postgres) as url:
+        tessera("restore", str(archive), "--data", str(tmp_path / "again"), env={"TESSERA_DATABASE_URL": url})
+        again = await PostgresStorage.connect(url, tmp_path / "again")
+        assert await picture(again, organizations) == before
+        assert faults(await again.verify()) == {}
+        await again.close()
+
+
+async def refused(folder: Path, url: str) -> TesseraError:
+    with pytest.raises(TesseraError) as caught:
+        await move_ledger(folder, url, None)
+    return caught.value
+
+
+async def test_a_ledger_in_use_or_a_database_that_has_one_is_refused_and_nothing_is_changed(
+    tmp_path: Path, database_url: str
+) -> None:
+    assert (await refused(tmp_path, database_url)).code is ErrorCode.NOT_FOUND
+    server = await SqliteStorage.open(tmp_path / "a")
+    organization = await funded(server, 1000)
+    await server.hold(hold_order(organization, 10, mode=Mode.LIVE, owner=server.owner))
+    assert "running" in (await refused(tmp_path / "a", database_url)).message
+    await server.close()
+    other = await PostgresStorage.connect(database_url, tmp_path / "b")
+    await other.create_organization("somebody")
+    await other.close()
+    assert "already" in (await refused(tmp_path / "a", database_url)).message
+    again = await SqliteStorage.open(tmp_path / "a")
+    assert (await again.balance(organization, Mode.LIVE)).available_nanos == 1000
+    await again.close()
+
+
+async def test_a_ledger_that_fails_its_audit_is_not_moved(tmp_path: Path, database_url: str) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    await lived_in(storage)
+    await storage.close()
+    with sqlite3.connect(database(tmp_path)) as connection:
+        connection.execute("UPDATE usage_event SET latency_ms = latency_ms + 1")
+    connection.close()
+    assert "hash-chain" in (await refused(tmp_path, database_url)).message
+    assert database(tmp_path).exists()
+    with psycopg.connect(database_url) as check:
+        assert check.execute("SELECT count(*) FROM organization").fetchone() == (0,)
+
+
+async def test_a_server_that_still_has_the_old_file_open_writes_no_more(tmp_path: Path, database_url: str) -> None:
+    server = await SqliteStorage.open(tmp_path)
+    organization = await funded(server, 100)
+    await move_ledger(tmp_path, database_url, None)
+    with pytest.raises(TesseraError):
+        await server.hold(hold_order(organization, 10, mode=Mode.LIVE, owner=server.owner))
+    await server.close()
+    moved = await PostgresStorage.connect(database_url, tmp_path)
+    assert (await moved.balance(organization, Mode.LIVE)).available_nanos == 100
+    await moved.close()
