@@ -17,7 +17,7 @@ from tessera.cli._options import (
 )
 
 if TYPE_CHECKING:
-    from tessera.ports import Reconciliation
+    from tessera.domain.ledger.reconciliation import Reconciliation
 
 
 @click.command()

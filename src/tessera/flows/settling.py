@@ -172,9 +172,7 @@ async def write(running: Running, event: UsageEvent) -> None:
                 raise
 
 
-async def settle(
-    running: Running, outcome: Outcome, facts: ReplyFacts, reply: StoredReply | None = None
-) -> None:
+async def settle(running: Running, outcome: Outcome, facts: ReplyFacts, reply: StoredReply | None = None) -> None:
     """Prices and writes in one go, where the reply carries no charge; does nothing if the call is settled already.
 
     `reply` is what a repeat under the call's idempotency key gets.

@@ -39,7 +39,10 @@ def exposition(quarantined: Mapping[str, int]) -> bytes:
     `quarantined` counts, by deployment, the calls whose usage could not be true.
     """
     calls = CounterMetricFamily(
-        "tessera_usage_quarantined", "Calls whose provider's usage could not be true, by deployment", None, ["deployment"]
+        "tessera_usage_quarantined",
+        "Calls whose provider's usage could not be true, by deployment",
+        None,
+        ["deployment"],
     )
     for deployment, count in sorted(quarantined.items()):
         calls.add_metric([deployment], count)

@@ -4,9 +4,9 @@ import sqlite3
 
 import msgspec
 
+from tessera.domain.ledger.reconciliation import QuarantinedUsage, Reconciliation, RefusedSettlement
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent, UsageSource
-from tessera.ports import QuarantinedUsage, Reconciliation, RefusedSettlement
 
 LISTED_MAX = 1000
 

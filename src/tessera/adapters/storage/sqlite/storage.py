@@ -30,6 +30,7 @@ from tessera.domain.ids import make_id
 from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.losses import LossLimits, SuspensionReason
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
+from tessera.domain.ledger.reconciliation import Reconciliation
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent
 from tessera.ports import (
@@ -41,7 +42,6 @@ from tessera.ports import (
     Lot,
     Organization,
     Page,
-    Reconciliation,
     RequestRecord,
     SavedQuote,
     UsageRow,
