@@ -29,8 +29,12 @@ from tessera.ports import ApiKey, Organization, Page
 class Persons(Protocol):
     """People, their passwords, one-time links, sessions and counted tries."""
 
-    async def has_people(self) -> bool:
-        """Whether anybody has ever signed up."""
+    async def has_operator(self) -> bool:
+        """Whether there is anybody who administers the installation."""
+        ...
+
+    async def set_operator(self, act: Act, is_operator: bool) -> Person:
+        """Makes a person an operator, or one no more. Raises [not_found], [invalid_request] for the last one."""
         ...
 
     async def find_person(self, person_id: str) -> Person | None:

@@ -26,7 +26,7 @@ org_option = click.option("--org", required=True, help="Name or id of the organi
 
 @click.group()
 def command() -> None:
-    """Invite, list and remove members, and change their roles."""
+    """Invite, list and remove members, change their roles, and make operators."""
 
 
 @command.command()
@@ -119,13 +119,32 @@ def remove(member: str, org: str, config: Path | None, data: Path | None, as_jso
     _run(org, config, data, work)
 
 
+@command.command()
+@click.argument("email")
+@click.option("--remove", "removed", is_flag=True, help="Make the person an operator no more.")
+@place_options
+@as_json_option
+def operator(email: str, removed: bool, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Make a person who has signed up an operator of the whole installation."""
+    from tessera.flows.people.own_account import set_operator
+
+    async def work(accounts: "Accounts", actor: "Actor") -> None:
+        person = await set_operator(accounts, actor, email, not removed)
+        if as_json:
+            print_json({"id": person.id, "email": person.email, "is_operator": person.is_operator})
+            return
+        click.echo(f"{person.email} is {'an operator' if person.is_operator else 'no operator'} now.")
+
+    _run(None, config, data, work)
+
+
 def _run(
-    org: str,
+    org: str | None,
     config: Path | None,
     data: Path | None,
     work: Callable[["Accounts", "Actor"], Awaitable[None]],
 ) -> None:
-    """Runs work on an organization as the operator, beside a running server."""
+    """Runs work as the operator, in an organization if one is named, beside a running server."""
     import os
 
     import msgspec
@@ -139,7 +158,7 @@ def _run(
 
     async def whole() -> None:
         async with open_storage(settings) as opened, open_people(settings, opened, os.environ) as accounts:
-            organization = await opened.storage.find_organization(org)
-            await work(accounts, operator_actor(organization.id))
+            organization = None if org is None else await opened.storage.find_organization(org)
+            await work(accounts, operator_actor("" if organization is None else organization.id))
 
     run(whole())

@@ -144,7 +144,7 @@ Make an organization (it starts with $100 of test credit) and a first key:
     )
     welcome = (
         f"""
-Nobody has signed up yet. This link makes the first operator's account, once, within a day:
+There is no operator yet. This link makes the first one's account, once, within a day:
 
   {link}
 """

@@ -33,6 +33,20 @@ def test_members_are_invited_listed_changed_and_removed(people: People) -> None:
     assert {"type": "operator", "id": "operator"} in [event["actor"] for event in events]
 
 
+def test_an_operator_is_made_and_unmade_and_the_last_one_stays(people: People) -> None:
+    run = people.server.tessera
+    ada, bob = people.newcomer(), people.newcomer("Bob")
+    for one in (ada, bob):
+        assert json.loads(run("members", "operator", one.email, "--json").stdout)["is_operator"]
+        assert one.get("/account/session").json["person"]["is_operator"]
+    assert run("members", "operator", ada.email, "--remove").returncode == 0
+    assert not ada.get("/account/session").json["person"]["is_operator"]
+    last = run("members", "operator", bob.email, "--remove", check=False)
+    assert (last.returncode, "last operator" in last.stderr) == (1, True)
+    assert bob.post("/account/person/erase", {"password": PASSWORD}).status == 400
+    assert run("members", "operator", people.new_email(), check=False).returncode == 1
+
+
 def test_a_member_nobody_knows_and_a_wrong_address_are_refused(people: People) -> None:
     name = f"works {people.new_email()}"
     people.server.tessera("orgs", "create", name)

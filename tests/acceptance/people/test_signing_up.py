@@ -104,7 +104,7 @@ def test_the_first_operator_comes_by_a_link_that_works_once(tmp_path: Path) -> N
         assert people.browser().post("/account/operator", {"token": token, **second}).status == 400
 
 
-def test_no_link_is_printed_once_somebody_has_signed_up(tmp_path: Path) -> None:
+def test_no_link_is_printed_once_there_is_an_operator(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         link = server.started["operator_link"]
     with running_server(tmp_path) as server:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
+from tessera.domain.people.records import INSTANCE, Act, Actor, ActorKind, Link, LinkPurpose, Person
 from tessera.domain.people.rules import check_password, normal_email, normal_name
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.letters import changed_letter, make_token, reset_letter
@@ -42,6 +42,16 @@ async def change_password(accounts: Accounts, actor: Actor, old: str, new: str, 
     await accounts.people.set_password(act, await accounts.passwords.hash(new), actor.session_id or "")
     accounts.spawn(accounts.send(changed_letter(accounts, person.email, _PASSWORD)))
     return await open_session(accounts, person, browser)
+
+
+async def set_operator(accounts: Accounts, actor: Actor, email: str, is_operator: bool) -> Person:
+    """Makes a person an operator, or one no more, from the command line. Raises [not_found, invalid_request]."""
+    standing = await accounts.people.find_standing(normal_email(email))
+    if standing is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"Nobody has signed up as {email!r}.")
+    action = "operator.added" if is_operator else "operator.removed"
+    act = Act(actor=actor, action=action, object_id=standing.person.id, scope=INSTANCE)
+    return await accounts.people.set_operator(act, is_operator)
 
 
 async def forget_password(accounts: Accounts, email: str, browser: Browser) -> None:

@@ -8,11 +8,14 @@ import base64
 import hmac
 
 import pyotp
+import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Standing
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.tries import count_try
+
+log = structlog.get_logger(__name__)
 
 STEP_S = 30
 STEPS_AROUND = 1
@@ -84,6 +87,7 @@ async def check_code(accounts: Accounts, standing: Standing, code: str | None, a
     digest = accounts.digest_of("recovery", code.strip().lower())
     if step is None and await accounts.people.use_recovery_code(act, digest):
         return
+    log.warning("people.second_factor_failed", person_id=person.id, address=address)
     raise TesseraError(ErrorCode.SECOND_FACTOR_REQUIRED, _WRONG, param="code")
 
 

@@ -1,5 +1,7 @@
 """Signing in: a password, and a second factor where the person has one."""
 
+import structlog
+
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Standing
 from tessera.domain.people.rules import normal_email
@@ -7,6 +9,8 @@ from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.second_factor import check_code
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
 from tessera.flows.people.tries import count_try
+
+log = structlog.get_logger(__name__)
 
 
 async def sign_in(accounts: Accounts, email: str, password: str, code: str | None, browser: Browser) -> SignedIn:
@@ -28,5 +32,6 @@ async def check_password_of(accounts: Accounts, email: str, password: str, addre
     standing = await accounts.people.find_standing(email)
     right = await accounts.passwords.matches(password, None if standing is None else standing.password_hash)
     if standing is None or not right:
+        log.warning("people.sign_in_failed", account=accounts.digest_of("try", email)[:16], address=address)
         raise TesseraError(ErrorCode.SIGN_IN_FAILED, "The e-mail address or the password is wrong.")
     return standing

@@ -93,8 +93,8 @@ async def sign_up_invited(accounts: Accounts, token: str, name: str, password: s
 
 
 async def make_operator_link(accounts: Accounts) -> str | None:
-    """A one-time link for the first operator, in place of the one before; None once anybody has signed up."""
-    if await accounts.people.has_people():
+    """A one-time link for the first operator, in place of the one before; None once there is an operator."""
+    if await accounts.people.has_operator():
         return None
     token = make_token(accounts)
     expires_at = accounts.now() + accounts.limits.operator_link_s

@@ -153,6 +153,9 @@ class Erasure(Store):
         Raises [invalid_request] for the last owner of an organization others belong to, and for the last operator.
         """
         person_id, now = act.object_id, self.now()
+        members = [membership_of(row) for row in (yield from rows(_MEMBERSHIPS, person_id))]
+        for member in members:
+            yield from rows(LOCK, member.organization_id)
         if (yield from first(_SOLE_OWNER, person_id)) is not None:
             raise TesseraError(
                 ErrorCode.INVALID_REQUEST,
@@ -160,7 +163,6 @@ class Erasure(Store):
             )
         if (yield from first(_LAST_OPERATOR, person_id)) is not None:
             raise TesseraError(ErrorCode.INVALID_REQUEST, "This is the last operator. Make another one first.")
-        members = [membership_of(row) for row in (yield from rows(_MEMBERSHIPS, person_id))]
         email = yield from first(_EMAIL, person_id)
         for member in members:
             others = yield from rows(_MEMBERS, member.organization_id)

@@ -16,7 +16,9 @@ _PERSON = """
 SELECT id, email, name, is_operator, totp_confirmed, created_at FROM person
 """
 FIND_PERSON = _PERSON + " WHERE id = $1 AND erased_at IS NULL"
-_ANYBODY = "SELECT id FROM person LIMIT 1"
+_ANY_OPERATOR = "SELECT id FROM person WHERE is_operator = 1 LIMIT 1"
+_SET_OPERATOR = "UPDATE person SET is_operator = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"
+_OTHER_OPERATOR = "SELECT id FROM person WHERE is_operator = 1 AND id <> $1 LIMIT 1"
 _STANDING = """
 SELECT id, email, name, is_operator, totp_confirmed, created_at, password_hash, totp_nonce, totp_step FROM person
 WHERE erased_at IS NULL
@@ -99,9 +101,21 @@ class Persons(Store):
     """People, their passwords, one-time links, sessions and counted tries."""
 
     @read
-    def has_people(self) -> Steps[bool]:
-        """Whether anybody has ever signed up."""
-        return (yield from first(_ANYBODY)) is not None
+    def has_operator(self) -> Steps[bool]:
+        """Whether there is anybody who administers the installation."""
+        return (yield from first(_ANY_OPERATOR)) is not None
+
+    @change
+    def set_operator(self, act: Act, is_operator: bool) -> Steps[Person]:
+        """Makes a person an operator, or one no more. Raises [not_found], [invalid_request] for the last one."""
+        if not is_operator and (yield from first(_OTHER_OPERATOR, act.object_id)) is None:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, "This is the last operator. Make another one first.")
+        if (yield from first(_SET_OPERATOR, act.object_id, int(is_operator))) is None:
+            raise _nobody()
+        yield from record(self, act)
+        row = yield from first(FIND_PERSON, act.object_id)
+        assert row is not None
+        return person_of(row)
 
     @read
     def find_person(self, person_id: str) -> Steps[Person | None]:
