@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 RUNNABLE = ("sh", "console", "python", "js", "toml")
 SHOWN = ("json", "text", "")
+DATABASE = "postgresql://tessera@db.internal/tessera"
+"""The PostgreSQL of the documents, in whose place stands one of the test's own."""
+
 _BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]*?) -->\n+)?^```(?P<language>[a-z]*)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -67,8 +70,11 @@ def names(document: Path) -> str:
 
 
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if blocks(d)], ids=names)
-def test_the_examples_of_a_document_run(document: Path, tmp_path: Path) -> None:
+def test_the_examples_of_a_document_run(document: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     found = blocks(document)
+    if any(DATABASE in block.text for block in found):
+        url = request.getfixturevalue("database_url")
+        found = [replace(block, text=block.text.replace(DATABASE, url)) for block in found]
     programs = {"curl"} if any("curl " in block.text for block in found) else set()
     if any(block.language == "js" for block in found):
         programs.add("node")
@@ -160,6 +166,16 @@ def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs/reference/configuration.md").read_text()
     tables = {"smtp", "prices", "price", "cost", "model", "media", "limits", "provider", "deployment"}
     assert not [name for name in setting_names() if name not in tables and f"`{name}`" not in text]
+
+
+def test_every_setting_in_the_manifests_is_one() -> None:
+    manifests = sorted((ROOT / "docs/how-to/scale-out").glob("*.yaml"))
+    assert len(manifests) == 2
+    known = {f"TESSERA_{name.replace('.', '_').upper()}" for name in setting_names()} | {"TESSERA_DATABASE_URL"}
+    for manifest in manifests:
+        used = set(re.findall(r"TESSERA_[A-Z_]+", manifest.read_text()))
+        assert used >= {"TESSERA_DATABASE_URL", "TESSERA_SECRETS_DIR", "TESSERA_DATA_DIR"}
+        assert used <= known
 
 
 def test_every_command_is_documented() -> None:

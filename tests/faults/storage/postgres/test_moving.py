@@ -136,6 +136,14 @@ async def test_a_ledger_in_use_or_a_database_that_has_one_is_refused_and_nothing
     await again.close()
 
 
+async def test_a_folder_with_an_embedded_ledger_is_no_replicas_folder(tmp_path: Path, database_url: str) -> None:
+    await (await SqliteStorage.open(tmp_path)).close()
+    with pytest.raises(TesseraError) as caught:
+        await PostgresStorage.connect(database_url, tmp_path)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert "tessera migrate --from" in caught.value.message
+
+
 async def test_a_ledger_that_fails_its_audit_is_not_moved(tmp_path: Path, database_url: str) -> None:
     storage = await SqliteStorage.open(tmp_path)
     await lived_in(storage)

@@ -18,11 +18,11 @@ from tessera.adapters.storage.postgres.secret_mark import shared_secrets
 from tessera.adapters.storage.sqlite.archive import archive
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.connection import unavailable
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, unavailable
 from tessera.adapters.storage.sqlite.secrets import Secrets, make_private_folder
 from tessera.adapters.storage.sqlite.storage import Machine, SqliteStorage, system_clock
 from tessera.adapters.storage.sqlite.sweep import sweep
-from tessera.domain.errors import TesseraError
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.losses import LossLimits
 from tessera.ports import Check
@@ -76,8 +76,8 @@ class PostgresStorage(SqliteStorage):
 
         The secrets are in `secrets_dir`, or in `data_dir`; the first replica generates them. `monotonic` gives seconds
         that never jump; `lease_s` is how long a replica that shows no life keeps its holds. Raises
-        [storage_unavailable], [invalid_request] for secrets that are not this ledger's, and ValueError if a living
-        process has the name `owner` already.
+        [storage_unavailable], [invalid_request] for secrets that are not this ledger's and for a folder that has an
+        embedded ledger, and ValueError if a living process has the name `owner` already.
         """
         chosen = machine or Machine(clock=clock)
         presence = Presence(monotonic, lease_s)
@@ -95,6 +95,14 @@ class PostgresStorage(SqliteStorage):
         limits: LossLimits,
         presence: Presence,
     ) -> "PostgresStorage":
+        if (data_dir / DATABASE_FILE).exists():
+            # Its outbox and its processes belong to that ledger, and whoever starts here may expect its accounts.
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST,
+                f"{data_dir} has an embedded ledger. Move it with `tessera migrate --from {data_dir} --to` and the "
+                "address of this PostgreSQL, or choose another data folder.",
+                param="data_dir",
+            )
         try:
             make_private_folder(data_dir)
             connection = PostgresConnection(url, writable=True)
