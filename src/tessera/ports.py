@@ -156,7 +156,11 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """One organization's money in one mode: what can be spent, what running calls hold, what was ever spent."""
+    """One organization's money in one mode: what can be spent, what running calls hold, what was ever spent.
+
+    `disputed_nanos` is what payment disputes took back; lots do not show it: `available_nanos` is what they have
+    remaining less this, and can be below zero by it.
+    """
 
     mode: Mode
     available_nanos: int
@@ -164,6 +168,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     spent_nanos: int
     lots: tuple[Lot, ...]
 
+    disputed_nanos: int = 0
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One side of a transfer: `account` gained `amount_nanos` (negative: gave). `kind` is credit, hold, settle…"""

@@ -20,6 +20,8 @@ _SUSPENDED = {
     "Ask them to lift it.",
     SuspensionReason.LOSS: "This organization is suspended: its calls today cost the operator of this gateway more "
     "than the day's limit without being paid for by anybody. Ask them to lift it.",
+    SuspensionReason.DISPUTE: "This organization is suspended: one of its payments was disputed, and its balance is "
+    "below zero. Ask the operator of this gateway to lift it once that is settled.",
 }
 
 
@@ -38,7 +40,7 @@ def decide_holds(wallet: Wallet, orders: Sequence[HoldOrder]) -> tuple[Wallet, l
     Refusals are values: `organization_suspended`; `balance_reserved` when the money is there but held by running
     calls; `insufficient_balance` when it is not there at all.
     """
-    available, held = wallet.available_nanos, wallet.held_nanos
+    available, held = wallet.available_nanos - wallet.disputed_nanos, wallet.held_nanos
     lots = list(wallet.lots)
     first = 0
     decisions: list[Placed | TesseraError] = []
@@ -51,7 +53,9 @@ def decide_holds(wallet: Wallet, orders: Sequence[HoldOrder]) -> tuple[Wallet, l
         available -= granted
         held += granted
         decisions.append(Placed(amount_nanos=granted, draws=draws))
-    changed = msgspec.structs.replace(wallet, available_nanos=available, held_nanos=held, lots=tuple(lots))
+    changed = msgspec.structs.replace(
+        wallet, available_nanos=available + wallet.disputed_nanos, held_nanos=held, lots=tuple(lots)
+    )
     return changed, decisions
 
 

@@ -13,10 +13,12 @@ DAY_US = 86_400_000_000
 
 
 class SuspensionReason(StrEnum):
-    """Why an organization is suspended: its losses went past a day's limit, or an operator said so."""
+    """Why an organization is suspended: its losses went past a day's limit, an operator said so, or a payment dispute
+    took its balance below zero."""
 
     LOSS = "loss"
     OPERATOR = "operator"
+    DISPUTE = "dispute"
 
 
 class LossLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,9 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     """One organization's money in one mode. `lots` are in the order they are drawn: earliest expiry first.
 
     `available_nanos` is what the lots have remaining, `held_nanos` what they hold. A lot that is wholly spent or
-    expired may be left out. `suspended` organizations place no hold; `suspended_for` says why.
+    expired may be left out. `disputed_nanos` is what payment disputes took back: what can be spent is `available_nanos`
+    less this, below zero when that was spent already. `suspended` organizations place no hold; `suspended_for` says
+    why.
     """
 
     available_nanos: int
@@ -34,6 +36,7 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     lots: tuple[LotBalance, ...] = ()
     suspended: bool = False
     suspended_for: SuspensionReason | None = None
+    disputed_nanos: int = 0
 
 
 class Draw(msgspec.Struct, frozen=True, array_like=True):
@@ -55,6 +58,45 @@ def add_lot(wallet: Wallet, lot: LotBalance) -> Wallet:
         available_nanos=wallet.available_nanos + lot.remaining_nanos,
         lots=drawing_order((*wallet.lots, lot)),
     )
+
+
+def take_from_lot(wallet: Wallet, lot_id: str, amount_nanos: int) -> Wallet:
+    """Takes a part of what a lot has remaining out of the wallet, for good: it was refunded to who paid it."""
+    return _change_lot(wallet, lot_id, -amount_nanos, expired_nanos=amount_nanos)
+
+
+def put_back_into_lot(wallet: Wallet, lot_id: str, amount_nanos: int) -> Wallet:
+    """Undoes `take_from_lot`."""
+    return _change_lot(wallet, lot_id, amount_nanos, expired_nanos=-amount_nanos)
+
+
+def unspend(wallet: Wallet, lot_id: str, amount_nanos: int) -> Wallet:
+    """Gives back to a lot what was spent of it."""
+    return _change_lot(wallet, lot_id, amount_nanos, spent_nanos=-amount_nanos)
+
+
+def _change_lot(
+    wallet: Wallet, lot_id: str, amount_nanos: int, *, expired_nanos: int = 0, spent_nanos: int = 0
+) -> Wallet:
+    """The wallet with more remaining of one lot, which must be among its lots, and as much less elsewhere in it.
+
+    Raises ValueError if any part of the lot would be below zero.
+    """
+    changed = []
+    for lot in wallet.lots:
+        if lot.id == lot_id:
+            lot = msgspec.structs.replace(
+                lot,
+                remaining_nanos=lot.remaining_nanos + amount_nanos,
+                expired_nanos=lot.expired_nanos + expired_nanos,
+                spent_nanos=lot.spent_nanos + spent_nanos,
+            )
+            if min(lot.remaining_nanos, lot.expired_nanos, lot.spent_nanos) < 0:
+                raise ValueError(f"lot {lot_id} does not have {amount_nanos} nano-dollars to move")
+        changed.append(lot)
+    if lot_id not in {lot.id for lot in changed}:
+        raise ValueError(f"lot {lot_id} is not among the wallet's")
+    return msgspec.structs.replace(wallet, available_nanos=wallet.available_nanos + amount_nanos, lots=tuple(changed))
 
 
 def expire_lots(wallet: Wallet, now: int) -> tuple[Wallet, tuple[Draw, ...]]:

@@ -111,6 +111,7 @@ _FORGET_ORGANIZATION = (
     "DELETE FROM membership WHERE organization_id = $1",
     "DELETE FROM invitation WHERE organization_id = $1",
     "DELETE FROM quote WHERE organization_id = $1",
+    "DELETE FROM automatic_topup WHERE organization_id = $1",
     "DELETE FROM idempotency WHERE wallet_id IN (SELECT id FROM wallet WHERE organization_id = $1)",
     "UPDATE audit_event SET details = NULL WHERE details IS NOT NULL AND scope = $1",
 )

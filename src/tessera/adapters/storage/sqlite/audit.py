@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tessera.adapters.storage.money.audit import MONEY_CHECKS
 from tessera.adapters.storage.people.audit_log import audit_log_faults
 from tessera.adapters.storage.sqlite.audit_chain import chain_faults, checkpoint_faults, key_faults
 from tessera.adapters.storage.sqlite.audit_events import event_faults, quote_faults
@@ -127,7 +128,7 @@ FROM wallet LEFT JOIN lot ON lot.wallet_id = wallet.id GROUP BY wallet.id
 
 _LOT_DRAWS = """
 SELECT lot.id, lot.amount_nanos, remaining_nanos, held_nanos, spent_nanos, expired_nanos,
-    drawn.open_high, drawn.open_low, drawn.spent, gone.expired
+    drawn.open_high, drawn.open_low, drawn.spent, gone.expired, gone.unspent
 FROM lot
 LEFT JOIN (
     SELECT lot_id, sum(iif(state = 'open', amount_nanos, 0) >> 32) AS open_high,
@@ -135,7 +136,13 @@ LEFT JOIN (
     FROM lot_draw GROUP BY lot_id
 ) AS drawn ON drawn.lot_id = lot.id
 LEFT JOIN (
-    SELECT lot_id, sum(amount_nanos) AS expired FROM credit WHERE kind = 'expiry' GROUP BY lot_id
+    SELECT lot_id, sum(expired) AS expired, sum(unspent) AS unspent FROM (
+        SELECT lot_id, amount_nanos AS expired, 0 AS unspent FROM credit WHERE kind = 'expiry'
+        UNION ALL
+        SELECT lot_id, CASE kind WHEN 'payment_refund' THEN amount_nanos WHEN 'payment_refund_failed' THEN -amount_nanos
+            ELSE 0 END, CASE kind WHEN 'charge_refund' THEN amount_nanos ELSE 0 END
+        FROM adjustment WHERE lot_id IS NOT NULL
+    ) AS movement GROUP BY lot_id
 ) AS gone ON gone.lot_id = lot.id
 """
 
@@ -200,6 +207,7 @@ def audit(
         ("wallets-complete", rows(_WALLETS)),
         ("hash-chain", lambda: chain_faults(connection)),
         ("checkpoints-signed", lambda: checkpoint_faults(connection, witnessed, key)),
+        *((name, rows(sql)) for name, sql in MONEY_CHECKS),
         ("api-keys-signed", lambda: key_faults(connection, key)),
         ("audit-log-whole", lambda: audit_log_faults(key, lambda sql: connection.execute(sql).fetchall())),
     ]
@@ -305,12 +313,13 @@ def _lots(connection: sqlite3.Connection) -> Iterator[str]:
 def _draws(connection: sqlite3.Connection) -> Iterator[str]:
     for row in connection.execute(_DRAWS):
         yield row[0]
-    for lot, amount, remaining, held, spent, expired, high, low, drawn_spent, gone in connection.execute(_LOT_DRAWS):
+    for lot, amount, remaining, held, spent, expired, high, low, drawn, gone, unspent in connection.execute(_LOT_DRAWS):
+        drawn_spent = (drawn or 0) - (unspent or 0)
         drawn_held = ((high or 0) << 32) + (low or 0)
-        if (held, spent, expired) != (drawn_held, drawn_spent or 0, gone or 0):
+        if (held, spent, expired) != (drawn_held, drawn_spent, gone or 0):
             yield (
                 f"lot {lot} has {held} held, {spent} spent, {expired} expired; its movements say {drawn_held}, "
-                f"{drawn_spent or 0}, {gone or 0}"
+                f"{drawn_spent}, {gone or 0}"
             )
         if remaining + held + spent + expired != amount:
             yield f"lot {lot} of {amount} adds up to {remaining + held + spent + expired}"

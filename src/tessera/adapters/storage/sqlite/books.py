@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 _FIND_WALLET = """
 SELECT wallet.id, available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos, provider_cost_nanos,
     provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, suspended, signature,
-    suspended_for
+    suspended_for, disputed_nanos
 FROM wallet JOIN organization ON organization.id = wallet.organization_id
 WHERE wallet.organization_id = ? AND mode = ?
 """
@@ -78,6 +78,7 @@ class Book:
             suspended=bool(row[11]),
             suspended_for=SuspensionReason(row[13]) if row[13] else None,
         )
+            disputed_nanos=row[14],
         self.operator: dict[Account, int] = dict(zip(OPERATOR_ACCOUNTS, row[3:9], strict=True))
         self.chain_seq: int = row[9]
         self.chain_link: bytes = row[10]
@@ -112,10 +113,18 @@ OPERATOR_ACCOUNTS = (
 
 
 def sign_wallet(
-    key: bytes, wallet_id: int, organization_id: str, mode: str, balances: tuple[int, ...], seq: int, link: bytes
+    key: bytes,
+    wallet_id: int,
+    organization_id: str,
+    mode: str,
+    balances: tuple[int, ...],
+    seq: int,
+    link: bytes,
+    disputed_nanos: int = 0,
 ) -> bytes:
-    """The checkpoint of a wallet: its balances and the end of its chain, signed."""
-    return signature(key, "wallet", (wallet_id, organization_id, mode, *balances, seq, link))
+    """The checkpoint of a wallet: its balances and the end of its chain, signed; what is disputed, if anything is."""
+    disputed = ("disputed", disputed_nanos) if disputed_nanos else ()
+    return signature(key, "wallet", (wallet_id, organization_id, mode, *balances, seq, link, *disputed))
 
 
 class Books:
@@ -178,7 +187,7 @@ class Books:
         return book
 
     def _check_signature(self, organization_id: str, mode: Mode, row: tuple[Any, ...]) -> None:
-        if row[12] != sign_wallet(self._key, row[0], organization_id, mode.value, row[1:9], row[9], row[10]):
+        if row[12] != sign_wallet(self._key, row[0], organization_id, mode.value, row[1:9], row[9], row[10], row[14]):
             log.critical("ledger.wallet_edited", wallet=row[0], organization_id=organization_id, mode=mode.value)
             raise TesseraError(
                 ErrorCode.STORAGE_UNAVAILABLE,
@@ -211,7 +220,14 @@ class Books:
                 continue
             balances = book.balances()
             signed = sign_wallet(
-                self._key, book.id, book.organization_id, book.mode, balances, book.chain_seq, book.chain_link
+                self._key,
+                book.id,
+                book.organization_id,
+                book.mode,
+                balances,
+                book.chain_seq,
+                book.chain_link,
+                book.wallet.disputed_nanos,
             )
             wallets.append((*balances, book.chain_seq, book.chain_link, signed, book.id, seq))
             known = {lot.id: lot for lot in before}

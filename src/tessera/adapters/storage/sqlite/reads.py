@@ -25,7 +25,8 @@ WHERE digest = ? AND (revoked_at IS NULL OR revoked_at > ?)
 """
 
 _FIND_BALANCE = """
-SELECT id, available_nanos, held_nanos FROM wallet WHERE organization_id = ? AND mode = ?
+SELECT id, available_nanos - disputed_nanos, held_nanos, disputed_nanos FROM wallet
+WHERE organization_id = ? AND mode = ?
 """
 
 _FIND_SPENT = "SELECT coalesce(sum(spent_nanos), 0) FROM lot WHERE wallet_id = ?"
@@ -47,9 +48,15 @@ _LIST_CALLS = _CALL + " AND hold.id < ? ORDER BY hold.id DESC LIMIT ?"
 _LIST_CALLS_FROM = _CALL + " AND hold.id <= ? ORDER BY hold.id DESC LIMIT ?"
 
 _LIST_CREDITS_FROM = """
-SELECT credit.id, kind, from_account, to_account, amount_nanos, created_at_us, note
-FROM credit JOIN wallet ON wallet.id = credit.wallet_id
-WHERE wallet.organization_id = ? AND wallet.mode = ? AND credit.id <= ? ORDER BY credit.id DESC LIMIT ?
+SELECT movement.id, kind, from_account, to_account, amount_nanos, created_at_us, note, request_id FROM (
+    SELECT id, wallet_id, kind, from_account, to_account, amount_nanos, created_at_us, note, NULL AS request_id
+    FROM credit
+    UNION ALL
+    SELECT id, wallet_id, kind, from_account, to_account, amount_nanos, created_at_us, note,
+        CASE WHEN kind = 'charge_refund' THEN subject END
+    FROM adjustment
+) AS movement JOIN wallet ON wallet.id = movement.wallet_id
+WHERE wallet.organization_id = ? AND wallet.mode = ? AND movement.id <= ? ORDER BY movement.id DESC LIMIT ?
 """
 
 _HAS_CALL = """
@@ -102,7 +109,9 @@ def balance(connection: sqlite3.Connection, organization_id: str, mode: Mode) ->
         for r in connection.execute(_FIND_LOTS, (row[0],))
     )
     spent: int = connection.execute(_FIND_SPENT, (row[0],)).fetchone()[0]
-    return Balance(mode=mode, available_nanos=row[1], held_nanos=row[2], spent_nanos=spent, lots=lots)
+    return Balance(
+        mode=mode, available_nanos=row[1], held_nanos=row[2], spent_nanos=spent, lots=lots, disputed_nanos=row[3]
+    )
 
 
 def find_request(
@@ -257,7 +266,7 @@ def _sources(
     for row in connection.execute(_LIST_CALLS_FROM, (*wallet, hold_bound, limit)):
         record = _record(row, organization_id, mode, set())
         sources.append((record.hold.id, record.entries))
-    for id_, kind, from_account, to_account, amount, at_us, note in connection.execute(
+    for id_, kind, from_account, to_account, amount, at_us, note, request_id in connection.execute(
         _LIST_CREDITS_FROM, (*wallet, credit_bound, limit)
     ):
         transfer = Transfer(
@@ -267,7 +276,7 @@ def _sources(
             to_account=Account(to_account),
             amount_nanos=amount,
         )
-        sources.append((id_, _entries(transfer, at_us, None, note)))
+        sources.append((id_, _entries(transfer, at_us, request_id, note)))
     sources.sort(key=lambda pair: _by_time(pair[0]), reverse=True)
     return sources[:limit]
 

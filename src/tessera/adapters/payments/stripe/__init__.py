@@ -1,0 +1,1 @@
+"""Stripe, through its own SDK; its webhooks are checked and read here too."""

@@ -1,0 +1,171 @@
+"""Movements of money that belong to no call and open no lot, each one link of its wallet's chain."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.domain.ledger.chain import Value
+from tessera.domain.ledger.losses import SuspensionReason
+from tessera.domain.ledger.transfers import Account
+from tessera.domain.ledger.wallet import (
+    LotBalance,
+    add_lot,
+    put_back_into_lot,
+    take_from_lot,
+    unspend,
+)
+from tessera.domain.money import Mode
+
+_INSERT = """
+INSERT INTO adjustment (
+    id, wallet_id, lot_id, kind, from_account, to_account, amount_nanos, subject, note, created_at_us, chain_seq,
+    chain_link
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_FIND_LOT = """
+SELECT id, kind, expires_at, remaining_nanos, held_nanos, spent_nanos, expired_nanos
+FROM lot WHERE id = ? AND wallet_id = ?
+"""
+_SET_DISPUTED = "UPDATE wallet SET disputed_nanos = ? WHERE id = ?"
+_FIND_MOVED = """
+SELECT lot_id, from_account, amount_nanos FROM adjustment WHERE subject = ? AND kind = 'payment_refund' ORDER BY id
+"""
+
+
+class Desk(NamedTuple):
+    """What every change works with: the connection inside its transaction, the books, the time, and ids."""
+
+    connection: Any
+    books: Books
+    now_us: int
+    make_id: Any
+
+    @property
+    def now(self) -> int:
+        """Seconds since 1970."""
+        return self.now_us // 1_000_000
+
+    def book(self, organization_id: str, mode: str) -> Book:
+        """The wallet of an organization, locked for the rest of the transaction. Raises [not_found]."""
+        return self.books.book(self.connection, organization_id, Mode(mode))
+
+
+def refund_payment(desk: Desk, book: Book, subject: str, lot_id: str, amount_nanos: int, note: str) -> int:
+    """Takes a refund that the payment service has sent out of the ledger; gives what nobody had any more.
+
+    It comes out of the payment's own lot, then of other lots that were paid for; what was spent already is the
+    operator's loss, because only a dispute may take a balance below zero.
+    """
+    own = lot_of(desk, book, lot_id)
+    free = book.wallet.available_nanos - book.wallet.disputed_nanos
+    left = amount_nanos
+    for lot in (own, *(lot for lot in book.wallet.lots if lot.id != lot_id and lot.kind != "promotion")):
+        part = min(lot.remaining_nanos, left, free)
+        if part > 0:
+            _move(desk, book, "payment_refund", lot.id, Account.AVAILABLE, Account.CASH, part, subject, note)
+            book.wallet = take_from_lot(book.wallet, lot.id, part)
+            left -= part
+            free -= part
+    if left:
+        _move(desk, book, "payment_refund", None, Account.OPERATOR_LOSS, Account.CASH, left, subject, note)
+    return left
+
+
+def return_refund(desk: Desk, book: Book, subject: str, note: str) -> None:
+    """Undoes a payment's refund that did not go through: everything goes back where it came from."""
+    for lot_id, source, amount in desk.connection.execute(_FIND_MOVED, (subject,)).fetchall():
+        _move(desk, book, "payment_refund_failed", lot_id, Account.CASH, Account(source), amount, subject, note)
+        if lot_id is not None:
+            lot_of(desk, book, lot_id)
+            book.wallet = put_back_into_lot(book.wallet, lot_id, amount)
+
+
+def dispute_payment(desk: Desk, book: Book, subject: str, amount_nanos: int, note: str) -> None:
+    """Takes a disputed payment back, below zero if it was spent; then the organization is suspended."""
+    _move(desk, book, "dispute", None, Account.AVAILABLE, Account.CASH, amount_nanos, subject, note, physical=False)
+    _set_disputed(desk, book, book.wallet.disputed_nanos + amount_nanos)
+    if _free(book) < 0 and not book.wallet.suspended:
+        desk.books.suspend(desk.connection, book.organization_id, SuspensionReason.DISPUTE)
+
+
+def win_dispute(desk: Desk, book: Book, subject: str, amount_nanos: int, note: str) -> None:
+    """Gives back what a dispute that was won had taken, and lifts the suspension it caused."""
+    _move(desk, book, "dispute_won", None, Account.CASH, Account.AVAILABLE, amount_nanos, subject, note, physical=False)
+    _set_disputed(desk, book, book.wallet.disputed_nanos - amount_nanos)
+    if _free(book) >= 0 and book.wallet.suspended_for is SuspensionReason.DISPUTE:
+        desk.books.suspend(desk.connection, book.organization_id, None)
+
+
+def refund_charge(desk: Desk, book: Book, request_id: str, lot_id: str, amount_nanos: int, note: str) -> None:
+    """Gives a part of a call's charge back to a lot that paid it."""
+    lot_of(desk, book, lot_id)
+    _move(desk, book, "charge_refund", lot_id, Account.REVENUE, Account.AVAILABLE, amount_nanos, request_id, note)
+    book.wallet = unspend(book.wallet, lot_id, amount_nanos)
+
+
+def lot_of(desk: Desk, book: Book, lot_id: str) -> LotBalance:
+    """A lot of the wallet, brought into it if it was left out because nothing of it remained.
+
+    Raises LookupError for a lot of no wallet or another one.
+    """
+    for lot in book.wallet.lots:
+        if lot.id == lot_id:
+            return lot
+    row = desk.connection.execute(_FIND_LOT, (lot_id, book.id)).fetchone()
+    if row is None:
+        raise LookupError(f"wallet {book.id} has no lot {lot_id}")
+    lot = LotBalance(
+        id=row[0],
+        kind=row[1],
+        expires_at=row[2],
+        remaining_nanos=row[3],
+        held_nanos=row[4],
+        spent_nanos=row[5],
+        expired_nanos=row[6],
+    )
+    book.wallet = add_lot(book.wallet, lot)
+    # Nothing of it remained, so that it brings no money with it.
+    assert lot.remaining_nanos == 0
+    return lot
+
+
+def _free(book: Book) -> int:
+    return book.wallet.available_nanos - book.wallet.disputed_nanos
+
+
+def _set_disputed(desk: Desk, book: Book, disputed_nanos: int) -> None:
+    book.wallet = msgspec.structs.replace(book.wallet, disputed_nanos=disputed_nanos)
+    desk.connection.execute(_SET_DISPUTED, (disputed_nanos, book.id))
+
+
+def _move(
+    desk: Desk,
+    book: Book,
+    kind: str,
+    lot_id: str | None,
+    source: Account,
+    target: Account,
+    amount_nanos: int,
+    subject: str,
+    note: str,
+    *,
+    physical: bool = True,
+) -> None:
+    """Writes a movement. What a dispute moves stands in the wallet's `disputed_nanos` alone, so that lots stay as they
+    are: for it no account's own column changes (`physical` False)."""
+    values: tuple[Value, ...] = (
+        desk.make_id("crd"),
+        book.id,
+        lot_id,
+        kind,
+        source.value,
+        target.value,
+        amount_nanos,
+        subject,
+        note,
+        desk.now_us,
+    )
+    desk.connection.execute(_INSERT, (*values, *book.link("adjustment", values)))
+    if physical:
+        book.move(source, target, amount_nanos)

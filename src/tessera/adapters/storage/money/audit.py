@@ -1,0 +1,80 @@
+"""The audit of money in and out: every payment credited once, every claim, refund and voucher moved what it says."""
+
+_TOPUPS = """
+SELECT 'top-up ' || topup.id || ' of ' || topup.amount_nanos || ' became lot ' || coalesce(topup.lot_id, 'none')
+    || ' of ' || coalesce(lot.amount_nanos, 0)
+FROM topup LEFT JOIN lot ON lot.id = topup.lot_id LEFT JOIN wallet ON wallet.id = lot.wallet_id
+WHERE state = 'paid' AND (lot.id IS NULL OR lot.amount_nanos <> topup.amount_nanos
+    OR wallet.organization_id <> topup.organization_id OR wallet.mode <> topup.mode)
+UNION ALL
+SELECT 'top-up ' || id || ' is ' || state || ' and has a lot' FROM topup WHERE state <> 'paid' AND lot_id IS NOT NULL
+UNION ALL
+SELECT 'payment ' || payment_id || ' paid ' || count(*) || ' top-ups' FROM topup WHERE payment_id IS NOT NULL
+GROUP BY service, payment_id HAVING count(*) > 1
+"""
+
+_DISPUTED = """
+SELECT 'wallet ' || wallet.id || ' has ' || disputed_nanos || ' disputed, its disputes took ' || coalesce(taken.sum, 0)
+FROM wallet LEFT JOIN (
+    SELECT wallet_id, sum(CASE WHEN kind = 'dispute' THEN amount_nanos ELSE -amount_nanos END) AS sum
+    FROM adjustment WHERE kind IN ('dispute', 'dispute_won') GROUP BY wallet_id
+) AS taken ON taken.wallet_id = wallet.id
+WHERE disputed_nanos <> coalesce(taken.sum, 0)
+"""
+
+_CLAIMS = """
+SELECT claim.kind || ' ' || claim.id || ' of ' || claim.amount_nanos || ' is ' || claim.state || ' and moved '
+    || coalesce(moved.taken, 0) || ', back ' || coalesce(moved.returned, 0)
+FROM payment_claim AS claim LEFT JOIN (
+    SELECT subject, sum(CASE WHEN kind IN ('payment_refund', 'dispute') THEN amount_nanos ELSE 0 END) AS taken,
+        sum(CASE WHEN kind IN ('payment_refund_failed', 'dispute_won') THEN amount_nanos ELSE 0 END) AS returned
+    FROM adjustment WHERE kind <> 'charge_refund' GROUP BY subject
+) AS moved ON moved.subject = claim.id
+WHERE CASE claim.state
+    WHEN 'waiting' THEN coalesce(moved.taken, 0) + coalesce(moved.returned, 0)
+    WHEN 'applied' THEN abs(coalesce(moved.taken, 0) - claim.amount_nanos) + coalesce(moved.returned, 0)
+    ELSE abs(coalesce(moved.taken, 0) - coalesce(moved.returned, 0)) END <> 0
+UNION ALL
+SELECT 'adjustment ' || id || ' has no claim' FROM adjustment WHERE kind <> 'charge_refund'
+    AND NOT EXISTS (SELECT 1 FROM payment_claim AS claim WHERE claim.id = adjustment.subject)
+"""
+
+_CHARGE_REFUNDS = """
+SELECT 'request ' || hold.id || ' was charged ' || hold.charge_nanos || ' and refunded ' || refund.amount_nanos
+    || ', its movements say ' || coalesce(moved.sum, 0)
+FROM charge_refund AS refund JOIN hold ON hold.number = refund.hold_number LEFT JOIN (
+    SELECT subject, wallet_id, sum(amount_nanos) AS sum FROM adjustment WHERE kind = 'charge_refund'
+    GROUP BY subject, wallet_id
+) AS moved ON moved.subject = hold.id AND moved.wallet_id = hold.wallet_id
+WHERE refund.amount_nanos > hold.charge_nanos OR refund.charge_nanos <> hold.charge_nanos
+    OR refund.amount_nanos <> coalesce(moved.sum, 0)
+UNION ALL
+SELECT 'adjustment ' || adjustment.id || ' refunds no call' FROM adjustment
+WHERE kind = 'charge_refund' AND NOT EXISTS (
+    SELECT 1 FROM charge_refund JOIN hold ON hold.number = hold_number WHERE hold.id = adjustment.subject
+)
+"""
+
+_VOUCHERS = """
+SELECT 'voucher ' || voucher.id || ' counts ' || redemptions || ' redemptions of ' || redemptions_max || ', there are '
+    || count(redemption.lot_id)
+FROM voucher LEFT JOIN voucher_redemption AS redemption ON redemption.voucher_id = voucher.id
+GROUP BY voucher.id, redemptions, redemptions_max
+HAVING redemptions <> count(redemption.lot_id) OR redemptions > redemptions_max
+UNION ALL
+SELECT 'voucher ' || voucher.id || ' of ' || voucher.amount_nanos || ' became lot ' || lot.id || ' of '
+    || lot.amount_nanos
+FROM voucher JOIN voucher_redemption AS redemption ON redemption.voucher_id = voucher.id
+JOIN lot ON lot.id = redemption.lot_id JOIN wallet ON wallet.id = lot.wallet_id
+WHERE lot.amount_nanos <> voucher.amount_nanos OR lot.kind <> 'promotion'
+    OR wallet.organization_id <> redemption.organization_id OR wallet.mode <> voucher.mode
+"""
+
+MONEY_CHECKS = (
+    ("payments-credited-once", _TOPUPS),
+    ("disputes-equal-movements", _DISPUTED),
+    ("claims-equal-movements", _CLAIMS),
+    ("charge-refunds-within-charges", _CHARGE_REFUNDS),
+    ("vouchers-redeemed-within-bounds", _VOUCHERS),
+)
+"""Name and query of each check; every row is a fault, in words."""

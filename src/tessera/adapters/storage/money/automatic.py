@@ -1,0 +1,135 @@
+"""Automatic top-up: which balances are low, and the one top-up at a time that is started for each."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tessera.adapters.storage.money.adjustments import Desk
+from tessera.adapters.storage.money.topups import find_topup, insert_topup
+from tessera.domain.money import Mode
+from tessera.domain.payments.records import AutomaticTopUp, Service, TopUp, TopUpKind, TopUpOrder
+
+_AUTOMATIC = """
+SELECT organization_id, mode, customer_id, enabled, threshold_nanos, amount_nanos, month_max_nanos, failure
+FROM automatic_topup
+"""
+_FIND = _AUTOMATIC + " WHERE organization_id = ? AND mode = ?"
+_WRITE = """
+INSERT INTO automatic_topup (
+    organization_id, mode, enabled, threshold_nanos, amount_nanos, month_max_nanos, failure, changed_at
+) VALUES (?, ?, 0, ?, ?, ?, NULL, ?)
+ON CONFLICT (organization_id, mode) DO UPDATE SET threshold_nanos = excluded.threshold_nanos,
+    amount_nanos = excluded.amount_nanos, month_max_nanos = excluded.month_max_nanos, failure = NULL,
+    changed_at = excluded.changed_at
+"""
+_ENABLE = "UPDATE automatic_topup SET enabled = ? WHERE organization_id = ? AND mode = ?"
+_FAIL = "UPDATE automatic_topup SET enabled = 0, failure = ?, changed_at = ? WHERE organization_id = ? AND mode = ?"
+_DUE = """
+SELECT automatic.organization_id, automatic.mode FROM automatic_topup AS automatic
+JOIN wallet ON wallet.organization_id = automatic.organization_id AND wallet.mode = automatic.mode
+JOIN organization ON organization.id = automatic.organization_id
+WHERE enabled = 1 AND organization.suspended = 0
+    AND available_nanos + held_nanos - disputed_nanos < threshold_nanos
+ORDER BY automatic.organization_id LIMIT 1000
+"""
+_OPEN = """
+SELECT id FROM topup WHERE organization_id = ? AND mode = ? AND kind = 'automatic' AND state IN ('created', 'open')
+"""
+_LIST_OPEN = """
+SELECT id FROM topup WHERE kind = 'automatic' AND state IN ('created', 'open') ORDER BY id LIMIT 1000
+"""
+_MONTH = """
+SELECT coalesce(sum(amount_nanos), 0) FROM topup
+WHERE organization_id = ? AND mode = ? AND kind = 'automatic' AND state = 'paid' AND created_at >= ?
+"""
+
+
+def find_automatic(connection: Any, organization_id: str, mode: Mode) -> AutomaticTopUp | None:
+    """How an organization's automatic top-up is set, if it ever was."""
+    row = connection.execute(_FIND, (organization_id, mode.value)).fetchone()
+    return None if row is None else _automatic_of(row)
+
+
+def set_automatic(desk: Desk, wanted: AutomaticTopUp) -> AutomaticTopUp:
+    """Sets threshold, amount and ceiling. Switched on only with a saved card: see `enabled` of what is given back."""
+    whose = (wanted.organization_id, wanted.mode.value)
+    mine = (wanted.organization_id, wanted.mode)
+    desk.book(wanted.organization_id, wanted.mode)
+    amounts = (wanted.threshold_nanos, wanted.amount_nanos, wanted.month_max_nanos)
+    desk.connection.execute(_WRITE, (*whose, *amounts, desk.now))
+    found = find_automatic(desk.connection, *mine)
+    assert found is not None
+    enabled = wanted.enabled and found.customer_id is not None and found.amount_nanos > 0
+    desk.connection.execute(_ENABLE, (int(enabled), *whose))
+    found = find_automatic(desk.connection, *mine)
+    assert found is not None
+    return found
+
+
+def fail_automatic(desk: Desk, organization_id: str, mode: Mode, reason: str) -> None:
+    """Switches automatic top-up off after a payment that failed, until somebody sets it again."""
+    desk.connection.execute(_FAIL, (reason, desk.now, organization_id, mode.value))
+
+
+def list_due(connection: Any) -> tuple[tuple[str, Mode], ...]:
+    """Whose balance, with what running calls hold, is below the threshold."""
+    return tuple((row[0], Mode(row[1])) for row in connection.execute(_DUE))
+
+
+def list_started(connection: Any) -> tuple[TopUp, ...]:
+    """Automatic top-ups whose payment was begun and whose outcome is not known."""
+    found = (find_topup(connection, row[0]) for row in connection.execute(_LIST_OPEN).fetchall())
+    return tuple(topup for topup in found if topup is not None)
+
+
+def start_automatic(desk: Desk, organization_id: str, mode: Mode) -> tuple[TopUp, str] | None:
+    """Begins one automatic top-up, decided under the wallet's lock: due, none under way, within the month's ceiling.
+
+    Gives it with the customer whose card pays, or None when there is nothing to do.
+    """
+    book = desk.book(organization_id, mode)
+    chosen = find_automatic(desk.connection, organization_id, mode)
+    if chosen is None or not chosen.enabled or chosen.customer_id is None or book.wallet.suspended:
+        return None
+    wallet = book.wallet
+    if wallet.available_nanos + wallet.held_nanos - wallet.disputed_nanos >= chosen.threshold_nanos:
+        return None
+    whose = (organization_id, mode.value)
+    if desk.connection.execute(_OPEN, whose).fetchone() is not None:
+        return None
+    (paid,) = desk.connection.execute(_MONTH, (*whose, month_start(desk.now))).fetchone()
+    if int(paid) + chosen.amount_nanos > chosen.month_max_nanos:
+        return None
+    topup_id = desk.make_id("topup")
+    order = TopUpOrder(
+        id=topup_id,
+        organization_id=organization_id,
+        mode=mode,
+        service=Service.STRIPE,
+        kind=TopUpKind.AUTOMATIC,
+        amount_nanos=chosen.amount_nanos,
+        idempotency_key=topup_id,
+        fingerprint="",
+    )
+    insert_topup(desk, order)
+    started = find_topup(desk.connection, order.id)
+    assert started is not None
+    return started, chosen.customer_id
+
+
+def month_start(now: int) -> int:
+    """When the UTC month of a time began, both in seconds since 1970."""
+    at = datetime.fromtimestamp(now, UTC)
+    return int(datetime(at.year, at.month, 1, tzinfo=UTC).timestamp())
+
+
+def _automatic_of(row: tuple[Any, ...]) -> AutomaticTopUp:
+    return AutomaticTopUp(
+        organization_id=row[0],
+        mode=Mode(row[1]),
+        customer_id=row[2],
+        enabled=bool(row[3]),
+        threshold_nanos=row[4],
+        amount_nanos=row[5],
+        month_max_nanos=row[6],
+        failure=row[7],
+    )

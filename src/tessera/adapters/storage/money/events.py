@@ -1,0 +1,182 @@
+"""What payment services tell us: each event kept as it came, and what follows from it done, in one commit."""
+
+from tessera.adapters.storage.money.adjustments import Desk, dispute_payment, refund_payment, return_refund, win_dispute
+from tessera.adapters.storage.money.topups import credit_topup, end_topup, find_paid_by, find_topup
+from tessera.adapters.storage.sqlite.books import Book
+from tessera.domain.money import format_usd
+from tessera.domain.payments.news import Claimed, Nothing, Outcome, Paid, PaymentEvent, Refused, Unpaid, Verdict
+from tessera.domain.payments.records import (
+    CURRENCY,
+    NANOS_PER_CENT,
+    ClaimKind,
+    ClaimState,
+    Service,
+    TopUp,
+    TopUpState,
+)
+
+_TOUCH = """
+INSERT INTO payment (service, id, touched_at) VALUES (?, ?, ?)
+ON CONFLICT (service, id) DO UPDATE SET touched_at = excluded.touched_at
+"""
+_KEEP = """
+INSERT INTO payment_event (service, id, type, body, outcome, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (service, id) DO NOTHING
+"""
+_FIND = "SELECT outcome FROM payment_event WHERE service = ? AND id = ?"
+_SET_OUTCOME = "UPDATE payment_event SET outcome = ?, reason = ? WHERE service = ? AND id = ?"
+_CLAIM = """
+INSERT INTO payment_claim (service, id, kind, payment_id, amount_nanos, state, note, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (service, id) DO NOTHING
+"""
+_FIND_CLAIM = "SELECT state, amount_nanos, payment_id FROM payment_claim WHERE service = ? AND id = ?"
+_SET_CLAIM = "UPDATE payment_claim SET state = ? WHERE service = ? AND id = ? AND state = ?"
+_WAITING = """
+SELECT id, kind, amount_nanos, note FROM payment_claim
+WHERE service = ? AND payment_id = ? AND state = 'waiting' ORDER BY created_at, id
+"""
+
+_MODE_REASON = "it belongs to {theirs} mode, the top-up to {ours} mode"
+
+
+def lock_payment(desk: Desk, service: Service, payment_id: str) -> None:
+    """Holds a payment for the rest of the transaction; before any wallet, so that nobody waits in a circle."""
+    desk.connection.execute(_TOUCH, (service.value, payment_id, desk.now))
+
+
+def take_event(desk: Desk, event: PaymentEvent) -> Verdict:
+    """Keeps an event and does what follows from it. The same event again changes nothing; one that was refused is
+    looked at again."""
+    key = (event.service.value, event.id)
+    row = (*key, event.type, event.body, Outcome.REFUSED.value, "", desk.now)
+    if desk.connection.execute(_KEEP, row).rowcount == 0:
+        (earlier,) = desk.connection.execute(_FIND, key).fetchone()
+        if earlier != Outcome.REFUSED:
+            return Verdict(outcome=Outcome.REPEATED, reason="this event was taken before")
+    verdict = decide(desk, event)
+    desk.connection.execute(_SET_OUTCOME, (verdict.outcome.value, verdict.reason, *key))
+    return verdict
+
+
+def decide(desk: Desk, event: PaymentEvent) -> Verdict:
+    """Does what follows from news, whoever brought them."""
+    news = event.news
+    if isinstance(news, Paid):
+        return _pay(desk, event, news)
+    if isinstance(news, Claimed):
+        return _claim(desk, event, news)
+    if isinstance(news, Unpaid):
+        return _end(desk, event, news)
+    if isinstance(news, Refused):
+        return _refused(news.reason)
+    assert isinstance(news, Nothing)
+    return Verdict(outcome=Outcome.IGNORED, reason=news.reason)
+
+
+def _pay(desk: Desk, event: PaymentEvent, news: Paid) -> Verdict:
+    lock_payment(desk, event.service, news.payment_id)
+    topup = find_topup(desk.connection, news.topup_id)
+    if topup is None:
+        return _refused("there is no such top-up")
+    book = desk.book(topup.organization_id, topup.mode)
+    # Again, now that the wallet is locked: what was read before may have gone on.
+    topup = find_topup(desk.connection, news.topup_id)
+    assert topup is not None
+    other = find_paid_by(desk.connection, event.service, news.payment_id)
+    if other is not None and other.id == topup.id:
+        return Verdict(outcome=Outcome.REPEATED, reason="this payment was credited before")
+    wrong = _wrong(event, topup, news)
+    if wrong is not None:
+        return _refused(wrong)
+    if topup.state is TopUpState.PAID:
+        return _refused("the top-up was paid by another payment")
+    if other is not None:
+        return _refused("the payment paid another top-up")
+    credit_topup(desk, topup, news.payment_id, news.customer_id)
+    paid = find_topup(desk.connection, topup.id)
+    assert paid is not None
+    waiting = (event.service.value, news.payment_id)
+    for claim_id, kind, amount, note in desk.connection.execute(_WAITING, waiting).fetchall():
+        desk.connection.execute(
+            _SET_CLAIM, (ClaimState.APPLIED.value, event.service.value, claim_id, ClaimState.WAITING.value)
+        )
+        _apply(desk, book, paid, ClaimKind(kind), claim_id, amount, note)
+    return Verdict(outcome=Outcome.APPLIED, reason=f"credited ${format_usd(topup.amount_nanos)}")
+
+
+def _wrong(event: PaymentEvent, topup: TopUp, news: Paid) -> str | None:
+    """Why a payment cannot be the one that a top-up was ordered with (security-tests T3)."""
+    if topup.service is not event.service:
+        return f"the top-up is to be paid at {topup.service}"
+    if topup.mode is not event.mode:
+        return _MODE_REASON.format(theirs=event.mode, ours=topup.mode)
+    if news.currency != CURRENCY:
+        return f"it was paid in {news.currency[:8]!r}, not in {CURRENCY}"
+    if news.amount_cents * NANOS_PER_CENT != topup.amount_nanos:
+        return f"{news.amount_cents} cents were paid, ${format_usd(topup.amount_nanos)} was ordered"
+    return None
+
+
+def _end(desk: Desk, event: PaymentEvent, news: Unpaid) -> Verdict:
+    topup = find_topup(desk.connection, news.topup_id)
+    if topup is None:
+        return _refused("there is no such top-up")
+    if topup.mode is not event.mode or topup.service is not event.service:
+        return _refused(_MODE_REASON.format(theirs=event.mode, ours=topup.mode))
+    state = TopUpState.EXPIRED if news.expired else TopUpState.FAILED
+    if end_topup(desk, topup.id, state, news.reason):
+        return Verdict(outcome=Outcome.APPLIED, reason=f"the top-up has {state}")
+    return Verdict(outcome=Outcome.REPEATED, reason="the top-up was over before")
+
+
+def _claim(desk: Desk, event: PaymentEvent, news: Claimed) -> Verdict:
+    """A refund or dispute: applied to a payment we know, kept waiting for one we do not know yet."""
+    if news.currency != CURRENCY or news.amount_cents <= 0:
+        return _refused(f"it is over {news.amount_cents} cents of {news.currency[:8]!r}")
+    service = event.service.value
+    lock_payment(desk, event.service, news.payment_id)
+    topup = find_paid_by(desk.connection, event.service, news.payment_id)
+    book = None
+    if topup is not None:
+        if topup.mode is not event.mode:
+            return _refused(_MODE_REASON.format(theirs=event.mode, ours=topup.mode))
+        book = desk.book(topup.organization_id, topup.mode)
+    amount = news.amount_cents * NANOS_PER_CENT
+    state = ClaimState.REVERSED if news.reversed else ClaimState.WAITING if topup is None else ClaimState.APPLIED
+    values = (service, news.claim_id, news.kind.value, news.payment_id, amount, state.value, news.note, desk.now)
+    if desk.connection.execute(_CLAIM, values).rowcount == 1:
+        if book is not None and topup is not None and state is ClaimState.APPLIED:
+            _apply(desk, book, topup, news.kind, news.claim_id, amount, news.note)
+        outcome = Outcome.WAITING if state is ClaimState.WAITING else Outcome.APPLIED
+        return Verdict(outcome=outcome, reason=f"{news.kind} of ${format_usd(amount)} is {state}")
+    earlier, amount, _ = desk.connection.execute(_FIND_CLAIM, (service, news.claim_id)).fetchone()
+    if earlier == ClaimState.WAITING and not news.reversed and topup is not None and book is not None:
+        desk.connection.execute(_SET_CLAIM, (ClaimState.APPLIED.value, service, news.claim_id, earlier))
+        _apply(desk, book, topup, news.kind, news.claim_id, amount, news.note)
+        return Verdict(outcome=Outcome.APPLIED, reason=f"{news.kind} of ${format_usd(amount)} is applied")
+    if not news.reversed or earlier == ClaimState.REVERSED:
+        return Verdict(outcome=Outcome.REPEATED, reason=f"this {news.kind} was taken before")
+    desk.connection.execute(_SET_CLAIM, (ClaimState.REVERSED.value, service, news.claim_id, earlier))
+    if earlier == ClaimState.APPLIED and book is not None:
+        reverse(desk, book, news.kind, news.claim_id, amount, news.note)
+    return Verdict(outcome=Outcome.APPLIED, reason=f"{news.kind} of ${format_usd(amount)} is reversed")
+
+
+def reverse(desk: Desk, book: Book, kind: ClaimKind, claim_id: str, amount_nanos: int, note: str) -> None:
+    """Undoes an applied claim."""
+    if kind is ClaimKind.REFUND:
+        return_refund(desk, book, claim_id, note)
+    else:
+        win_dispute(desk, book, claim_id, amount_nanos, note)
+
+
+def _apply(desk: Desk, book: Book, topup: TopUp, kind: ClaimKind, claim_id: str, amount: int, note: str) -> None:
+    assert topup.lot_id is not None
+    if kind is ClaimKind.REFUND:
+        refund_payment(desk, book, claim_id, topup.lot_id, amount, note)
+    else:
+        dispute_payment(desk, book, claim_id, amount, note)
+
+
+def _refused(reason: str) -> Verdict:
+    return Verdict(outcome=Outcome.REFUSED, reason=reason)

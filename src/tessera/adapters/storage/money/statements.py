@@ -1,0 +1,93 @@
+"""Statements out of the ledger: every figure is a sum of its movements, read on one snapshot."""
+
+from typing import Any
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+from tessera.domain.payments.statements import ModelUsage, Statement, StatementLine
+
+LINES_MAX = 10_000
+
+_WALLET = """
+SELECT wallet.id, organization.id, organization.name FROM wallet
+JOIN organization ON organization.id = wallet.organization_id WHERE organization.id = ? AND mode = ?
+"""
+# What changes what the customer has (available and held together): what comes into one of the two from outside, or
+# leaves. Holds and releases move between them. Settles are summed apart.
+_MOVED = """
+SELECT coalesce(sum(CASE WHEN to_account = 'available' THEN amount_nanos ELSE 0 END), 0)
+    - coalesce(sum(CASE WHEN from_account = 'available' THEN amount_nanos ELSE 0 END), 0)
+FROM (
+    SELECT from_account, to_account, amount_nanos, created_at_us, wallet_id FROM credit
+    UNION ALL SELECT from_account, to_account, amount_nanos, created_at_us, wallet_id FROM adjustment
+) AS movement
+WHERE wallet_id = ? AND created_at_us < ?
+"""
+_CHARGED = """
+SELECT coalesce(sum(event.charge_nanos), 0) FROM hold JOIN usage_event AS event ON event.hold_number = hold.number
+WHERE hold.wallet_id = ? AND event.settled_at_us < ?
+"""
+_LINES = """
+SELECT created_at_us, kind, id, note, from_account, to_account, amount_nanos FROM credit
+WHERE wallet_id = ? AND created_at_us >= ? AND created_at_us < ?
+UNION ALL
+SELECT created_at_us, kind, CASE WHEN kind = 'charge_refund' THEN subject ELSE id END, note, from_account, to_account,
+    amount_nanos
+FROM adjustment WHERE wallet_id = ? AND created_at_us >= ? AND created_at_us < ?
+    AND (from_account = 'available' OR to_account = 'available')
+ORDER BY 1, 3 LIMIT ?
+"""
+_USAGE = """
+SELECT hold.model, count(*), sum(input_tokens), sum(output_tokens), sum(event.charge_nanos)
+FROM hold JOIN usage_event AS event ON event.hold_number = hold.number
+WHERE hold.wallet_id = ? AND event.settled_at_us >= ? AND event.settled_at_us < ?
+GROUP BY hold.model ORDER BY hold.model
+"""
+
+
+def read_statement(connection: Any, organization_id: str, mode: Mode, month: str, start: int, end: int) -> Statement:
+    """A month's statement; `start` and `end` are its bounds in seconds since 1970. Raises [not_found]."""
+    wallet = connection.execute(_WALLET, (organization_id, mode.value)).fetchone()
+    if wallet is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, "There is no such organization.")
+    start_us, end_us = start * 1_000_000, end * 1_000_000
+    span = (wallet[0], start_us, end_us)
+    lines = tuple(
+        StatementLine(
+            at=row[0] // 1_000_000,
+            kind=row[1],
+            reference=row[2],
+            note=row[3],
+            amount_nanos=row[6] if row[5] == "available" else -row[6],
+        )
+        for row in connection.execute(_LINES, (*span, *span, LINES_MAX + 1)).fetchall()
+    )
+    if len(lines) > LINES_MAX:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, f"A statement has at most {LINES_MAX} lines; use /v1/ledger.")
+    usage = tuple(
+        ModelUsage(
+            model=row[0],
+            calls=int(row[1]),
+            input_tokens=int(row[2]),
+            output_tokens=int(row[3]),
+            charge_nanos=int(row[4]),
+        )
+        for row in connection.execute(_USAGE, span).fetchall()
+    )
+    return Statement(
+        organization_id=wallet[1],
+        organization=wallet[2],
+        mode=mode,
+        month=month,
+        start=start,
+        end=end,
+        opening_nanos=_balance_at(connection, wallet[0], start_us),
+        closing_nanos=_balance_at(connection, wallet[0], end_us),
+        lines=lines,
+        usage=usage,
+    )
+
+
+def _balance_at(connection: Any, wallet_id: int, at_us: int) -> int:
+    moved = int(connection.execute(_MOVED, (wallet_id, at_us)).fetchone()[0])
+    return moved - int(connection.execute(_CHARGED, (wallet_id, at_us)).fetchone()[0])

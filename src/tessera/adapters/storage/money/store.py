@@ -1,0 +1,143 @@
+"""The port `MoneyStore` on any database that keeps the ledger."""
+
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from tessera.adapters.storage.money import automatic, events, refunds, statements, topups, vouchers
+from tessera.adapters.storage.money.adjustments import Desk
+from tessera.adapters.storage.sqlite.storage import SqliteStorage
+from tessera.domain.money import Mode
+from tessera.domain.payments.news import PaymentEvent, Verdict
+from tessera.domain.payments.records import (
+    AutomaticTopUp,
+    ChargeRefund,
+    PaymentRefund,
+    Service,
+    TopUp,
+    TopUpOrder,
+    Voucher,
+)
+from tessera.domain.payments.statements import Statement, month_bounds
+from tessera.ports import Lot, Page
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_COMPARED = "SELECT compared_at FROM payment_comparison WHERE service = ? AND mode = ?"
+_COMPARE = """
+INSERT INTO payment_comparison (service, mode, compared_at, found) VALUES (?, ?, ?, ?)
+ON CONFLICT (service, mode) DO UPDATE SET compared_at = excluded.compared_at, found = excluded.found
+"""
+
+
+class SqlMoney:
+    """Money in and out in the same database as the ledger, through the same writer."""
+
+    def __init__(self, storage: SqliteStorage) -> None:
+        self._storage = storage
+
+    # ---- top-ups and what services tell of them -------------------------------------------------------------------
+
+    async def create_topup(self, order: TopUpOrder) -> tuple[TopUp, bool]:
+        return await self._change(topups.create_topup, order)
+
+    async def open_topup(self, topup_id: str, session_id: str, url: str | None) -> TopUp:
+        return await self._change(topups.open_topup, topup_id, session_id, url)
+
+    async def find_topup(self, organization_id: str, mode: Mode, topup_id: str) -> TopUp | None:
+        return await self._storage._read(topups.own_topup, organization_id, mode, topup_id)
+
+    async def list_topups(self, organization_id: str, mode: Mode, page: Page) -> tuple[TopUp, ...]:
+        return await self._storage._read(topups.list_topups, organization_id, mode, page)
+
+    async def list_all_topups(self, page: Page) -> tuple[TopUp, ...]:
+        return await self._storage._read(topups.list_all_topups, page)
+
+    async def list_paid(self, service: Service, mode: Mode, since: int) -> tuple[TopUp, ...]:
+        return await self._storage._read(topups.list_paid, service, mode, since)
+
+    async def take_event(self, event: PaymentEvent) -> Verdict:
+        return await self._change(events.take_event, event)
+
+    async def take_news(self, event: PaymentEvent) -> Verdict:
+        return await self._change(events.decide, event)
+
+    # ---- refunds --------------------------------------------------------------------------------------------------
+
+    async def refund_call(self, request_id: str, amount_nanos: int | None, note: str) -> ChargeRefund:
+        return await self._change(refunds.refund_call, request_id, amount_nanos, note)
+
+    async def begin_refund(self, topup_id: str, amount_nanos: int | None, note: str) -> PaymentRefund:
+        return await self._change(refunds.begin_refund, topup_id, amount_nanos, note)
+
+    async def fail_refund(self, refund: PaymentRefund, reason: str) -> None:
+        await self._change(refunds.fail_refund, refund, reason)
+
+    async def applied_refunds(self, service: Service, since: int) -> tuple[tuple[str, str, int], ...]:
+        return await self._storage._read(refunds.applied_refunds, service, since)
+
+    # ---- vouchers -------------------------------------------------------------------------------------------------
+
+    async def create_voucher(self, voucher: Voucher, digest: str) -> Voucher:
+        return await self._change(vouchers.create_voucher, voucher, digest)
+
+    async def list_vouchers(self, page: Page) -> tuple[Voucher, ...]:
+        return await self._storage._read(vouchers.list_vouchers, page)
+
+    async def revoke_voucher(self, voucher_id: str) -> Voucher:
+        return await self._change(vouchers.revoke_voucher, voucher_id)
+
+    async def redeem_voucher(self, organization_id: str, mode: Mode, digest: str) -> Lot:
+        return await self._change(vouchers.redeem_voucher, organization_id, mode, digest)
+
+    # ---- automatic top-up -----------------------------------------------------------------------------------------
+
+    async def find_automatic(self, organization_id: str, mode: Mode) -> AutomaticTopUp | None:
+        return await self._storage._read(automatic.find_automatic, organization_id, mode)
+
+    async def set_automatic(self, wanted: AutomaticTopUp) -> AutomaticTopUp:
+        return await self._change(automatic.set_automatic, wanted)
+
+    async def fail_automatic(self, organization_id: str, mode: Mode, reason: str) -> None:
+        await self._change(automatic.fail_automatic, organization_id, mode, reason)
+
+    async def list_due(self) -> tuple[tuple[str, Mode], ...]:
+        return await self._storage._read(automatic.list_due)
+
+    async def list_started(self) -> tuple[TopUp, ...]:
+        return await self._storage._read(automatic.list_started)
+
+    async def start_automatic(self, organization_id: str, mode: Mode) -> tuple[TopUp, str] | None:
+        return await self._change(automatic.start_automatic, organization_id, mode)
+
+    # ---- statements and comparisons -------------------------------------------------------------------------------
+
+    async def read_statement(self, organization_id: str, mode: Mode, month: str) -> Statement:
+        bounds = month_bounds(month)
+        return await self._storage._read(statements.read_statement, organization_id, mode, month, *bounds)
+
+    async def compared_at(self, service: Service, mode: Mode) -> int:
+        return await self._storage._read(_compared_at, service, mode)
+
+    async def note_comparison(self, service: Service, mode: Mode, found: str) -> None:
+        await self._change(_note_comparison, service, mode, found)
+
+    # ---- inside ---------------------------------------------------------------------------------------------------
+
+    async def _change(self, work: Callable[Concatenate[Desk, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs a change in one commit of the ledger's writer."""
+        storage = self._storage
+
+        def change(connection: Any, books: Any) -> T:
+            return work(Desk(connection, books, storage._clock(), storage._make_id), *args, **kwargs)
+
+        return await storage._change(change)
+
+
+def _compared_at(connection: Any, service: Service, mode: Mode) -> int:
+    row = connection.execute(_COMPARED, (service.value, mode.value)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _note_comparison(desk: Desk, service: Service, mode: Mode, found: str) -> None:
+    desk.connection.execute(_COMPARE, (service.value, mode.value, desk.now, found))

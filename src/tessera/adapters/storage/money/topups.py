@@ -1,0 +1,180 @@
+"""Top-ups: asked for once, opened at a payment service, credited once by the payment that pays them."""
+
+from typing import Any
+
+from tessera.adapters.storage.money.adjustments import Desk
+from tessera.adapters.storage.sqlite.accounts import add_credit
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+from tessera.domain.payments.records import (
+    Service,
+    TopUp,
+    TopUpKind,
+    TopUpOrder,
+    TopUpState,
+)
+from tessera.ports import Page
+
+NEWEST = "~"
+
+_TOPUP = """
+SELECT topup.id, organization_id, mode, service, kind, amount_nanos, fingerprint, state, save_card, session_id, url,
+    payment_id, lot_id, failure, created_at, paid_at,
+    (SELECT coalesce(sum(claim.amount_nanos), 0) FROM payment_claim AS claim WHERE claim.service = topup.service
+        AND claim.payment_id = topup.payment_id AND claim.kind = 'refund' AND claim.state = 'applied'),
+    (SELECT coalesce(sum(claim.amount_nanos), 0) FROM payment_claim AS claim WHERE claim.service = topup.service
+        AND claim.payment_id = topup.payment_id AND claim.kind = 'dispute' AND claim.state = 'applied')
+FROM topup
+"""
+_BY_ID = _TOPUP + " WHERE id = ?"
+_BY_PAYMENT = _TOPUP + " WHERE service = ? AND payment_id = ?"
+_BY_KEY = _TOPUP + " WHERE organization_id = ? AND mode = ? AND idempotency_key = ?"
+_OWN = _TOPUP + " WHERE organization_id = ? AND mode = ? AND id = ?"
+_LIST = _TOPUP + " WHERE organization_id = ? AND mode = ? AND id < ? ORDER BY id DESC LIMIT ?"
+_LIST_ALL = _TOPUP + " WHERE id < ? ORDER BY id DESC LIMIT ?"
+_PAID_SINCE = _TOPUP + " WHERE service = ? AND mode = ? AND state = 'paid' AND paid_at >= ? ORDER BY id"
+_INSERT = """
+INSERT INTO topup (
+    id, organization_id, mode, service, kind, amount_nanos, idempotency_key, fingerprint, state, save_card, created_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'created', ?, ?)
+"""
+_OPEN = "UPDATE topup SET state = 'open', session_id = ?, url = ? WHERE id = ? AND state = 'created'"
+_END = "UPDATE topup SET state = ?, failure = ? WHERE id = ? AND state IN ('created', 'open')"
+_PAY = """
+UPDATE topup SET state = 'paid', payment_id = ?, lot_id = ?, paid_at = ? WHERE id = ? AND state <> 'paid'
+"""
+_KEEP_CARD = """
+INSERT INTO automatic_topup (organization_id, mode, customer_id, changed_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (organization_id, mode) DO UPDATE SET customer_id = excluded.customer_id, changed_at = excluded.changed_at
+"""
+
+
+def create_topup(desk: Desk, order: TopUpOrder) -> tuple[TopUp, bool]:
+    """Stores a top-up before the service hears of it; or finds the one this key was used for, and says that it did.
+
+    Raises [idempotency_mismatch, not_found].
+    """
+    desk.book(order.organization_id, order.mode)
+    key = (order.organization_id, order.mode.value, order.idempotency_key)
+    row = desk.connection.execute(_BY_KEY, key).fetchone()
+    if row is not None:
+        earlier = topup_of(row)
+        if earlier.fingerprint != order.fingerprint:
+            raise TesseraError(
+                ErrorCode.IDEMPOTENCY_MISMATCH,
+                "This Idempotency-Key was used for another top-up. Send the same body again, or use a new key.",
+                param="Idempotency-Key",
+                should_retry=False,
+            )
+        return earlier, True
+    insert_topup(desk, order)
+    return _known(desk, order.id), False
+
+
+def insert_topup(desk: Desk, order: TopUpOrder) -> None:
+    """Writes a new top-up."""
+    whose = (order.id, order.organization_id, order.mode.value, order.service.value, order.kind.value)
+    what = (order.amount_nanos, order.idempotency_key, order.fingerprint, int(order.save_card), desk.now)
+    desk.connection.execute(_INSERT, whose + what)
+
+
+def open_topup(desk: Desk, topup_id: str, session_id: str, url: str | None) -> TopUp:
+    """Notes where a top-up can be paid. One that has gone on meanwhile stays as it is."""
+    desk.connection.execute(_OPEN, (session_id, url, topup_id))
+    return _known(desk, topup_id)
+
+
+def end_topup(desk: Desk, topup_id: str, state: TopUpState, reason: str) -> bool:
+    """Ends a top-up that will not be paid; says whether it was still waiting."""
+    ended: int = desk.connection.execute(_END, (state.value, reason, topup_id)).rowcount
+    return ended == 1
+
+
+def credit_topup(desk: Desk, topup: TopUp, payment_id: str, customer_id: str | None) -> None:
+    """Turns a top-up that was paid into a lot of credit. Its wallet is locked."""
+    note = f"top-up {topup.id}"
+    kind = "purchase" if topup.service is Service.STRIPE else "promotion"
+    lot = add_credit(
+        desk.connection,
+        desk.books,
+        topup.organization_id,
+        topup.mode,
+        topup.amount_nanos,
+        kind,
+        note,
+        None,
+        desk.now_us,
+        desk.make_id,
+    )
+    paid = desk.connection.execute(_PAY, (payment_id, lot.id, desk.now, topup.id)).rowcount
+    assert paid == 1, "the wallet is locked: nobody else pays it"
+    if topup.save_card and customer_id is not None:
+        whose = (topup.organization_id, topup.mode.value)
+        desk.connection.execute(_KEEP_CARD, (*whose, customer_id, desk.now))
+
+
+def find_topup(connection: Any, topup_id: str) -> TopUp | None:
+    """A top-up by its id."""
+    row = connection.execute(_BY_ID, (topup_id,)).fetchone()
+    return None if row is None else topup_of(row)
+
+
+def find_paid_by(connection: Any, service: Service, payment_id: str) -> TopUp | None:
+    """The top-up that a payment paid."""
+    row = connection.execute(_BY_PAYMENT, (service.value, payment_id)).fetchone()
+    return None if row is None else topup_of(row)
+
+
+def own_topup(connection: Any, organization_id: str, mode: Mode, topup_id: str) -> TopUp | None:
+    """A top-up of an organization in a mode."""
+    row = connection.execute(_OWN, (organization_id, mode.value, topup_id)).fetchone()
+    return None if row is None else topup_of(row)
+
+
+def list_topups(connection: Any, organization_id: str, mode: Mode, page: Page) -> tuple[TopUp, ...]:
+    """Newest first. Raises [invalid_request] for an `after` that is none of them."""
+    if page.after is not None and own_topup(connection, organization_id, mode, page.after) is None:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "after must be an id from this list.", param="after")
+    rows = connection.execute(_LIST, (organization_id, mode.value, page.after or NEWEST, page.limit))
+    return tuple(topup_of(row) for row in rows)
+
+
+def list_all_topups(connection: Any, page: Page) -> tuple[TopUp, ...]:
+    """Of all organizations, newest first."""
+    return tuple(topup_of(row) for row in connection.execute(_LIST_ALL, (page.after or NEWEST, page.limit)))
+
+
+def list_paid(connection: Any, service: Service, mode: Mode, since: int) -> tuple[TopUp, ...]:
+    """Top-ups paid from a time on."""
+    return tuple(topup_of(row) for row in connection.execute(_PAID_SINCE, (service.value, mode.value, since)))
+
+
+def topup_of(row: tuple[Any, ...]) -> TopUp:
+    """A row of the query above."""
+    return TopUp(
+        id=row[0],
+        organization_id=row[1],
+        mode=Mode(row[2]),
+        service=Service(row[3]),
+        kind=TopUpKind(row[4]),
+        amount_nanos=row[5],
+        fingerprint=row[6],
+        state=TopUpState(row[7]),
+        save_card=bool(row[8]),
+        session_id=row[9],
+        url=row[10],
+        payment_id=row[11],
+        lot_id=row[12],
+        failure=row[13],
+        created_at=row[14],
+        paid_at=row[15],
+        refunded_nanos=int(row[16]),
+        disputed_nanos=int(row[17]),
+    )
+
+
+def _known(desk: Desk, topup_id: str) -> TopUp:
+    found = find_topup(desk.connection, topup_id)
+    if found is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no top-up {topup_id[:64]!r}.")
+    return found
