@@ -1,0 +1,5 @@
+"""What the faults of people share: a server with mail."""
+
+from people_calls import people
+
+__all__ = ["people"]
