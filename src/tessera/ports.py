@@ -20,6 +20,7 @@ from tessera.domain.quantities import Quantities
 from tessera.domain.request import ImagePart, InferenceRequest, Surface
 from tessera.domain.tokens import TokenCount
 from tessera.domain.usage import UsageEvent
+from tessera.usage_ports import UsageRecords
 
 
 class TextCounter(Protocol):
@@ -167,8 +168,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     held_nanos: int
     spent_nanos: int
     lots: tuple[Lot, ...]
-
     disputed_nanos: int = 0
+
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One side of a transfer: `account` gained `amount_nanos` (negative: gave). `kind` is credit, hold, settle…"""
@@ -217,7 +218,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None = None
 
 
-class Storage(Protocol):
+class Storage(UsageRecords, Protocol):
     """The system of record. Every verb raises [storage_unavailable] when the database cannot answer."""
 
     async def find_caller(self, digest: bytes) -> Caller | None:

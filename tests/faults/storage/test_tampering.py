@@ -155,6 +155,7 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
     ("losses-equal-events", ["UPDATE loss_day SET forgiven_nanos = loss_nanos + 1"]),
     ("losses-equal-events", ["DELETE FROM loss_day"]),
     ("losses-equal-events", ["INSERT INTO loss_day (wallet_id, day, loss_nanos) VALUES (1, 3, 5)"]),
+    ("usage-equals-events", ["UPDATE usage_sum SET requests = requests + 1 WHERE width_s = 3600"]),
     # what is beside the money
     ("idempotency-matches-holds", ["UPDATE idempotency SET fingerprint = zeroblob(32) WHERE key = 'key-1'"]),
     ("idempotency-matches-holds", ["UPDATE idempotency SET hold_number = 77 WHERE key = 'key-1'"]),
@@ -225,6 +226,8 @@ async def test_a_database_put_back_to_an_older_state_is_found(data_dir: Path, tm
 async def test_an_organization_that_vanished_with_everything_is_found(data_dir: Path) -> None:
     tables = [
         "loss_day",
+        "usage_sum",
+        "usage_series",
         "idempotency",
         "usage_event",
         "hold_quote",

@@ -7,7 +7,7 @@ and raises `CONFLICT`; there is no moment in which a commit could follow a write
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tessera.adapters.storage.sqlite import books, group, rows
+from tessera.adapters.storage.sqlite import books, group, rows, usage_sums
 
 CONFLICT = "TS001"
 """The SQLSTATE that function `conflict` of the schema raises."""
@@ -40,6 +40,8 @@ FROM unnest({arrays}) AS new (remaining_nanos, held_nanos, spent_nanos, expired_
 WHERE lot.id = new.id AND lot.wallet_id = new.wallet_id
 """
 
+_ADD_SUMS = f"{usage_sums.INSERT_SUMS} SELECT * FROM unnest({{arrays}}) {usage_sums.ON_CONFLICT}"  # noqa: S608
+
 
 class Part(NamedTuple):
     """One table's share: its row-by-row statement, its form over arrays, the kinds of its columns (i whole numbers, t
@@ -65,6 +67,7 @@ PARTS = (
     Part(group.RESOLVE_HOLD, _RESOLVE_HOLDS, "tiii"),
     Part(books.WRITE_WALLET, _WRITE_WALLETS, "iiiiiiiiibbii"),
     Part(books.WRITE_LOT, _WRITE_LOTS, "iiiiti"),
+    Part(usage_sums.ADD_SUMS, _ADD_SUMS, "i" * 16),
 )
 BULK = frozenset(part.sql for part in PARTS)
 """The statements that can wait for one another and be written together."""

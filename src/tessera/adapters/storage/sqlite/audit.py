@@ -15,6 +15,7 @@ from tessera.adapters.storage.sqlite.audit_events import event_faults, quote_fau
 from tessera.adapters.storage.sqlite.lease import is_alive
 from tessera.adapters.storage.sqlite.losses import loss_faults
 from tessera.adapters.storage.sqlite.sweep import LEASE_US
+from tessera.adapters.storage.sqlite.usage_sums import usage_faults
 from tessera.adapters.storage.sqlite.witness import read_witness
 from tessera.domain.money import NANOS_MAX
 from tessera.ports import Check
@@ -201,13 +202,14 @@ def audit(
         ("no-orphaned-holds", lambda: _orphans(connection, data_dir, now_us)),
         ("charges-equal-settles", lambda: _settles(connection)),
         ("losses-equal-events", lambda: loss_faults(connection)),
+        ("usage-equals-events", lambda: usage_faults(connection)),
         ("lots-equal-balances", lambda: _lots(connection)),
         ("lots-equal-draws", lambda: _draws(connection)),
         ("idempotency-matches-holds", rows(_KEYS)),
         ("wallets-complete", rows(_WALLETS)),
+        *((name, rows(sql)) for name, sql in MONEY_CHECKS),
         ("hash-chain", lambda: chain_faults(connection)),
         ("checkpoints-signed", lambda: checkpoint_faults(connection, witnessed, key)),
-        *((name, rows(sql)) for name, sql in MONEY_CHECKS),
         ("api-keys-signed", lambda: key_faults(connection, key)),
         ("audit-log-whole", lambda: audit_log_faults(key, lambda sql: connection.execute(sql).fetchall())),
     ]

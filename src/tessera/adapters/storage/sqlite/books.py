@@ -55,11 +55,12 @@ class ConflictError(Exception):
 
 
 class OpenHold(msgspec.Struct, frozen=True, gc=False):
-    """What settling a hold needs to know of it."""
+    """What settling a hold needs to know of it. `kind` is its project, key, model and endpoint."""
 
     number: int
     amount_nanos: int
     draws: tuple[Draw, ...]
+    kind: tuple[str, str, str, str]
 
 
 class Book:
@@ -77,8 +78,8 @@ class Book:
             lots=lots,
             suspended=bool(row[11]),
             suspended_for=SuspensionReason(row[13]) if row[13] else None,
-        )
             disputed_nanos=row[14],
+        )
         self.operator: dict[Account, int] = dict(zip(OPERATOR_ACCOUNTS, row[3:9], strict=True))
         self.chain_seq: int = row[9]
         self.chain_link: bytes = row[10]
@@ -137,6 +138,7 @@ class Books:
         self._number: int | None = None
         self._data_version: int | None = None
         self.open_holds: dict[str, OpenHold] = {}
+        self.series: dict[tuple[int | str, ...], int] = {}
 
     def refresh(self, connection: sqlite3.Connection) -> bool:
         """Empties the cache if another process has committed since; says whether it did."""
@@ -152,6 +154,7 @@ class Books:
         self._books.clear()
         self._touched.clear()
         self.open_holds.clear()
+        self.series.clear()
         self._number = None
         self._data_version = None
 

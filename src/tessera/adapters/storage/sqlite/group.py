@@ -21,6 +21,7 @@ from tessera.adapters.storage.sqlite.rows import (
     event_values,
     hold_values,
 )
+from tessera.adapters.storage.sqlite.usage_sums import UsageSums
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.holds import decide_holds
@@ -33,7 +34,9 @@ from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
 from tessera.domain.usage import Policy, UsageEvent, UsageSource
 
-FIND_HOLD = "SELECT number, amount_nanos, draws, state FROM hold WHERE wallet_id = ? AND id = ?"
+FIND_HOLD = """
+SELECT number, amount_nanos, draws, state, project_id, key_id, model, endpoint FROM hold WHERE wallet_id = ? AND id = ?
+"""
 
 _FIND_PLACED = """
 SELECT amount_nanos, fingerprint, asked_nanos, asked_min_nanos, state FROM hold WHERE wallet_id = ? AND id = ?
@@ -111,6 +114,7 @@ class Group:
         self._make_id = make_id
         self._careful = careful
         self._losses = Losses(connection, books, limits)
+        self._usage = UsageSums(connection, books)
         self.answers: dict[int, Answer] = {}
         self.deferred: list[int] = []
         self.resolved: list[str] = []
@@ -131,6 +135,7 @@ class Group:
     def write(self) -> None:
         """Writes everything decided. Raises Conflict or sqlite3.Error; the caller rolls back."""
         connection = self._connection
+        self._usage.write()
         connection.executemany(INSERT_HOLD, self._hold_rows)
         connection.executemany(INSERT_QUOTE, self._quote_rows)
         expect(connection.executemany(RESOLVE_HOLD, self._resolved_rows), len(self._resolved_rows))
@@ -176,7 +181,7 @@ class Group:
             if row is None or row[3] != HoldState.OPEN:
                 self._check_done(order, row)
                 return None
-            open_hold = OpenHold(row[0], row[1], decode_draws(row[2]))
+            open_hold = OpenHold(row[0], row[1], decode_draws(row[2]), row[4:8])
         if isinstance(order, UsageEvent):
             event = order if order.past_allowance is None else self._losses.choose(book, order)
         else:
@@ -186,6 +191,7 @@ class Group:
             raise self._refuse(event, "it does not fit its hold")
         values = event_values(event, open_hold.number)
         self._event_rows.append((*values, *book.link("event", values)))
+        self._usage.add(book, open_hold.kind, open_hold.number, event)
         state = resolved_state(event.outcome, event.charge_nanos)
         self._resolved_rows.append((state.value, event.charge_nanos, open_hold.number, open_hold.amount_nanos))
         book.move(Account.HELD, Account.REVENUE, event.charge_nanos)
@@ -289,7 +295,8 @@ class Group:
             self._quote_rows.append((number, order.quote))
             if order.idempotency_key is not None:
                 self._key_rows.append((book.id, order.idempotency_key, number, order.fingerprint, order.placed_at_us))
-            self._books.open_holds[order.id] = OpenHold(number, decision.amount_nanos, decision.draws)
+            kind = (order.project_id, order.key_id, order.model, order.endpoint)
+            self._books.open_holds[order.id] = OpenHold(number, decision.amount_nanos, decision.draws, kind)
             self.answers[index] = HoldGrant(granted_nanos=decision.amount_nanos)
 
     def _refusal(self, book: Book, order: HoldOrder, refusal: TesseraError) -> HoldGrant | TesseraError:

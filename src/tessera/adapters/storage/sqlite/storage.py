@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from tessera.adapters.storage.sqlite import accounts, losses, reads, repeats
+from tessera.adapters.storage.sqlite import accounts, losses, reads, repeats, usage_reads
 from tessera.adapters.storage.sqlite.archive import back_up
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.committer import Committer
@@ -33,6 +33,7 @@ from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.ledger.reconciliation import Reconciliation
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent
+from tessera.domain.usage_report import UsageQuery, UsageSums, UsedCall
 from tessera.ports import (
     ApiKey,
     Balance,
@@ -251,6 +252,14 @@ class SqliteStorage:
 
     async def find_quote(self, organization_id: str, mode: Mode, quote_id: str) -> SavedQuote | None:
         return await self._read(reads.find_quote, organization_id, mode, quote_id)
+
+    async def sum_usage(self, query: UsageQuery, *, rows_max: int | None = None) -> tuple[UsageSums, ...]:
+        return await self._read(usage_reads.sum_usage, query, rows_max)
+
+    async def list_used(
+        self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int
+    ) -> tuple[UsedCall, ...]:
+        return await self._read(usage_reads.list_used, organization_id, mode, start_at, end_at, after, limit)
 
     async def ready(self) -> bool:
         """Whether a write transaction can begin: the disk, the lock and the schema are there."""

@@ -1,0 +1,23 @@
+"""What flows that report usage need of the system of record."""
+
+from typing import Protocol
+
+from tessera.domain.money import Mode
+from tessera.domain.usage_report import UsageQuery, UsageSums, UsedCall
+
+
+class UsageRecords(Protocol):
+    """Usage as it was settled, never estimated. Every verb raises [storage_unavailable]."""
+
+    async def sum_usage(self, query: UsageQuery, *, rows_max: int | None = None) -> tuple[UsageSums, ...]:
+        """Sums, newest bucket first, within a bucket in the order of their groups; buckets without calls are left out.
+
+        With `rows_max` at least that many of the first rows, if there are so many, and whole buckets.
+        """
+        ...
+
+    async def list_used(
+        self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int
+    ) -> tuple[UsedCall, ...]:
+        """Calls settled in [start_at, end_at), seconds since 1970, by their number, from the one after `after` on."""
+        ...
