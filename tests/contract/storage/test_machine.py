@@ -4,6 +4,7 @@ The audit is invariants I1 to I9; every rule that repeats something is I10.
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Coroutine
@@ -25,6 +26,8 @@ from hypothesis.stateful import (
 )
 
 from ledger_calls import faults, hold_order, release, stored_reply, usage_event
+from postgres_server import PostgresServer
+from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder
@@ -60,6 +63,10 @@ class LedgerMachine(RuleBasedStateMachine):
     async def opened(self) -> SqliteStorage:
         return await SqliteStorage.open(self.folder, clock=lambda: self.now_us)
 
+    def anyone(self) -> SqliteStorage:
+        """Whoever may settle calls, add credit and look, beside the process that places holds."""
+        return self.storage
+
     @initialize()
     def begin(self) -> None:
         self.organization = self.run(self.storage.create_organization("acme")).id
@@ -80,7 +87,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def credit(self, amount: int, kind: str, lifetime_s: int | None) -> None:
         expires_at = None if lifetime_s is None else self.now_us // 1_000_000 + lifetime_s
         self.run(
-            self.storage.add_credit(self.organization, Mode.LIVE, amount, kind=kind, note="", expires_at=expires_at)
+            self.anyone().add_credit(self.organization, Mode.LIVE, amount, kind=kind, note="", expires_at=expires_at)
         )
         self.credited += amount
 
@@ -135,7 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
         event = usage_event(order, charge, waived_nanos=percent % 3, loss_nanos=percent % 2)
         if keep and order.idempotency_key is not None:
             event = usage_event(order, charge, reply=stored_reply(order, charge))
-        self.run(self.storage.settle(event))
+        self.run(self.anyone().settle(event))
         del self.open[order.id]
         self.spent += charge
         return event
@@ -143,19 +150,19 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(order=consumes(running))
     def give_back(self, order: HoldOrder | None) -> None:
         if order is not None and order.id in self.open:
-            self.run(self.storage.settle(release(order)))
+            self.run(self.anyone().settle(release(order)))
             del self.open[order.id]
 
     @rule(event=ended)
     def settle_again(self, event: UsageEvent | None) -> None:
         if event is not None:
-            self.run(self.storage.settle(event))
+            self.run(self.anyone().settle(event))
 
     @rule(event=ended)
     def settle_otherwise(self, event: UsageEvent | None) -> None:
         if event is not None:
             with pytest.raises(TesseraError):
-                self.run(self.storage.settle(_altered(event)))
+                self.run(self.anyone().settle(_altered(event)))
 
     @rule(seconds=st.integers(min_value=1, max_value=10))
     def time_passes(self, seconds: int) -> None:
@@ -193,16 +200,58 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_ledger_is_right(self) -> None:
         if not hasattr(self, "organization"):
             return
-        assert faults(self.run(self.storage.verify())) == {}
-        balance = self.run(self.storage.balance(self.organization, Mode.LIVE))
+        assert faults(self.run(self.anyone().verify())) == {}
+        balance = self.run(self.anyone().balance(self.organization, Mode.LIVE))
         assert balance.held_nanos == sum(self.open.values())
         assert balance.spent_nanos == self.spent
         assert balance.available_nanos == self.available()
+
+
+class TwoReplicas(LedgerMachine):
+    """The same walk on PostgreSQL, with a second replica that settles, credits and audits in turn with the first."""
+
+    server: PostgresServer
+
+    def __init__(self) -> None:
+        self.database = f"tessera_{os.urandom(8).hex()}"
+        self.server.execute(f"CREATE DATABASE {self.database}")
+        self.turns = 0
+        super().__init__()
+        self.other = self.run(self.replica("other"))
+
+    async def replica(self, name: str) -> SqliteStorage:
+        url = self.server.url_of(self.database)
+        secrets = self.folder / "secrets"
+        return await PostgresStorage.connect(
+            url, self.folder / name, secrets_dir=secrets, clock=lambda: self.now_us, monotonic=lambda: 0.0
+        )
+
+    async def opened(self) -> SqliteStorage:
+        return await self.replica("own")
+
+    def anyone(self) -> SqliteStorage:
+        self.turns += 1
+        return self.other if self.turns % 3 else self.storage
+
+    def teardown(self) -> None:
+        self.run(self.other.close())
+        super().teardown()
+        self.server.execute(f"DROP DATABASE {self.database} WITH (FORCE)")
 
 
 def _altered(event: UsageEvent) -> UsageEvent:
     return msgspec.structs.replace(event, latency_ms=event.latency_ms + 1)
 
 
+WALK = settings(max_examples=20, stateful_step_count=25, deadline=None)
+
+
 def test_the_ledger_stays_right_whatever_happens() -> None:
-    run_state_machine_as_test(LedgerMachine, settings=settings(max_examples=20, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(LedgerMachine, settings=WALK)
+
+
+def test_the_ledger_of_two_replicas_stays_right_whatever_happens(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TwoReplicas, "server", postgres, raising=False)
+    run_state_machine_as_test(TwoReplicas, settings=WALK)
