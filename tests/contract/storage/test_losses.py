@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from contract.storage.conftest import Opener
 from ledger_calls import database, funded, hold_order, release, usage_event
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -21,8 +23,13 @@ pytestmark = pytest.mark.anyio
 LIMITS = LossLimits(loss_max_nanos=100, left_calls_max=2, left_loss_max_nanos=50)
 
 
-async def opened(tmp_path: Path) -> SqliteStorage:
-    return await SqliteStorage.open(tmp_path, limits=LIMITS)
+Opened = Callable[[], Awaitable[SqliteStorage]]
+
+
+@pytest.fixture
+def opened(opener: Opener, tmp_path: Path) -> Opened:
+    """Opens the database under test with limits that a test reaches."""
+    return lambda: opener(tmp_path, limits=LIMITS)
 
 
 async def held(storage: SqliteStorage, organization: str, **changes: object) -> HoldOrder:
@@ -64,8 +71,8 @@ async def whole(storage: SqliteStorage) -> None:
     assert wrong == []
 
 
-async def test_losses_add_up_to_the_nano_and_only_past_the_limit_is_an_organization_suspended(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_losses_add_up_to_the_nano_and_only_past_the_limit_is_an_organization_suspended(opened: Opened) -> None:
+    storage = await opened()
     organization, other = await funded(storage, 1_000), await funded(storage, 1_000)
     await lose(storage, organization, 99)
     await lose(storage, organization, 1)
@@ -80,8 +87,8 @@ async def test_losses_add_up_to_the_nano_and_only_past_the_limit_is_an_organizat
     await whole(storage)
 
 
-async def test_test_money_is_refused_too_while_an_organization_is_suspended(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_test_money_is_refused_too_while_an_organization_is_suspended(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     await storage.hold(hold_order(organization, 10, owner=storage.owner))
     await lose(storage, organization, 101)
@@ -91,8 +98,8 @@ async def test_test_money_is_refused_too_while_an_organization_is_suspended(tmp_
     await whole(storage)
 
 
-async def test_the_same_event_again_is_not_lost_twice(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_the_same_event_again_is_not_lost_twice(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     event = await lose(storage, organization, 60)
     await asyncio.gather(storage.settle(event), storage.settle(event))
@@ -100,8 +107,8 @@ async def test_the_same_event_again_is_not_lost_twice(tmp_path: Path) -> None:
     await whole(storage)
 
 
-async def test_a_loss_that_its_hold_refuses_does_not_count(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_a_loss_that_its_hold_refuses_does_not_count(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     order = await held(storage, organization)
     with pytest.raises(TesseraError):
@@ -110,8 +117,8 @@ async def test_a_loss_that_its_hold_refuses_does_not_count(tmp_path: Path) -> No
     await whole(storage)
 
 
-async def test_every_day_has_a_limit_of_its_own(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_every_day_has_a_limit_of_its_own(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     for later in (0, 1, 2):
         order = await held(storage, organization)
@@ -126,8 +133,8 @@ async def test_every_day_has_a_limit_of_its_own(tmp_path: Path) -> None:
     await whole(storage)
 
 
-async def test_calls_that_run_when_an_organization_is_suspended_settle_and_add_to_the_loss(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_calls_that_run_when_an_organization_is_suspended_settle_and_add_to_the_loss(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     running = [await held(storage, organization) for _ in range(3)]
     await asyncio.gather(*(storage.settle(release(order, loss_nanos=70)) for order in running))
@@ -136,8 +143,8 @@ async def test_calls_that_run_when_an_organization_is_suspended_settle_and_add_t
     await whole(storage)
 
 
-async def test_a_resumed_organization_may_lose_the_days_limit_once_more(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_a_resumed_organization_may_lose_the_days_limit_once_more(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     await lose(storage, organization, 130)
     await suspended(storage, organization)
@@ -151,8 +158,8 @@ async def test_a_resumed_organization_may_lose_the_days_limit_once_more(tmp_path
     await whole(storage)
 
 
-async def test_an_operator_suspends_and_resumes(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_an_operator_suspends_and_resumes(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     running = await held(storage, organization)
     assert (await storage.suspend_organization(organization)).suspended_for == "operator"
@@ -168,18 +175,18 @@ async def test_an_operator_suspends_and_resumes(tmp_path: Path) -> None:
     await whole(storage)
 
 
-async def test_a_suspension_is_known_after_a_restart(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_a_suspension_is_known_after_a_restart(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     await lose(storage, organization, 101)
     await storage.close()
-    storage = await opened(tmp_path)
+    storage = await opened()
     await suspended(storage, organization)
     await whole(storage)
 
 
-async def test_leaving_is_free_up_to_the_bound_and_charged_past_it_however_many_leave_at_once(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_leaving_is_free_up_to_the_bound_and_charged_past_it_however_many_leave_at_once(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     orders = [await held(storage, organization) for _ in range(5)]
     await asyncio.gather(*(leave(storage, order, 7, 9) for order in orders))
@@ -189,8 +196,8 @@ async def test_leaving_is_free_up_to_the_bound_and_charged_past_it_however_many_
     await whole(storage)
 
 
-async def test_one_costly_leave_is_past_the_bound_by_itself(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+async def test_one_costly_leave_is_past_the_bound_by_itself(opened: Opened) -> None:
+    storage = await opened()
     organization = await funded(storage, 1_000)
     event = await leave(storage, await held(storage, organization), 51, 60)
     record = await storage.find_request(organization, Mode.LIVE, event.hold_id)
@@ -205,16 +212,16 @@ async def test_one_costly_leave_is_past_the_bound_by_itself(tmp_path: Path) -> N
     await storage.close()
 
 
-async def test_a_call_whose_process_died_may_have_cost_its_input(tmp_path: Path) -> None:
+async def test_a_call_whose_process_died_may_have_cost_its_input(opened: Opened) -> None:
     quote = json.dumps({"input_predicted_nanos": 30}).encode()
-    storage = await opened(tmp_path)
+    storage = await opened()
     organization = await funded(storage, 1_000)
     await held(storage, organization, quote=quote)
     await storage.hold(hold_order(organization, 5, owner=storage.owner, quote=quote))
     gone = storage._committer
     gone.lease.drop()
     gone._registered = False
-    after = await SqliteStorage.open(tmp_path, limits=LIMITS)
+    after = await opened()
     await after.sweep()
     assert [day.loss_nanos for day in await days(after, organization)] == [30]
     assert (await after.balance(organization, Mode.LIVE)).held_nanos == 0
@@ -223,7 +230,7 @@ async def test_a_call_whose_process_died_may_have_cost_its_input(tmp_path: Path)
 
 
 async def test_nothing_is_written_of_losses_while_there_is_none(tmp_path: Path) -> None:
-    storage = await opened(tmp_path)
+    storage = await SqliteStorage.open(tmp_path, limits=LIMITS)
     organization = await funded(storage, 1_000)
     said: list[str] = []
     await storage._writer_call(lambda: storage._committer.connection().set_trace_callback(said.append))
