@@ -13,6 +13,7 @@ import msgspec
 from tessera.domain.advisories import Advisory, ImageFacts
 from tessera.domain.auth import Caller
 from tessera.domain.ledger.idempotency import KeyOrder
+from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.ledger.reconciliation import Reconciliation
 from tessera.domain.money import Mode
@@ -352,6 +353,21 @@ class Administration(Protocol):
 
     async def resume_organization(self, organization_id: str) -> Organization:
         """Lifts a suspension, whatever its reason; losses so far no longer count towards a day's limit."""
+        ...
+
+    async def set_limits(
+        self, organization_id: str, mode: Mode, kind: SubjectKind, subject: str, limits: Limits
+    ) -> Meter:
+        """Replaces the limits of a key, a project or the organization itself in one mode; holds that stand stay.
+
+        `subject` is an id, or a project's name. Raises [not_found] for one that is not the organization's, and for
+        a key of the other mode.
+        """
+        ...
+
+    async def list_meters(self, organization_id: str, mode: Mode) -> tuple[Meter, ...]:
+        """What keys, projects and the organization have used in one mode, and their limits; those never used or limited
+        are left out."""
         ...
 
     async def list_losses(self, organization_id: str, mode: Mode, page: Page) -> tuple[LossDay, ...]:

@@ -8,7 +8,7 @@ import msgspec
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.idempotency import KeyOrder
-from tessera.domain.ledger.orders import HoldOrder, StoredReply
+from tessera.domain.ledger.orders import HoldOrder, RateLeft, StoredReply
 from tessera.domain.money import format_usd
 from tessera.domain.request import Surface
 from tessera.flows.quoting import Estimate, estimate, output_affordable, with_output_cap
@@ -42,6 +42,7 @@ class Served(msgspec.Struct, frozen=True):
     request_id: str
     price_max_nanos: int
     reply: WholeReply | LiveStream | StoredReply
+    rate: RateLeft | None = None
 
 
 async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Served:
@@ -71,7 +72,7 @@ async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Se
     if grant.granted_nanos < order.amount_nanos:
         found = with_output_cap(found, output_affordable(found, grant.granted_nanos))
     reply = await serve(world, caller, call.headers, found, order, grant.granted_nanos, started_ms)
-    return Served(request_id, grant.granted_nanos, reply)
+    return Served(request_id, grant.granted_nanos, reply, grant.rate)
 
 
 async def _find_repeat(world: World, caller: Caller, call: Call, fingerprint: bytes) -> Served | None:
@@ -115,6 +116,7 @@ def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id
         quote=msgspec.json.encode(found.quote),
         owner=world.owner,
         placed_at_us=world.clock.now_us(),
+        tokens=found.count.total.predicted + found.output_cap * found.request.choices,
     )
 
 
@@ -151,8 +153,8 @@ async def _with_balance(world: World, caller: Caller, error: TesseraError) -> Te
 
 
 def _with_affordable(error: TesseraError, found: Estimate) -> TesseraError:
-    """Money errors also say how many output tokens the balance would pay for."""
-    if error.code not in (ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.BALANCE_RESERVED):
+    """Money errors also say how many output tokens the balance, or what is left of a budget, would pay for."""
+    if error.code not in (ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.BALANCE_RESERVED, ErrorCode.BUDGET_EXCEEDED):
         return error
     available = error.details.get("available_nanos")
     affordable = output_affordable(found, available) if isinstance(available, int) and available > 0 else 0

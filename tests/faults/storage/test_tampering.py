@@ -149,7 +149,15 @@ TAMPERINGS: Sequence[tuple[str, Sequence[str]]] = [
         "lots-equal-draws",
         ["UPDATE lot SET spent_nanos = spent_nanos + 1, remaining_nanos = remaining_nanos - 1 WHERE kind = 'manual'"],
     ),
-    # losses
+    # what is used and what is lost
+    ("meters-equal-calls", ["UPDATE meter SET spent_nanos = spent_nanos + 1"]),
+    ("meters-equal-calls", ["UPDATE meter SET open_calls = open_calls + 1 WHERE kind = 'key'"]),
+    ("meters-equal-calls", ["UPDATE meter SET month_nanos = month_nanos - 1 WHERE month_nanos > 0"]),
+    ("meters-equal-calls", ["DELETE FROM meter WHERE kind = 'project'"]),
+    (
+        "meters-equal-calls",
+        ["INSERT INTO meter (wallet_id, kind, subject_id, held_nanos, open_calls) VALUES (1, 'key', 'key_none', 5, 1)"],
+    ),
     ("losses-equal-events", ["UPDATE loss_day SET loss_nanos = loss_nanos + 1"]),
     ("losses-equal-events", ["UPDATE loss_day SET left_calls = left_calls + 1"]),
     ("losses-equal-events", ["UPDATE loss_day SET forgiven_nanos = loss_nanos + 1"]),
@@ -228,6 +236,7 @@ async def test_an_organization_that_vanished_with_everything_is_found(data_dir: 
         "loss_day",
         "usage_sum",
         "usage_series",
+        "meter",
         "idempotency",
         "usage_event",
         "hold_quote",

@@ -2,10 +2,10 @@
 
 import json
 import threading
-from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from ledger_calls import hold_order
@@ -231,7 +231,7 @@ def replace_status(attempt: Attempt) -> Attempt:
 
 async def test_what_has_no_cost_row_costs_nothing_known() -> None:
     call = await running()
-    call.found = replace(call.found, as_of=date(2001, 1, 1), rows=call.found.rows[:1])
+    call.found = msgspec.structs.replace(call.found, as_of=date(2001, 1, 1), rows=call.found.rows[:1])
     call.lost = [FIRST, SECOND]
     event = await price_up(call, Outcome.COMPLETED, facts())
     inputs = call.found.count.total.predicted

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.limits import Meter, rate_left, room, take
 from tessera.domain.ledger.losses import SuspensionReason
-from tessera.domain.ledger.orders import HoldOrder
+from tessera.domain.ledger.orders import HoldOrder, RateLeft
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet
 from tessera.domain.money import format_usd
 
@@ -26,33 +27,46 @@ _SUSPENDED = {
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """A granted hold: how much, and out of which lots, in the order they were drawn."""
+    """A granted hold: how much, out of which lots, in the order they were drawn, and what is left of rate limits."""
 
     amount_nanos: int
     draws: tuple[Draw, ...]
+    rate: RateLeft | None = None
 
 
-def decide_holds(wallet: Wallet, orders: Sequence[HoldOrder]) -> tuple[Wallet, list[Placed | TesseraError]]:
+def decide_holds(
+    wallet: Wallet,
+    orders: Sequence[HoldOrder],
+    metered: Sequence[Sequence[Meter]] | None = None,
+    now_us: int = 0,
+) -> tuple[Wallet, list[Placed | TesseraError]]:
     """Decides orders on one wallet, one after the other, and gives the wallet after all of them.
 
-    An order is granted in whole when `available` covers it; with room between `amount_min_nanos` and `amount_nanos`
-    (Fit) it is granted what is available. One that cannot be paid is refused alone and changes nothing for the next.
-    Refusals are values: `organization_suspended`; `balance_reserved` when the money is there but held by running
+    An order is granted in whole when `available` and the budgets of its meters cover it; with room between
+    `amount_min_nanos` and `amount_nanos` (Fit) it is granted what there is. One that cannot be granted is refused alone
+    and changes nothing for the next. `metered` are each order's meters, counted on in place. Refusals are values:
+    `organization_suspended`; what `limits.room` refuses; `balance_reserved` when the money is there but held by running
     calls; `insufficient_balance` when it is not there at all.
     """
     available, held = wallet.available_nanos - wallet.disputed_nanos, wallet.held_nanos
     lots = list(wallet.lots)
     first = 0
     decisions: list[Placed | TesseraError] = []
-    for order in orders:
-        granted = min(order.amount_nanos, available)
+    for index, order in enumerate(orders):
+        meters = metered[index] if metered is not None else ()
+        most = room(meters, order, now_us)
+        if isinstance(most, TesseraError) and not wallet.suspended:
+            decisions.append(most)
+            continue
+        granted = min(0 if isinstance(most, TesseraError) else most, available)
         if wallet.suspended or granted < order.amount_min_nanos or granted < 0:
             decisions.append(_refusal(wallet, order, available, held))
             continue
         draws, first = _draw(lots, first, granted)
         available -= granted
         held += granted
-        decisions.append(Placed(amount_nanos=granted, draws=draws))
+        take(meters, order, granted, now_us)
+        decisions.append(Placed(amount_nanos=granted, draws=draws, rate=rate_left(meters, now_us)))
     changed = msgspec.structs.replace(
         wallet, available_nanos=available + wallet.disputed_nanos, held_nanos=held, lots=tuple(lots)
     )

@@ -23,7 +23,8 @@ class HoldOrder(msgspec.Struct, frozen=True, kw_only=True):
     `id` is the request id and the hold's primary key. The grant lies between `amount_min_nanos` and `amount_nanos`
     (equal unless the caller asked for Fit). `idempotency_key` is scoped to organization and mode, `fingerprint` is the
     SHA-256 of endpoint and body, empty without a key. `quote` is the `Quote` as JSON, pinned for the receipt; `owner`
-    the process whose heartbeat keeps the hold alive. Times are microseconds since 1970.
+    the process whose heartbeat keeps the hold alive. Times are microseconds since 1970. `tokens` is what counts against
+    tokens per minute: the predicted input and all the output the call may write.
     """
 
     id: str
@@ -41,16 +42,26 @@ class HoldOrder(msgspec.Struct, frozen=True, kw_only=True):
     quote: bytes
     owner: str
     placed_at_us: int
+    tokens: int = 0
+
+
+class RateLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """What the limits per minute still allow after a grant: (left, limit, microseconds until all is left again)."""
+
+    requests: tuple[int, int, int] | None
+    tokens: tuple[int, int, int] | None
 
 
 class HoldGrant(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a hold order: what was granted, or the finished reply of the same idempotency key.
 
-    With a reply, `granted_nanos` is what had been held for the call it answered.
+    With a reply, `granted_nanos` is what had been held for the call it answered. `rate` is None where no limit per
+    minute is set.
     """
 
     granted_nanos: int
     replay: StoredReply | None = None
+    rate: RateLeft | None = None
 
 
 class Outcome(StrEnum):

@@ -2,7 +2,7 @@
 
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.ledger.orders import StoredReply
+from tessera.domain.ledger.orders import RateLeft, StoredReply
 from tessera.domain.money import format_usd
 from tessera.domain.request import Surface
 from tessera.flows.counting import count_input_tokens
@@ -55,6 +55,8 @@ async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surfa
     async with Presence(exchange):
         served = await infer(world, caller, Call(surface, endpoint, body, terms, headers), exchange.request_id)
         exchange.add_header(b"tessera-price-max", format_usd(served.price_max_nanos))
+        if served.rate is not None:
+            _add_rate(exchange, served.rate)
         if isinstance(served.reply, LiveStream):
             await send_stream(exchange, served.reply, world.limits.keep_alive_seconds)
             return
@@ -68,3 +70,15 @@ async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surfa
             await exchange.reply(reply.status, reply.body, [(b"content-type", reply.content_type.encode())])
         else:
             await exchange.reply(200, reply.body, [JSON])
+
+
+def _add_rate(exchange: Exchange, rate: RateLeft) -> None:
+    """The tightest limits per minute, in the headers OpenAI's clients know; a reset is in seconds, as `1.25s`."""
+    for unit, left in (("requests", rate.requests), ("tokens", rate.tokens)):
+        if left is None:
+            continue
+        remaining, limit, reset_us = left
+        exchange.add_header(b"x-ratelimit-limit-" + unit.encode(), str(limit))
+        exchange.add_header(b"x-ratelimit-remaining-" + unit.encode(), str(remaining))
+        whole, part = divmod(-(-reset_us // 1000), 1000)
+        exchange.add_header(b"x-ratelimit-reset-" + unit.encode(), f"{whole}.{part:03d}s")

@@ -14,6 +14,7 @@ from tessera.adapters.storage.sqlite.audit_chain import chain_faults, checkpoint
 from tessera.adapters.storage.sqlite.audit_events import event_faults, quote_faults
 from tessera.adapters.storage.sqlite.lease import is_alive
 from tessera.adapters.storage.sqlite.losses import loss_faults
+from tessera.adapters.storage.sqlite.meters import meter_faults
 from tessera.adapters.storage.sqlite.sweep import LEASE_US
 from tessera.adapters.storage.sqlite.usage_sums import usage_faults
 from tessera.adapters.storage.sqlite.witness import read_witness
@@ -201,6 +202,7 @@ def audit(
         ("amounts-are-integers", rows(_TYPES)),
         ("no-orphaned-holds", lambda: _orphans(connection, data_dir, now_us)),
         ("charges-equal-settles", lambda: _settles(connection)),
+        ("meters-equal-calls", lambda: meter_faults(connection)),
         ("losses-equal-events", lambda: loss_faults(connection)),
         ("usage-equals-events", lambda: usage_faults(connection)),
         ("lots-equal-balances", lambda: _lots(connection)),

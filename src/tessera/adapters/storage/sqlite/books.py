@@ -12,6 +12,7 @@ import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value, next_link, signature
+from tessera.domain.ledger.limits import Meter, SubjectKind
 from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, drawing_order
@@ -66,7 +67,7 @@ class OpenHold(msgspec.Struct, frozen=True, gc=False):
 class Book:
     """One wallet with its operator accounts and the end of its chain, as it will be after this transaction."""
 
-    __slots__ = ("chain_link", "chain_seq", "id", "mode", "operator", "organization_id", "wallet", "written")
+    __slots__ = ("chain_link", "chain_seq", "id", "meters", "mode", "operator", "organization_id", "wallet", "written")
 
     def __init__(self, organization_id: str, mode: str, row: tuple[Any, ...], lots: tuple[LotBalance, ...]) -> None:
         self.organization_id = organization_id
@@ -84,6 +85,7 @@ class Book:
         self.chain_seq: int = row[9]
         self.chain_link: bytes = row[10]
         self.written = (self.chain_seq, lots)
+        self.meters: dict[tuple[SubjectKind, str], Meter] = {}
 
     def link(self, kind: str, values: tuple[Value, ...]) -> tuple[int, bytes]:
         """Appends a movement to the chain; gives its number and link."""
@@ -205,6 +207,11 @@ class Books:
             book = self._books.get((organization_id, mode))
             if book is not None:
                 book.wallet = msgspec.structs.replace(book.wallet, suspended=reason is not None, suspended_for=reason)
+
+    def drop(self, organization_id: str) -> None:
+        """Forgets one organization's books, whose rows a change has written by itself."""
+        for mode in Mode:
+            self._books.pop((organization_id, mode), None)
 
     def next_number(self, connection: sqlite3.Connection) -> int:
         """The number of the next hold."""

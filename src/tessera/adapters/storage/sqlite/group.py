@@ -11,6 +11,7 @@ import msgspec
 
 from tessera.adapters.storage.sqlite.books import Book, Books, OpenHold, expect
 from tessera.adapters.storage.sqlite.losses import Losses
+from tessera.adapters.storage.sqlite.meters import Meters
 from tessera.adapters.storage.sqlite.repeats import find_earlier, repeated
 from tessera.adapters.storage.sqlite.rows import (
     INSERT_EVENT,
@@ -25,6 +26,7 @@ from tessera.adapters.storage.sqlite.usage_sums import UsageSums
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.holds import decide_holds
+from tessera.domain.ledger.limits import resolve
 from tessera.domain.ledger.losses import LossLimits, orphan_loss
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
 from tessera.domain.ledger.resolutions import HoldState, Resolution, resolve_holds, resolved_state
@@ -115,6 +117,7 @@ class Group:
         self._careful = careful
         self._losses = Losses(connection, books, limits)
         self._usage = UsageSums(connection, books)
+        self._meters = Meters(connection)
         self.answers: dict[int, Answer] = {}
         self.deferred: list[int] = []
         self.resolved: list[str] = []
@@ -149,6 +152,7 @@ class Group:
         if self._refused_rows:
             connection.executemany(_RECORD_REFUSAL, self._refused_rows)
         self._losses.write()
+        self._meters.write()
         self._books.write(connection)
 
     # ---- settlements --------------------------------------------------------------------------------------------
@@ -204,6 +208,9 @@ class Group:
             self._reply_rows.append((reply.status, reply.content_type, reply.body, open_hold.number))
         elif isinstance(order, VoidOrder):
             self._freed_rows.append((open_hold.number,))
+        meters = self._meters.of(book, *open_hold.kind[:2])
+        resolve(meters, open_hold.amount_nanos, event.charge_nanos, event.settled_at_us)
+        self._meters.changed(book, meters)
         self.resolved.append(order.hold_id)
         return Resolution(amount_nanos=open_hold.amount_nanos, charge_nanos=event.charge_nanos, draws=open_hold.draws)
 
@@ -284,8 +291,10 @@ class Group:
 
     def _place(self, book: Book, placing: list[tuple[int, HoldOrder]]) -> None:
         expire_credit(self._connection, book, self._now_us, self._make_id)
-        book.wallet, decisions = decide_holds(book.wallet, [order for _, order in placing])
-        for (index, order), decision in zip(placing, decisions, strict=True):
+        orders = [order for _, order in placing]
+        metered = [self._meters.of(book, order.project_id, order.key_id) for order in orders]
+        book.wallet, decisions = decide_holds(book.wallet, orders, metered, self._now_us)
+        for (index, order), meters, decision in zip(placing, metered, decisions, strict=True):
             if isinstance(decision, TesseraError):
                 self.answers[index] = self._refusal(book, order, decision)
                 continue
@@ -297,7 +306,8 @@ class Group:
                 self._key_rows.append((book.id, order.idempotency_key, number, order.fingerprint, order.placed_at_us))
             kind = (order.project_id, order.key_id, order.model, order.endpoint)
             self._books.open_holds[order.id] = OpenHold(number, decision.amount_nanos, decision.draws, kind)
-            self.answers[index] = HoldGrant(granted_nanos=decision.amount_nanos)
+            self._meters.changed(book, meters)
+            self.answers[index] = HoldGrant(granted_nanos=decision.amount_nanos, rate=decision.rate)
 
     def _refusal(self, book: Book, order: HoldOrder, refusal: TesseraError) -> HoldGrant | TesseraError:
         """A refused order may be one that was granted before: the money it lacks is what it holds itself."""

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import structlog
 
-from tessera.adapters.storage.sqlite import accounts, losses, reads, repeats, usage_reads
+from tessera.adapters.storage.sqlite import accounts, losses, meters, reads, repeats, usage_reads
 from tessera.adapters.storage.sqlite.archive import back_up
 from tessera.adapters.storage.sqlite.audit import audit
+from tessera.adapters.storage.sqlite.books import Books
 from tessera.adapters.storage.sqlite.committer import Committer
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file, unavailable
 from tessera.adapters.storage.sqlite.migrations import is_current, migrate
@@ -28,6 +29,7 @@ from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.idempotency import KeyOrder
+from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.ledger.losses import LossLimits, SuspensionReason
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.ledger.reconciliation import Reconciliation
@@ -294,6 +296,18 @@ class SqliteStorage:
 
     async def resume_organization(self, organization_id: str) -> Organization:
         return await self._change(lambda connection, books: accounts.suspend(connection, books, organization_id, None))
+
+    async def set_limits(
+        self, organization_id: str, mode: Mode, kind: SubjectKind, subject: str, limits: Limits
+    ) -> Meter:
+        def work(connection: sqlite3.Connection, books: Books) -> Meter:
+            books.drop(organization_id)
+            return meters.set_limits(connection, organization_id, mode, kind, subject, limits)
+
+        return await self._change(work)
+
+    async def list_meters(self, organization_id: str, mode: Mode) -> tuple[Meter, ...]:
+        return await self._read(meters.list_meters, organization_id, mode)
 
     async def list_losses(self, organization_id: str, mode: Mode, page: Page) -> tuple[LossDay, ...]:
         return await self._read(losses.list_losses, organization_id, mode, page)

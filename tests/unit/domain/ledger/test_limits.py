@@ -1,0 +1,203 @@
+"""Limits on keys, projects and organizations: never passed, refused by name, replenished evenly."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger_calls import hold_order
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.holds import Placed, decide_holds
+from tessera.domain.ledger.limits import (
+    MINUTE_US,
+    Limits,
+    Meter,
+    SubjectKind,
+    month_of,
+    rate_left,
+    resolve,
+    room,
+    take,
+)
+from tessera.domain.ledger.losses import DAY_US
+from tessera.domain.ledger.orders import HoldOrder
+from tessera.domain.ledger.wallet import LotBalance, Wallet
+
+NOON = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def meter(**limits: int) -> Meter:
+    return Meter(kind=SubjectKind.KEY, subject_id="key_1", limits=Limits(**limits))
+
+
+def order(amount: int = 1, minimum: int | None = None, tokens: int = 0) -> HoldOrder:
+    return hold_order("org_1", amount, amount_min_nanos=amount if minimum is None else minimum, tokens=tokens)
+
+
+def rich(amount: int = 10**15) -> Wallet:
+    lot = LotBalance(id="lot_1", kind="manual", expires_at=None, remaining_nanos=amount)
+    return Wallet(available_nanos=amount, held_nanos=0, lots=(lot,))
+
+
+def refused(found: int | TesseraError | Placed) -> TesseraError:
+    assert isinstance(found, TesseraError)
+    return found
+
+
+@pytest.mark.parametrize("name", ["budget_total_nanos", "budget_month_nanos", "budget_day_nanos", "concurrent_max"])
+def test_a_negative_limit_is_no_limit_but_a_mistake(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: -1})
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**9 + 1])
+def test_a_rate_is_at_least_one_a_minute_and_sane(value: int) -> None:
+    with pytest.raises(ValueError, match="requests_per_minute"):
+        Limits(requests_per_minute=value)
+
+
+def test_a_budget_of_nothing_refuses_every_call_that_can_cost_anything() -> None:
+    assert refused(room([meter(budget_total_nanos=0)], order(1), NOON)).code is ErrorCode.BUDGET_EXCEEDED
+    assert room([meter(budget_total_nanos=0)], order(0), NOON) == 0
+
+
+def test_a_call_over_what_is_left_of_a_budget_is_refused_with_the_figures() -> None:
+    spent = meter(budget_month_nanos=100)
+    take([spent], order(70), 70, NOON)
+    resolve([spent], 70, 60, NOON)
+    error = refused(room([spent], order(41), NOON))
+    assert error.code is ErrorCode.BUDGET_EXCEEDED
+    assert error.retry_after_s is None
+    assert error.details["scope"] == "key"
+    assert error.details["period"] == "month"
+    assert error.details["available_nanos"] == 40
+    assert room([spent], order(40), NOON) == 40
+
+
+def test_a_budget_that_running_calls_hold_can_be_waited_for() -> None:
+    held = meter(budget_total_nanos=100)
+    take([held], order(70), 70, NOON)
+    error = refused(room([held], order(31), NOON))
+    assert error.code is ErrorCode.BALANCE_RESERVED
+    assert error.retry_after_s is not None
+    resolve([held], 70, 0, NOON)
+    assert room([held], order(31), NOON) == 31
+
+
+def test_with_fit_a_call_gets_what_the_tightest_budget_leaves() -> None:
+    wide, tight = meter(budget_total_nanos=1000), meter(budget_day_nanos=50)
+    assert room([wide, tight], order(100, minimum=10), NOON) == 50
+    _, (placed,) = decide_holds(rich(), [order(100, minimum=10)], [[wide, tight]], NOON)
+    assert isinstance(placed, Placed)
+    assert placed.amount_nanos == 50
+    assert (wide.held_nanos, tight.held_nanos) == (50, 50)
+
+
+def test_days_and_months_begin_at_midnight_utc() -> None:
+    last = int(datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC).timestamp()) * 1_000_000
+    spent = meter(budget_month_nanos=100, budget_day_nanos=100)
+    take([spent], order(100), 100, last)
+    resolve([spent], 100, 100, last)
+    assert refused(room([spent], order(1), last)).code is ErrorCode.BUDGET_EXCEEDED
+    assert room([spent], order(100), last + 1_000_000) == 100
+
+
+def test_a_settlement_that_comes_after_its_month_does_not_bring_the_month_back() -> None:
+    late = meter()
+    december = NOON + 20 * DAY_US
+    for at in (december, NOON):
+        take([late], order(10), 10, at)
+    resolve([late], 10, 10, december)
+    resolve([late], 10, 7, NOON)
+    assert (late.spent_nanos, late.month, late.month_nanos) == (17, month_of(december), 10)
+
+
+def test_no_more_calls_run_at_once_than_allowed() -> None:
+    busy = meter(concurrent_max=2)
+    _, decisions = decide_holds(rich(), [order()] * 3, [[busy]] * 3, NOON)
+    assert [isinstance(decision, Placed) for decision in decisions] == [True, True, False]
+    error = refused(decisions[2])
+    assert error.code is ErrorCode.CONCURRENCY_EXCEEDED
+    assert error.retry_after_s is not None
+    resolve([busy], 1, 0, NOON)
+    assert room([busy], order(), NOON) == 1
+
+
+def test_a_minutes_worth_of_calls_can_be_made_at_once_and_comes_back_evenly() -> None:
+    fast = meter(requests_per_minute=60)
+    for _ in range(60):
+        assert room([fast], order(), NOON) == 1
+        take([fast], order(), 1, NOON)
+    error = refused(room([fast], order(), NOON))
+    assert error.code is ErrorCode.RATE_LIMIT_EXCEEDED
+    assert error.retry_after_s == 1
+    assert room([fast], order(), NOON + 999_999) != 1
+    assert room([fast], order(), NOON + 1_000_000) == 1
+
+
+def test_a_call_with_more_tokens_than_a_minute_allows_is_never_worth_waiting_for() -> None:
+    error = refused(room([meter(tokens_per_minute=100)], order(tokens=101), NOON))
+    assert error.code is ErrorCode.RATE_LIMIT_EXCEEDED
+    assert error.should_retry is False
+    assert room([meter(tokens_per_minute=100)], order(tokens=100), NOON) == 1
+
+
+def test_the_tightest_rate_is_shown() -> None:
+    assert rate_left([meter(), meter(budget_total_nanos=5)], NOON) is None or rate_left([meter()], NOON) is None
+    wide, tight = meter(requests_per_minute=100), meter(requests_per_minute=10, tokens_per_minute=600)
+    for one in (wide, tight):
+        take([one], order(tokens=300), 1, NOON)
+    left = rate_left([wide, tight], NOON)
+    assert left is not None
+    assert left.requests == (9, 10, MINUTE_US // 10)
+    assert left.tokens == (300, 600, MINUTE_US // 2)
+
+
+def test_a_refused_call_uses_nothing() -> None:
+    metered = meter(requests_per_minute=1, budget_total_nanos=100)
+    _, (decision,) = decide_holds(rich(5), [order(50)], [[metered]], NOON)
+    assert refused(decision).code is ErrorCode.INSUFFICIENT_BALANCE
+    assert metered == meter(requests_per_minute=1, budget_total_nanos=100)
+
+
+@given(
+    budget=st.integers(0, 500),
+    concurrent=st.integers(0, 5),
+    steps=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120), st.integers(0, 2 * DAY_US)), max_size=30),
+)
+def test_whatever_happens_no_budget_is_passed_and_no_count_goes_below_nothing(
+    budget: int, concurrent: int, steps: list[tuple[int, int, int]]
+) -> None:
+    one = meter(budget_total_nanos=budget, budget_day_nanos=budget // 2, concurrent_max=concurrent)
+    wallet, now = rich(), NOON
+    running: list[int] = []
+    for amount, charge, later in steps:
+        now += later
+        wallet, (decision,) = decide_holds(wallet, [order(amount, minimum=amount // 2)], [[one]], now)
+        if isinstance(decision, Placed):
+            running.append(decision.amount_nanos)
+        elif running:
+            ended = running.pop(0)
+            resolve([one], ended, min(charge, ended), now)
+        assert one.held_nanos == sum(running)
+        assert one.open_calls == len(running) <= concurrent
+        assert one.spent_nanos + one.held_nanos <= budget
+        assert one.day_nanos <= budget // 2
+        assert one.day_nanos <= one.month_nanos <= one.spent_nanos
+
+
+@given(
+    per_minute=st.integers(1, 1000),
+    gaps=st.lists(st.integers(0, MINUTE_US // 4), min_size=1, max_size=60),
+)
+def test_over_any_time_no_more_calls_pass_than_a_minutes_worth_and_what_came_back(
+    per_minute: int, gaps: list[int]
+) -> None:
+    one, now, passed = meter(requests_per_minute=per_minute), NOON, 0
+    for gap in gaps:
+        now += gap
+        while passed < 5000 and not isinstance(room([one], order(), now), TesseraError):
+            take([one], order(), 1, now)
+            passed += 1
+    assert passed <= per_minute + (now - NOON) * per_minute // MINUTE_US
