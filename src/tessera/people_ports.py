@@ -37,10 +37,6 @@ class Persons(Protocol):
         """Makes a person an operator, or one no more. Raises [not_found], [invalid_request] for the last one."""
         ...
 
-    async def find_person(self, person_id: str) -> Person | None:
-        """A person who was not erased."""
-        ...
-
     async def find_standing(self, email: str) -> Standing | None:
         """What sign-in needs, by e-mail address."""
         ...
@@ -151,10 +147,6 @@ class Organizations(Protocol):
 
     async def list_members(self, organization_id: str, page: Page) -> tuple[Membership, ...]:
         """Members by the age of their accounts, oldest first."""
-        ...
-
-    async def add_member(self, act: Act, role: Role) -> Membership:
-        """Makes the person named by the act a member; one who is keeps the role. For the operator's commands."""
         ...
 
     async def change_role(self, act: Act, role: Role) -> Membership:

@@ -2,11 +2,12 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.people.steps import Rows, Steps, Store, first, read, rows
+from tessera.adapters.storage.people.steps import Steps, Store, first, read, rows
 from tessera.domain.people.records import Act, ActorKind, AuditEvent
 from tessera.ports import Page
 
@@ -75,7 +76,7 @@ def _link(key: bytes, previous: str, signed: tuple[str | int, ...]) -> str:
     return hmac.digest(key, msgspec.msgpack.encode(("audit", previous, signed)), "sha256").hex()
 
 
-def audit_log_faults(key: bytes, read_rows: Callable[[str], Rows]) -> Iterator[str]:
+def audit_log_faults(key: bytes, read_rows: Callable[[str], Iterable[tuple[Any, ...]]]) -> Iterator[str]:
     """What is wrong with the log, for an audit: edited, missing or cut-off events, by their number."""
     ends: dict[str, tuple[int, str]] = {}
     for row in read_rows(_CHAIN):

@@ -128,14 +128,6 @@ class Organizations(Store):
         return tuple(membership_of(row) for row in found)
 
     @change
-    def add_member(self, act: Act, role: Role) -> Steps[Membership]:
-        """Makes the person named by the act a member; one who is keeps the role. For the operator's commands."""
-        yield from rows(LOCK, act.where)
-        yield from rows(ADD, act.where, act.object_id, role.value, self.now())
-        yield from record(self, act)
-        return (yield from _member(act.where, act.object_id))
-
-    @change
     def change_role(self, act: Act, role: Role) -> Steps[Membership]:
         """Gives a member another role.
 

@@ -7,9 +7,6 @@ from tessera.adapters.storage.people.steps import Steps, Store, change, first, r
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Link, LinkPurpose, Person, Session, Standing
 
-SEEN_EVERY_S = 60
-"""How exactly a session's last use is known: writing on every request would cost a commit each time."""
-
 ATTEMPTS_KEPT_S = 86_400
 
 _PERSON = """
@@ -116,12 +113,6 @@ class Persons(Store):
         row = yield from first(FIND_PERSON, act.object_id)
         assert row is not None
         return person_of(row)
-
-    @read
-    def find_person(self, person_id: str) -> Steps[Person | None]:
-        """A person who was not erased."""
-        row = yield from first(FIND_PERSON, person_id)
-        return None if row is None else person_of(row)
 
     @read
     def find_standing(self, email: str) -> Steps[Standing | None]:

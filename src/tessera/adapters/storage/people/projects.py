@@ -22,7 +22,6 @@ from tessera.ports import ApiKey, Page
 
 PROJECTS_MAX = 1_000
 KEYS_PER_PROJECT_MAX = 1_000
-USED_EVERY_S = 60
 
 _PROJECT = "SELECT id, organization_id, name, created_at, archived_at FROM project"
 _FIND_PROJECT = _PROJECT + " WHERE organization_id = $1 AND id = $2"

@@ -213,7 +213,7 @@ def audit(
         ("hash-chain", lambda: chain_faults(connection)),
         ("checkpoints-signed", lambda: checkpoint_faults(connection, witnessed, key)),
         ("api-keys-signed", lambda: key_faults(connection, key)),
-        ("audit-log-whole", lambda: audit_log_faults(key, lambda sql: connection.execute(sql).fetchall())),
+        ("audit-log-whole", lambda: audit_log_faults(key, connection.execute)),
     ]
     unreadable: tuple[type[Exception], ...] = (sqlite3.DatabaseError, *errors)
     try:
