@@ -171,7 +171,7 @@ def open_people(
     from tessera.bootstrap_people import open_accounts
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
-    return open_accounts(settings, people_of(opened.storage), opened.digest, new_id, password)
+    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, password)
 
 
 @contextlib.asynccontextmanager

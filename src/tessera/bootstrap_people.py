@@ -11,12 +11,14 @@ from tessera.adapters.storage.people import SqlPeople
 from tessera.flows.people.accounts import AccountLimits, Accounts
 from tessera.people_ports import Mail
 from tessera.settings import Settings
+from tessera.usage_ports import UsageRecords
 
 
 @contextlib.asynccontextmanager
 async def open_accounts(
     settings: Settings,
     people: SqlPeople,
+    usage: UsageRecords,
     digest: Callable[[str], bytes],
     make_id: Callable[[str], str],
     smtp_password: str | None,
@@ -30,6 +32,7 @@ async def open_accounts(
     limits = settings.limits
     accounts = Accounts(
         people=people,
+        usage=usage,
         passwords=passwords,
         mail=_mail(settings, smtp_password),
         digest=digest,

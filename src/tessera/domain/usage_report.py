@@ -43,7 +43,7 @@ class Dimension(StrEnum):
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Buckets that begin in [start_at, end_at), seconds since 1970, each told apart `by` some dimensions.
 
-    `only` keeps calls whose dimension has one of these values.
+    `only` keeps calls whose dimension has one of these values, `without` those whose has none of them.
     """
 
     organization_id: str
@@ -53,6 +53,7 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     end_at: int
     by: tuple[Dimension, ...] = ()
     only: Mapping[Dimension, tuple[str, ...]] = {}
+    without: Mapping[Dimension, tuple[str, ...]] = {}
 
 
 class UsageSums(msgspec.Struct, frozen=True, kw_only=True):

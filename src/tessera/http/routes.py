@@ -6,6 +6,7 @@ from tessera.http.account.table import ACCOUNT_ROUTES
 from tessera.http.openai import calls, models
 from tessera.http.requests import PAGE
 from tessera.http.route import Door, Handler, Route
+from tessera.http.usage.table import USAGE_ROUTES
 
 __all__ = ["ROUTES", "Door", "Handler", "Route"]
 
@@ -23,5 +24,6 @@ ROUTES = (
     Route("GET", "/v1/requests/{id}", requests.show, "Request"),
     Route("GET", "/v1/balance", requests.balance, "Balance"),
     Route("GET", "/v1/ledger", requests.ledger, "EntryList", query=PAGE),
+    *USAGE_ROUTES,
     *ACCOUNT_ROUTES,
 )

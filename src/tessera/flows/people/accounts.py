@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from tessera.people_ports import Letter, Mail, Passwords, People
+from tessera.usage_ports import UsageRecords
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +38,12 @@ class Accounts:
     """The ports and settings of people.
 
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970. `sign_up` is open, invite or
-    closed. `base_url` is where links lead. `tasks` holds work that goes on after the reply.
+    closed. `base_url` is where links lead. `usage` is what their organizations
+    used. `tasks` holds work that goes on after the reply.
     """
 
     people: People
+    usage: UsageRecords
     passwords: Passwords
     mail: Mail
     digest: Callable[[str], bytes]

@@ -53,7 +53,7 @@ def sum_usage(connection: sqlite3.Connection, query: UsageQuery, rows_max: int |
     found = connection.execute(_FIND_WALLET, (query.organization_id, query.mode.value)).fetchone()
     if found is None:
         return ()
-    asked = {*query.by, *query.only}
+    asked = {*query.by, *query.only, *query.without}
     tables = "usage_sum"
     if asked:
         tables += " JOIN usage_series ON usage_series.id = series_id"
@@ -80,9 +80,10 @@ def _only(query: UsageQuery) -> tuple[str, list[str]]:
     """The conditions of a query's filters, and their values."""
     text = ""
     values: list[str] = []
-    for dimension, wanted in query.only.items():
-        text += f" AND {_COLUMNS[dimension]} IN ({', '.join('?' * len(wanted))})"
-        values.extend(wanted)
+    for within, filters in (("IN", query.only), ("NOT IN", query.without)):
+        for dimension, named in filters.items():
+            text += f" AND coalesce({_COLUMNS[dimension]}, '') {within} ({', '.join('?' * len(named))})"
+            values.extend(named)
     return text, values
 
 
