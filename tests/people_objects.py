@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -16,6 +16,9 @@ from tessera.http.routes import ROUTES
 ROLES = ("owner", "admin", "developer", "billing", "viewer")
 PEOPLE_ROUTES = [route for route in ROUTES if route.door is not Door.KEY]
 ORGANIZATION_ROUTES = [route for route in ROUTES if route.door in (Door.MEMBER, Door.ADMIN)]
+ELSEWHERE = {"month": "2026-11"}
+"""Parts of paths that name no object of these organizations; any other is one that nobody has."""
+
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 VALID: dict[type[msgspec.Struct], dict[str, Any]] = {
@@ -37,7 +40,20 @@ VALID: dict[type[msgspec.Struct], dict[str, Any]] = {
     bodies.RotateKey: {"overlap_seconds": 60},
     bodies.CreateAdminKey: {"name": "key", "expires_in_seconds": 60},
 }
-"""A body for every write, with every field it takes."""
+"""A body for every write of people, with every field it takes."""
+
+EXAMPLES: dict[str, Any] = {
+    "amount": "5.00",
+    "code": "NO-SUCH-CODE",
+    "currency": "usd",
+    "enabled": False,
+    "mode": "live",
+    "month_max": "10.00",
+    "name": "name",
+    "save_card": False,
+    "threshold": "1.00",
+}
+"""Values for the fields of every other write. A field that is missing here fails the tests: give it a value."""
 
 
 @dataclass
@@ -53,20 +69,28 @@ class Full:
     def path(self, route: Route, others: "Full | None" = None) -> str:
         """The route's path with this organization's objects, or within it the objects of another."""
         objects = {**(others or self).objects, "organization": self.owner.organization}
-        admin = "/admin_api_keys/" in route.path
-        return _PARAMETER.sub(
-            lambda match: objects["admin_key" if admin and match[1] == "key" else match[1]], route.path
-        )
+        if "/admin_api_keys/" in route.path:
+            objects["key"] = objects["admin_key"]
+        return _PARAMETER.sub(lambda one: objects.get(one[1]) or ELSEWHERE.get(one[1], f"{one[1]}_nobodys"), route.path)
 
 
 def body_of(route: Route) -> dict[str, Any] | None:
     """A valid body for a route."""
-    return VALID[route.body] if isinstance(route.body, type) else None
+    if not isinstance(route.body, type):
+        return None
+    return VALID.get(route.body) or {name: EXAMPLES[name] for name in route.body.__struct_fields__}
 
 
 def by_key(base_url: str, route: Route, path: str, key: str | None, body: object = None) -> Reply:
     """A request with a key, or none."""
     return send(base_url, route.method, path, body, {} if key is None else {"Authorization": f"Bearer {key}"})
+
+
+def nullable(route: Route) -> set[str]:
+    """The fields of a write that may be null."""
+    assert isinstance(route.body, type)
+    hints = get_type_hints(route.body)
+    return {name for name, hint in hints.items() if type(None) in get_args(hint)}
 
 
 def names(route: Route) -> str:

@@ -96,7 +96,8 @@ def test_an_admin_key_is_the_same_in_every_header(
             value = mine.admin_keys["viewer"]
             sent = {header: f"Bearer {value}" if header == "authorization" else value}
             allowed = route.right in RIGHTS[Role.VIEWER]
-            assert send(people.base_url, "GET", mine.path(route), None, sent).status == (200 if allowed else 403)
+            status = send(people.base_url, "GET", mine.path(route), None, sent).status
+            assert (status not in (401, 403)) if allowed else (status == 403)
             both = {**sent, "x-api-key": theirs.admin_keys["owner"]}
             if header != "x-api-key":
                 assert send(people.base_url, "GET", mine.path(route), None, both).status == 401

@@ -6,8 +6,10 @@ import pyotp
 
 from people_calls import PASSWORD, Browser, People, send
 from people_objects import PEOPLE_ROUTES, Full
+from tessera.http.account.table import ACCOUNT_ROUTES
 from tessera.http.route import Door
 
+WHOLE = {route.path for route in ACCOUNT_ROUTES}
 CANARY = "canary-passphrase-of-the-test"
 
 
@@ -37,7 +39,8 @@ def test_planted_secrets_are_nowhere_to_be_found(people: People, two_organizatio
                 if route.door is not Door.ADMIN
                 else send(people.base_url, "GET", path, None, {"Authorization": f"Bearer {mine.admin_keys['owner']}"})
             )
-            assert reply.status == 200, (path, reply.text)
+            # A route that needs a query, or an object that is not there, says so: what it says is looked through too.
+            assert reply.status == 200 or (reply.status in (400, 404) and route.path not in WHOLE), (path, reply.text)
             assert not [secret for secret in secrets if secret in reply.text], path
     metrics = send(people.base_url, "GET", "/metrics").text
     log = people.server.log.read_text()
