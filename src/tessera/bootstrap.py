@@ -1,7 +1,6 @@
 """The composition root: the only file that names concrete adapters. It reads no environment but what it is given."""
 
 import asyncio
-import asyncio
 import contextlib
 import os
 import secrets
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from tessera.adapters.media import MediaLimits
     from tessera.adapters.providers.sight.provider import SightProvider
     from tessera.catalog.catalogue import Catalogue
+    from tessera.flows.money.treasury import Treasury
     from tessera.flows.people.accounts import Accounts
     from tessera.flows.world import CallLimits, World
 
@@ -146,6 +146,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
 
     # Before anything else: what reading it takes for a moment is then memory that the rest can use.
     tokenizers.load(FIRST_ENCODING)
+    from tessera.bootstrap_money import watch
     from tessera.http.app import build_app
     from tessera.http.load import Load, watched
 
@@ -155,7 +156,11 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
         world = await stack.enter_async_context(open_world(settings, opened, environment))
         await stack.enter_async_context(watched(load, settings.limits.memory_bytes_max))
         accounts = await stack.enter_async_context(open_people(settings, opened, environment))
-        app = build_app(world, load, accounts=accounts, cors_origins=settings.cors_origins, metrics_token=token)
+        treasury = await stack.enter_async_context(open_money(settings, opened, environment, lambda: accounts.base_url))
+        stack.callback(watch(settings, treasury).cancel)
+        app = build_app(
+            world, load, accounts=accounts, treasury=treasury, cors_origins=settings.cors_origins, metrics_token=token
+        )
 
         def give_up() -> None:
             world.stopping = True
@@ -172,6 +177,19 @@ def open_people(
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
     return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, password)
+
+
+def open_money(
+    settings: Settings, opened: Opened, environment: Mapping[str, str], base_url: Callable[[], str]
+) -> contextlib.AbstractAsyncContextManager["Treasury"]:
+    """What the flows of money in and out work with, on an open data folder. Raises SettingsError."""
+    from tessera.adapters.storage.money.store import SqlMoney
+    from tessera.bootstrap_money import open_treasury
+
+    def secret(reference: str | None, place: str) -> str | None:
+        return read_secret(reference, environment, place)
+
+    return open_treasury(settings, SqlMoney(opened.storage), opened.digest, new_id, secret, base_url)
 
 
 @contextlib.asynccontextmanager

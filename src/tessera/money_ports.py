@@ -115,7 +115,7 @@ class MoneyStore(Protocol):
         """Puts a refund back that was not sent."""
         ...
 
-    async def applied_refunds(self, service: Service, since: int) -> tuple[tuple[str, str, int], ...]:
+    async def applied_refunds(self, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:
         """Id, payment and amount of refunds that count as sent."""
         ...
 
@@ -151,6 +151,10 @@ class MoneyStore(Protocol):
 
     async def start_automatic(self, organization_id: str, mode: Mode) -> tuple[TopUp, str] | None:
         """Begins one, if it is due, none is under way and the month's ceiling allows it; with the customer who pays."""
+        ...
+
+    async def organization_name(self, organization_id: str) -> str:
+        """What an organization is called. Raises [not_found]."""
         ...
 
     async def read_statement(self, organization_id: str, mode: Mode, month: str) -> Statement:

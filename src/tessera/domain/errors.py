@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     NO_DEPLOYMENT = "no_deployment"
     PROVIDER_CREDENTIAL_REJECTED = "provider_credential_rejected"
     STORAGE_UNAVAILABLE = "storage_unavailable"
+    PAYMENTS_UNAVAILABLE = "payments_unavailable"
     OVERLOADED = "overloaded"
     INTERNAL_ERROR = "internal_error"
 

@@ -86,6 +86,8 @@ def balance_object(balance: Balance) -> dict[str, Any]:
         "held_nanos": balance.held_nanos,
         "spent": format_usd(balance.spent_nanos),
         "spent_nanos": balance.spent_nanos,
+        "disputed": format_usd(balance.disputed_nanos),
+        "disputed_nanos": balance.disputed_nanos,
         "lots": [
             {
                 "id": lot.id,

@@ -13,7 +13,10 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.people.records import Actor
+from tessera.flows.money.treasury import Treasury
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.serving import stopped
 from tessera.flows.world import World
@@ -38,12 +41,19 @@ _HOST_BYTES_MAX = 300
 class Endpoint:
     """One path as a bare ASGI application: authenticate, handle, turn what goes wrong into an error reply."""
 
-    def __init__(self, world: World, load: Load, routes: Sequence[Route], accounts: Accounts | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        load: Load,
+        routes: Sequence[Route],
+        accounts: Accounts | None = None,
+        treasury: Treasury | None = None,
+    ) -> None:
         self._world = world
         self._load = load
         self._path = routes[0].path
         self._surface = routes[0].surface
-        self._entries = {route.method: _entry(world, accounts, route) for route in routes}
+        self._entries = {route.method: _entry(world, accounts, treasury, route) for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         load = self._load
@@ -91,13 +101,42 @@ class Endpoint:
 
 
 def _entry(
-    world: World, accounts: Accounts | None, route: Route
+    world: World, accounts: Accounts | None, treasury: Treasury | None, route: Route
 ) -> tuple[Any, Callable[[Any, Exchange], Awaitable[Any]], Handler]:
     """What a route's handler works on, who is let in, and the handler."""
+    if route.money:
+        assert treasury is not None
+        return treasury, _money_door(world, accounts, route), route.handler
     if route.door is Door.KEY:
         return world, authenticate, route.handler
     assert accounts is not None
     return accounts, door_of(world, route), route.handler
+
+
+def _money_door(
+    world: World, accounts: Accounts | None, route: Route
+) -> Callable[[Treasury, Exchange], Awaitable[Caller | Actor | None]]:
+    """Who is let in to a route of money, which works on the treasury."""
+    if route.door is Door.SIGNED:
+        return _nobody
+    if route.door is Door.KEY:
+        return lambda _, exchange: authenticate(world, exchange)
+    assert accounts is not None
+    known, enter = accounts, door_of(world, route)
+    return lambda _, exchange: enter(known, exchange)
+
+
+async def _nobody(_treasury: Treasury, _exchange: Exchange) -> None:
+    """Lets everybody in: the signature on what they bring is checked with it."""
+
+
+def _is_served(route: Route, accounts: Accounts | None, treasury: Treasury | None) -> bool:
+    """Whether a route is there: people's with accounts, money's with a treasury, a webhook's with a secret (T1)."""
+    if route.money and treasury is None:
+        return False
+    if route.door is Door.SIGNED:
+        return treasury is not None and treasury.hears_webhooks
+    return accounts is not None or route.door is Door.KEY
 
 
 def build_app(
@@ -105,20 +144,21 @@ def build_app(
     load: Load,
     *,
     accounts: Accounts | None = None,
+    treasury: Treasury | None = None,
     cors_origins: Sequence[str] = (),
     metrics_token: str | None = None,
 ) -> ASGIApp:
     """The whole HTTP application on a world of ports; `load` bounds what it takes in hand. Without `accounts` it has
-    the routes of API keys only.
+    the routes of API keys only, without a `treasury` none of money in and out.
 
     Order: sane Host, then CORS where the operator allows origins, then the route; each route authenticates by itself.
     """
-    routes = [route for route in ROUTES if accounts is not None or route.door is Door.KEY]
+    routes = [route for route in ROUTES if _is_served(route, accounts, treasury)]
     description = describe(routes)
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, []).append(route)
-    endpoints = {path: Endpoint(world, load, same_path, accounts) for path, same_path in by_path.items()}
+    endpoints = {path: Endpoint(world, load, same_path, accounts, treasury) for path, same_path in by_path.items()}
     app: ASGIApp = Router(
         [StarletteRoute(path, endpoint) for path, endpoint in endpoints.items()]
         + operations.routes(world, description, metrics_token),

@@ -26,6 +26,7 @@ _SECURITY: dict[Door, list[dict[str, list[str]]]] = {
     Door.PERSON: [{"session": []}],
     Door.MEMBER: [{"session": []}],
     Door.OPEN: [],
+    Door.SIGNED: [],
 }
 
 
@@ -84,9 +85,18 @@ def _operation(route: Route) -> dict[str, Any]:
             {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
             for name, text in _CALL_HEADERS.items()
         ]
+    parameters += [
+        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in route.headers.items()
+    ]
     if route.door in (Door.PERSON, Door.MEMBER) and route.method != "GET":
         text = "The csrf_token of GET /account/session"
         parameters.append({"name": "X-CSRF-Token", "in": "header", "description": text, "schema": {"type": "string"}})
+    for kind in route.files:
+        shape: dict[str, Any] = (
+            {"type": "string"} if kind.startswith("text/") else {"type": "string", "format": "binary"}
+        )
+        operation["responses"]["200"]["content"][kind] = {"schema": shape}
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:

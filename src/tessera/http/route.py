@@ -32,6 +32,9 @@ class Door(StrEnum):
     OPEN = "open"
     """Anybody: signing up and in."""
 
+    SIGNED = "signed"
+    """A payment service, known by the signature of what it sends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -39,7 +42,8 @@ class Route:
 
     `body` and `reply` name schemas of the API's description (a struct describes itself), `surface` is the dialect of
     its errors, `query` its query parameters. A `paid` route takes the headers that say what a call may cost, and can
-    stream. `right` is what a member or admin key must have.
+    stream. `right` is what a member or admin key must have. `money` routes work on a `Treasury`, whoever enters;
+    `files` are the kinds of file a route can answer with beside JSON, `headers` what it takes beside the usual.
     """
 
     method: str
@@ -52,6 +56,9 @@ class Route:
     query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     door: Door = Door.KEY
     right: Right | None = None
+    money: bool = False
+    files: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:

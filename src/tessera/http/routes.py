@@ -3,6 +3,7 @@
 from tessera.domain.request import Surface
 from tessera.http import quotes, requests
 from tessera.http.account.table import ACCOUNT_ROUTES
+from tessera.http.money.table import MONEY_ROUTES
 from tessera.http.openai import calls, models
 from tessera.http.requests import PAGE
 from tessera.http.route import Door, Handler, Route
@@ -26,4 +27,5 @@ ROUTES = (
     Route("GET", "/v1/ledger", requests.ledger, "EntryList", query=PAGE),
     *USAGE_ROUTES,
     *ACCOUNT_ROUTES,
+    *MONEY_ROUTES,
 )

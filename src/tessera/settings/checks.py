@@ -7,9 +7,10 @@ import msgspec
 
 from tessera.domain.money import parse_usd
 from tessera.domain.request import Surface
-from tessera.settings.shapes import Settings, SettingsError, split_listen
+from tessera.settings.shapes import PaymentSettings, Settings, SettingsError, split_listen
 
 _ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max", "read_on_calls_max")
+WEBHOOK_SECRETS_MAX = 2
 _RESERVED_PROVIDERS = ("sight", "sandbox")
 
 
@@ -53,6 +54,7 @@ def check(settings: Settings) -> None:
             raise SettingsError(f"media.ports: {port} is not a port.")
     _check_secret("metrics_token", settings.metrics_token)
     _check_people(settings)
+    _check_payments(settings.payments)
     _check_providers(settings)
 
 
@@ -81,6 +83,26 @@ def _check_people(settings: Settings) -> None:
         raise SettingsError("smtp.sender: write the address that letters come from, such as tessera@example.com.")
     if smtp.username is not None and (smtp.password is None or smtp.security == "none"):
         raise SettingsError("smtp.username: it needs a password, and security other than none to send it by.")
+
+
+def _check_payments(payments: PaymentSettings) -> None:
+    _check_secret("payments.stripe_key", payments.stripe_key)
+    _check_secret("payments.stripe_test_key", payments.stripe_test_key)
+    for name in ("stripe_webhook_secrets", "stripe_test_webhook_secrets"):
+        secrets = getattr(payments, name)
+        for secret in secrets:
+            _check_secret(f"payments.{name}", secret)
+        if len(secrets) > WEBHOOK_SECRETS_MAX:
+            raise SettingsError(f"payments.{name}: at most two, the old one and the new one while it is rotated.")
+    if payments.stripe_base_url is not None and not re.fullmatch(r"https?://[^\s@?#]+", payments.stripe_base_url):
+        raise SettingsError("payments.stripe_base_url: write an address such as https://api.stripe.com.")
+    _check_amount("payments.topup_min", payments.topup_min)
+    _check_amount("payments.topup_max", payments.topup_max)
+    if not 0 < parse_usd(payments.topup_min) <= parse_usd(payments.topup_max):
+        raise SettingsError("payments.topup_min: it must be above zero and at most topup_max.")
+    for name in ("automatic_seconds", "comparison_seconds"):
+        if getattr(payments, name) < 1:
+            raise SettingsError(f"payments.{name}: write a whole number of seconds above zero.")
 
 
 def _check_providers(settings: Settings) -> None:

@@ -92,7 +92,23 @@ def _read_file(environment: Mapping[str, str], config: Path | None) -> dict[str,
     for table, key in [(tables, "metrics_token"), *((row, "credential") for row in tables.get("provider", ()))]:
         if table.get(key, "").startswith("file:"):
             table[key] = f"file:{path.parent / table[key].removeprefix('file:')}"
+    _place_payment_secrets(path.parent, tables.get("payments", {}))
     return tables
+
+
+def _place_payment_secrets(folder: Path, payments: dict[str, Any]) -> None:
+    for key in ("stripe_key", "stripe_test_key", "stripe_webhook_secrets", "stripe_test_webhook_secrets"):
+        value = payments.get(key)
+        if isinstance(value, list):
+            payments[key] = [_from_folder(folder, reference) for reference in value]
+        elif value is not None:
+            payments[key] = _from_folder(folder, value)
+
+
+def _from_folder(folder: Path, reference: str) -> str:
+    """A reference to a secret; a file is looked for beside the settings."""
+    kind, _, place = reference.partition(":")
+    return f"file:{folder / place}" if kind == "file" else reference
 
 
 def _refuse_unknown(shape: type[msgspec.Struct], table: Any, prefix: str, source: str) -> None:

@@ -85,6 +85,20 @@ class SmtpSettings(Shape, frozen=True, kw_only=True):
     sender: str | None = None
 
 
+class PaymentSettings(Shape, frozen=True, kw_only=True):
+    """`[payments]`: the Stripe account that takes money, for live and for test credit, and the bounds of a top-up."""
+
+    stripe_key: str | None = None
+    stripe_webhook_secrets: tuple[str, ...] = ()
+    stripe_test_key: str | None = None
+    stripe_test_webhook_secrets: tuple[str, ...] = ()
+    stripe_base_url: str | None = None
+    topup_min: str = "5.00"
+    topup_max: str = "10000.00"
+    automatic_seconds: int = 60
+    comparison_seconds: int = 86_400
+
+
 class LimitSettings(Shape, frozen=True, kw_only=True):
     """`[limits]`: bounds on what one request, one image, one connection and one organization may make the server do."""
 
@@ -152,6 +166,7 @@ class Settings(Shape, frozen=True, kw_only=True):
     metrics_token: str | None = None
     smtp: SmtpSettings = SmtpSettings()
     prices: PricesSettings = PricesSettings()
+    payments: PaymentSettings = PaymentSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitSettings = LimitSettings()
     price: tuple[PriceSetting, ...] = ()

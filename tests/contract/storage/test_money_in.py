@@ -204,6 +204,14 @@ async def test_a_dispute_alone_takes_available_below_zero_and_suspends(storage: 
     assert (await storage.hold(hold_order(organization, 4 * USD, mode=Mode.LIVE))).granted_nanos == 4 * USD
 
 
+async def test_a_chain_that_ends_in_an_adjustment_is_witnessed(storage: SqliteStorage, money: SqlMoney) -> None:
+    organization = await funded(storage, 0)
+    await bought(money, organization, 10 * USD, "pi_1")
+    await money.take_event(event(claimed(ClaimKind.DISPUTE, "pi_1", 1000)))
+    await storage.sweep()
+    assert [check.name for check in await storage.verify() if not check.ok] == []
+
+
 async def test_a_dispute_that_is_won_gives_everything_back(storage: SqliteStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     await bought(money, organization, 10 * USD, "pi_1")

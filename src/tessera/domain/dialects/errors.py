@@ -26,6 +26,7 @@ _TYPES = {
     ErrorCode.NO_DEPLOYMENT: "server_error",
     ErrorCode.PROVIDER_CREDENTIAL_REJECTED: "server_error",
     ErrorCode.STORAGE_UNAVAILABLE: "server_error",
+    ErrorCode.PAYMENTS_UNAVAILABLE: "server_error",
     ErrorCode.OVERLOADED: "server_error",
     ErrorCode.INTERNAL_ERROR: "server_error",
 }
@@ -72,6 +73,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.NO_DEPLOYMENT: 503,
     ErrorCode.PROVIDER_CREDENTIAL_REJECTED: 503,
     ErrorCode.STORAGE_UNAVAILABLE: 503,
+    ErrorCode.PAYMENTS_UNAVAILABLE: 503,
     ErrorCode.OVERLOADED: 503,
 }
 """The one table from error code to HTTP status."""

@@ -36,8 +36,10 @@ _FAIL_CLAIM = """
 UPDATE payment_claim SET state = 'reversed' WHERE service = ? AND id = ? AND state = 'applied' RETURNING amount_nanos
 """
 _OPEN_CLAIMS = """
-SELECT id, payment_id, amount_nanos FROM payment_claim
-WHERE service = ? AND kind = 'refund' AND state = 'applied' AND created_at >= ? ORDER BY id
+SELECT claim.id, claim.payment_id, claim.amount_nanos FROM payment_claim AS claim
+JOIN topup ON topup.service = claim.service AND topup.payment_id = claim.payment_id
+WHERE claim.service = ? AND topup.mode = ? AND claim.kind = 'refund' AND claim.state = 'applied'
+    AND claim.created_at >= ? ORDER BY claim.id
 """
 
 
@@ -124,9 +126,9 @@ def fail_refund(desk: Desk, refund: PaymentRefund, reason: str) -> None:
         reverse(desk, book, ClaimKind.REFUND, refund.id, row[0], reason)
 
 
-def applied_refunds(connection: Any, service: Service, since: int) -> tuple[tuple[str, str, int], ...]:
+def applied_refunds(connection: Any, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:
     """Id, payment and amount of refunds that count as sent, from a time on."""
-    return tuple(connection.execute(_OPEN_CLAIMS, (service.value, since)).fetchall())
+    return tuple(connection.execute(_OPEN_CLAIMS, (service.value, mode.value, since)).fetchall())
 
 
 def _paid(topup: TopUp | None, topup_id: str) -> TopUp:

@@ -73,8 +73,8 @@ class SqlMoney:
     async def fail_refund(self, refund: PaymentRefund, reason: str) -> None:
         await self._change(refunds.fail_refund, refund, reason)
 
-    async def applied_refunds(self, service: Service, since: int) -> tuple[tuple[str, str, int], ...]:
-        return await self._storage._read(refunds.applied_refunds, service, since)
+    async def applied_refunds(self, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:
+        return await self._storage._read(refunds.applied_refunds, service, mode, since)
 
     # ---- vouchers -------------------------------------------------------------------------------------------------
 
@@ -111,6 +111,9 @@ class SqlMoney:
         return await self._change(automatic.start_automatic, organization_id, mode)
 
     # ---- statements and comparisons -------------------------------------------------------------------------------
+
+    async def organization_name(self, organization_id: str) -> str:
+        return (await self._storage.find_organization(organization_id)).name
 
     async def read_statement(self, organization_id: str, mode: Mode, month: str) -> Statement:
         bounds = month_bounds(month)

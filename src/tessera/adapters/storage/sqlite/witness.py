@@ -28,6 +28,8 @@ SELECT event.chain_link FROM usage_event AS event JOIN hold ON hold.number = hol
 WHERE hold.wallet_id = ?1 AND event.chain_seq = ?2
 UNION ALL
 SELECT chain_link FROM credit WHERE wallet_id = ?1 AND chain_seq = ?2
+UNION ALL
+SELECT chain_link FROM adjustment WHERE wallet_id = ?1 AND chain_seq = ?2
 """
 
 

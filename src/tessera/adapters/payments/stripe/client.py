@@ -1,0 +1,193 @@
+"""The port `Payments` on Stripe's SDK, whose calls block and so run in threads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+import stripe
+import structlog
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode, format_usd
+from tessera.domain.payments.news import News, Nothing, PaymentEvent
+from tessera.domain.payments.records import CURRENCY, PaymentRefund, Service, TopUp, TopUpKind, cents_of
+from tessera.domain.payments.stripe_events import (
+    KIND_KEY,
+    REFUND_KEY,
+    TOPUP_KEY,
+    dispute_news,
+    payment_news,
+    refund_news,
+)
+from tessera.money_ports import Checkout, SavedCardCharge
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_S = 30
+RETRIES_MAX = 2
+CALLS_AT_ONCE = 4
+PAGE = 100
+_PREFIXES = {Mode.LIVE: ("sk_live_", "rk_live_"), Mode.TEST: ("sk_test_", "rk_test_")}
+
+T = TypeVar("T")
+
+
+class StripePayments:
+    """One Stripe account in one mode. Raises ValueError for a key of the other mode, without showing it."""
+
+    service = Service.STRIPE
+
+    def __init__(self, mode: Mode, key: str, base_url: str | None = None) -> None:
+        if not key.startswith(_PREFIXES[mode]):
+            raise ValueError(f"a Stripe key for {mode} mode begins with {' or '.join(_PREFIXES[mode])}")
+        self.mode = mode
+        stripe.enable_telemetry = False
+        self._client = stripe.StripeClient(
+            key,
+            base_addresses={"api": base_url} if base_url else {},
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_S),
+            max_network_retries=RETRIES_MAX,
+        )
+        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="tessera-stripe")
+
+    async def open_checkout(
+        self, topup: TopUp, *, success_url: str, cancel_url: str, customer_id: str | None
+    ) -> Checkout:
+        """See the port."""
+        metadata = {TOPUP_KEY: topup.id, KIND_KEY: topup.kind.value}
+        payment: dict[str, Any] = {"metadata": metadata, "description": f"Tessera top-up {topup.id}"}
+        params: dict[str, Any] = {
+            "mode": "payment",
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {
+                        "currency": CURRENCY,
+                        "unit_amount": cents_of(topup.amount_nanos),
+                        "product_data": {"name": f"Prepaid credit, ${format_usd(topup.amount_nanos)}"},
+                    },
+                }
+            ],
+            "metadata": metadata,
+            "client_reference_id": topup.id,
+            "payment_intent_data": payment,
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+        }
+        if topup.save_card:
+            payment["setup_future_usage"] = "off_session"
+            params |= {"customer": customer_id} if customer_id else {"customer_creation": "always"}
+        options = {"idempotency_key": topup.id}
+        session = await self._call(lambda: self._client.v1.checkout.sessions.create(params=params, options=options))  # type: ignore[arg-type]
+        if session.url is None:
+            raise _unavailable("Stripe gave no address to pay at.")
+        return Checkout(session_id=session.id, url=session.url)
+
+    async def charge_saved_card(self, topup: TopUp, customer_id: str) -> SavedCardCharge:
+        """See the port. The card is the customer's newest."""
+        methods = await self._call(
+            lambda: self._client.v1.customers.payment_methods.list(customer_id, params={"type": "card", "limit": 1})
+        )
+        if not methods.data:
+            return SavedCardCharge(payment_id=None, settled=False, failure="there is no saved card any more")
+        params: Any = {
+            "amount": cents_of(topup.amount_nanos),
+            "currency": CURRENCY,
+            "customer": customer_id,
+            "payment_method": methods.data[0].id,
+            "off_session": True,
+            "confirm": True,
+            "description": f"Tessera automatic top-up {topup.id}",
+            "metadata": {TOPUP_KEY: topup.id, KIND_KEY: TopUpKind.AUTOMATIC.value},
+        }
+        try:
+            payment = await self._call(
+                lambda: self._client.v1.payment_intents.create(params=params, options={"idempotency_key": topup.id})
+            )
+        except _RefusedError as refusal:
+            return SavedCardCharge(payment_id=None, settled=False, failure=str(refusal))
+        settled = payment.status == "succeeded"
+        waiting = settled or payment.status == "processing"
+        failure = None if waiting else f"the payment is {payment.status}"
+        return SavedCardCharge(payment_id=payment.id, settled=settled, failure=failure)
+
+    async def refund(self, refund: PaymentRefund) -> None:
+        """See the port."""
+        assert refund.topup.payment_id is not None
+        params: Any = {
+            "payment_intent": refund.topup.payment_id,
+            "amount": cents_of(refund.amount_nanos),
+            "metadata": {REFUND_KEY: refund.id, TOPUP_KEY: refund.topup.id},
+        }
+        try:
+            sent = await self._call(
+                lambda: self._client.v1.refunds.create(params=params, options={"idempotency_key": refund.id})
+            )
+        except _RefusedError as refusal:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, f"Stripe refuses this refund: {refusal}") from None
+        if sent.status in ("failed", "canceled"):
+            raise TesseraError(ErrorCode.INVALID_REQUEST, f"Stripe says that this refund has {sent.status}.")
+
+    async def events_since(self, since: int) -> AsyncIterator[PaymentEvent]:
+        """See the port: PaymentIntents that name a top-up and have succeeded, refunds, disputes."""
+        params: Any = {"created": {"gte": since}, "limit": PAGE}
+        v1 = self._client.v1
+        lists: list[tuple[str, Callable[[], Any], Callable[[dict[str, Any]], News]]] = [
+            ("payment_intent.succeeded", lambda: v1.payment_intents.list(params=params), _succeeded),
+            ("refund.created", lambda: v1.refunds.list(params=params), refund_news),
+            ("charge.dispute.created", lambda: v1.disputes.list(params=params), lambda it: dispute_news("created", it)),
+        ]
+        for kind, list_first, news_of in lists:
+            page = await self._call(list_first)
+            while True:
+                for thing in page.data:
+                    fields = thing.to_dict()
+                    yield PaymentEvent(
+                        service=self.service,
+                        id=str(fields.get("id")),
+                        type=kind,
+                        mode=self.mode,
+                        body=msgspec.json.encode(fields),
+                        news=news_of(fields),
+                    )
+                if not page.has_more:
+                    break
+                page = await self._call(page.next_page)
+
+    async def close(self) -> None:
+        """Ends the threads; calls under way end first."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        """Runs a call of the SDK in a thread. Raises [payments_unavailable, idempotency_in_progress], _RefusedError."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            raise _RefusedError(error.user_message or str(error.code or "it was refused")) from None
+        except stripe.IdempotencyError:
+            raise TesseraError(
+                ErrorCode.IDEMPOTENCY_IN_PROGRESS, "The same top-up is being opened. Ask again shortly."
+            ) from None
+        except stripe.StripeError as error:
+            if error.http_status == 409:
+                raise TesseraError(
+                    ErrorCode.IDEMPOTENCY_IN_PROGRESS, "The same top-up is being opened. Ask again shortly."
+                ) from None
+            log.error("stripe.failed", kind=type(error).__name__, status=error.http_status, request=error.request_id)
+            raise _unavailable("Stripe cannot be reached at the moment; try again shortly.") from None
+
+
+class _RefusedError(Exception):
+    """Stripe refuses a call for good; the text is its own, meant for whoever pays."""
+
+
+def _succeeded(payment: dict[str, Any]) -> News:
+    if payment.get("status") != "succeeded":
+        return Nothing(reason="it has not succeeded")
+    return payment_news("succeeded", payment)
+
+
+def _unavailable(message: str) -> TesseraError:
+    return TesseraError(ErrorCode.PAYMENTS_UNAVAILABLE, message, retry_after_s=5)

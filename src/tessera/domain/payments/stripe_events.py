@@ -1,0 +1,159 @@
+"""Stripe's events in our words: what each says of a top-up, a refund or a dispute, as far as it can be believed.
+
+Shapes as in Stripe's API reference (Event, Checkout Session, PaymentIntent, Refund, Dispute), read 2026-11-22.
+"""
+
+from typing import Any
+
+import msgspec
+
+from tessera.domain.money import Mode
+from tessera.domain.payments.news import Claimed, News, Nothing, Paid, PaymentEvent, Refused, Unpaid
+from tessera.domain.payments.records import ClaimKind, Service, TopUpKind
+
+TOPUP_KEY = "tessera_topup"
+"""The metadata that names our top-up on Stripe's objects; the next two say how it is paid, and name our refund."""
+KIND_KEY = "tessera_kind"
+REFUND_KEY = "tessera_refund"
+ID_LENGTH_MAX = 255
+
+_REFUND_FAILED = ("failed", "canceled")
+_DISPUTE_OVER = ("won", "prevented")
+_INQUIRY = "warning_"
+
+
+class _Data(msgspec.Struct):
+    object: dict[str, Any]
+
+
+class _Event(msgspec.Struct):
+    id: str
+    type: str
+    livemode: bool
+    data: _Data
+    account: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+def read_event(body: bytes, mode: Mode) -> PaymentEvent:
+    """A signed body as an event; `mode` is that of the secret that signed it.
+
+    Raises ValueError for a body that is no event of Stripe's.
+    """
+    try:
+        event = _decode(body)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from None
+    if not 0 < len(event.id) <= ID_LENGTH_MAX or len(event.type) > ID_LENGTH_MAX:
+        raise ValueError("its id or type has no sensible length")
+    news: News
+    if event.livemode is not (mode is Mode.LIVE):
+        news = Refused(reason=f"its livemode is {event.livemode}, its signature is for {mode} mode")
+    elif event.account is not None:
+        news = Refused(reason="it belongs to a connected account")
+    else:
+        news = news_of(event.type, event.data.object)
+    return PaymentEvent(service=Service.STRIPE, id=event.id, type=event.type, mode=mode, body=body, news=news)
+
+
+def news_of(kind: str, thing: dict[str, Any]) -> News:
+    """What an object of an event of this type says."""
+    if kind.startswith("checkout.session."):
+        return _session(kind.removeprefix("checkout.session."), thing)
+    if kind.startswith("payment_intent."):
+        return payment_news(kind.removeprefix("payment_intent."), thing)
+    if kind in ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"):
+        return refund_news(thing)
+    if kind.startswith("charge.dispute."):
+        return dispute_news(kind.removeprefix("charge.dispute."), thing)
+    return Nothing(reason=f"{kind} moves nothing here")
+
+
+def _session(what: str, session: dict[str, Any]) -> News:
+    topup_id = _metadata(session, TOPUP_KEY)
+    if topup_id is None:
+        return Nothing(reason="it is not a page of ours")
+    if session.get("mode") != "payment":
+        return Refused(reason="its page is not for a payment")
+    if what == "expired":
+        return Unpaid(topup_id=topup_id, expired=True, reason="its page expired")
+    if what == "async_payment_failed":
+        return Unpaid(topup_id=topup_id, expired=False, reason="the payment failed")
+    if what not in ("completed", "async_payment_succeeded"):
+        return Nothing(reason=f"checkout.session.{what} moves nothing here")
+    if session.get("payment_status") != "paid":
+        return Nothing(reason="its page is done, its payment is not settled yet")
+    return _paid(topup_id, session, session.get("payment_intent"), session.get("amount_total"))
+
+
+def payment_news(what: str, payment: dict[str, Any]) -> News:
+    """What a PaymentIntent says; `what` is the end of the event's type."""
+    topup_id = _metadata(payment, TOPUP_KEY)
+    if topup_id is None:
+        return Nothing(reason="it is not a payment of ours")
+    if what == "succeeded":
+        if payment.get("status") != "succeeded":
+            return Refused(reason="its payment has not succeeded")
+        return _paid(topup_id, payment, payment.get("id"), payment.get("amount_received"))
+    automatic = _metadata(payment, KIND_KEY) == TopUpKind.AUTOMATIC
+    if what in ("payment_failed", "canceled") and automatic:
+        return Unpaid(topup_id=topup_id, expired=False, reason="the saved card was declined")
+    return Nothing(reason=f"payment_intent.{what} moves nothing here")
+
+
+def _paid(topup_id: str, thing: dict[str, Any], payment_id: object, cents: object) -> News:
+    currency, customer = thing.get("currency"), thing.get("customer")
+    if not _is_id(payment_id) or not isinstance(currency, str) or type(cents) is not int:
+        return Refused(reason="it names no payment, amount or currency")
+    return Paid(
+        topup_id=topup_id,
+        payment_id=str(payment_id),
+        amount_cents=cents,
+        currency=currency,
+        customer_id=str(customer) if _is_id(customer) else None,
+    )
+
+
+def refund_news(refund: dict[str, Any]) -> News:
+    """What a Refund says, whoever sent it."""
+    failed = refund.get("status") in _REFUND_FAILED
+    own = _metadata(refund, REFUND_KEY)
+    return _claimed(ClaimKind.REFUND, refund, own or refund.get("id"), over=failed, note=f"refund {refund.get('id')}")
+
+
+def dispute_news(what: str, dispute: dict[str, Any]) -> News:
+    """What a Dispute says; `what` is the end of the event's type. An inquiry takes no money."""
+    status = str(dispute.get("status"))
+    if status.startswith(_INQUIRY):
+        return Nothing(reason="an inquiry takes no money")
+    over = status in _DISPUTE_OVER or what == "funds_reinstated"
+    return _claimed(ClaimKind.DISPUTE, dispute, dispute.get("id"), over=over, note=f"dispute {dispute.get('id')}")
+
+
+def _claimed(kind: ClaimKind, thing: dict[str, Any], claim_id: object, *, over: bool, note: str) -> News:
+    payment, cents, currency = thing.get("payment_intent"), thing.get("amount"), thing.get("currency")
+    if payment is None:
+        return Nothing(reason=f"the {kind} is of a payment without a PaymentIntent, which is none of ours")
+    if not _is_id(claim_id) or not _is_id(payment) or not isinstance(currency, str) or type(cents) is not int:
+        return Refused(reason=f"the {kind} names no payment, amount or currency")
+    return Claimed(
+        claim_id=str(claim_id),
+        kind=kind,
+        payment_id=str(payment),
+        amount_cents=cents,
+        currency=currency,
+        reversed=over,
+        note=note[:ID_LENGTH_MAX],
+    )
+
+
+def _metadata(thing: dict[str, Any], key: str) -> str | None:
+    metadata = thing.get("metadata")
+    value = metadata.get(key) if isinstance(metadata, dict) else None
+    return value if isinstance(value, str) and 0 < len(value) <= ID_LENGTH_MAX else None
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= ID_LENGTH_MAX

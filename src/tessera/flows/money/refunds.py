@@ -1,0 +1,32 @@
+"""A payment's refund: out of the ledger first, then sent; what is not sent comes back."""
+
+import structlog
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.payments.records import PaymentRefund, cents_of
+from tessera.flows.money.treasury import Treasury
+
+log = structlog.get_logger(__name__)
+
+
+async def refund_topup(treasury: Treasury, topup_id: str, amount_nanos: int | None, note: str) -> PaymentRefund:
+    """Refunds a payment, all that was not spent of it or a part. Raises [not_found, invalid_request,
+    payments_unavailable]: then it may have been sent, stays out of the balance, and the comparison finds out."""
+    if amount_nanos is not None:
+        try:
+            cents_of(amount_nanos)
+        except ValueError:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, "A refund is in whole cents.", param="amount") from None
+    refund = await treasury.store.begin_refund(topup_id, amount_nanos, note)
+    payments = treasury.payments.get(refund.topup.mode)
+    try:
+        if payments is None:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, f"No payment service is set up for {refund.topup.mode} mode.")
+        await payments.refund(refund)
+    except TesseraError as error:
+        if error.code is ErrorCode.INVALID_REQUEST:
+            await treasury.store.fail_refund(refund, error.message)
+        else:
+            log.error("payment_refund.unknown", refund_id=refund.id, topup_id=topup_id, code=error.code)
+        raise
+    return refund
