@@ -197,6 +197,31 @@ def test_f28_an_organization_suspended_mid_stream_lets_the_call_end_and_refuses_
     assert call(live).status == 200
 
 
+def test_f28_a_budget_cut_mid_stream_lets_the_call_end_and_refuses_the_next(live: Live) -> None:
+    live.first.script(sse_reply(chat_events(["word "] * 30), delay_s=0.1))
+    connection = start(live, stream=True)
+    seen = b""
+    while b"word" not in seen:
+        seen += connection.recv(4096)
+    key = ("--org", live.account.organization, "--key", live.account.key_id)
+    live.server.tessera("limits", "set", *key, "--budget-day", "0")
+    cut_at = time.monotonic()
+    refused = call(live)
+    assert time.monotonic() - cut_at < 5
+    assert (refused.status, refused.error["code"]) == (402, "budget_exceeded")
+    assert (refused.error["scope"], refused.error["period"]) == ("key", "day")
+    while b"[DONE]" not in seen:
+        piece = connection.recv(65536)
+        assert piece
+        seen += piece
+    connection.close()
+    receipt = settled(live)
+    assert (receipt["outcome"], receipt["charge"]["nanos"]) == ("completed", 10 * 2_500 + 30 * 10_000)
+    assert len(live.first.received) == 1
+    live.server.tessera("limits", "set", *key)
+    assert call(live).status == 200
+
+
 def with_new_key(live: Live) -> Live:
     """The same organization under another key."""
     made = live.server.tessera("keys", "create", "--org", live.account.organization, "--mode", "live", "--json").stdout
