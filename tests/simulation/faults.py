@@ -71,6 +71,7 @@ KINDS: dict[str, float] = {
     "lot expires": 0.8,
     "organization suspended beside": 0.3,
     "organization resumed beside": 0.6,
+    "limits set beside": 0.6,
     "key revoked now beside": 0.4,
 }
 """How likely each thing is where it can happen, in a run that has it at all."""

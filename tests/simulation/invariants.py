@@ -60,6 +60,7 @@ _EVERYTHING = (
     "SELECT * FROM hold_quote ORDER BY hold_number",
     "SELECT * FROM idempotency ORDER BY hold_number",
     "SELECT * FROM loss_day ORDER BY wallet_id, day",
+    "SELECT * FROM meter ORDER BY wallet_id, kind, subject_id",
     "SELECT hold_id, reason FROM refused_settlement ORDER BY number",
 )
 
@@ -92,9 +93,11 @@ class Checker:
         self._resolved: dict[int, tuple[str, int]] = {}
         self._outcomes: dict[str, tuple[str, int]] = {}
         self.checks = 0
+        from simulation.limits import LimitRules
         from simulation.losses import LossRules
 
         self._losses = LossRules(simulation, self.connection)
+        self._limits = LimitRules(simulation, self.connection)
 
     def close(self) -> None:
         """Gives the connection back."""
@@ -110,6 +113,7 @@ class Checker:
             self._wallets()
             self._holds()
             self._losses.check()
+            self._limits.check()
         finally:
             self.connection.execute("ROLLBACK")
 

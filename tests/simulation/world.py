@@ -22,6 +22,7 @@ from simulation.faults import DISK_FAULTS, KINDS
 from simulation.folder import PEPPER, memory, template
 from simulation.happenings import add_credit, command, jump, make_accounts, revoke_key, revoke_key_now
 from simulation.invariants import Checker, ViolationError, claim, violations
+from simulation.limits import limit
 from simulation.loop import VirtualTime, finish_generators
 from simulation.losses import draw_limits, resume, suspend
 from simulation.process import Process
@@ -236,6 +237,7 @@ class Simulation:
         beside = {
             "organization suspended beside": suspend,
             "organization resumed beside": resume,
+            "limits set beside": limit,
             "key revoked now beside": revoke_key_now,
         }
         for kind, work in beside.items():

@@ -1,5 +1,8 @@
 """Organizations, projects, keys and credit."""
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
@@ -174,3 +177,21 @@ async def test_usage_is_summed_by_mode_and_model(storage: SqliteStorage) -> None
     assert (rows["a"].calls, rows["a"].charge_nanos, rows["a"].cost_nanos) == (2, 12, 6)
     assert rows["a"].usage.input_tokens == 12
     assert rows["b"].mode is Mode.LIVE
+
+
+async def test_a_revoked_key_stays_revoked_when_the_clock_is_set_back(
+    opener: Callable[..., Awaitable[SqliteStorage]], tmp_path: Path
+) -> None:
+    now = [1_800_000_000_000_000]
+    storage = await opener(tmp_path, clock=lambda: now[0])
+    organization = await storage.create_organization("acme")
+    key = await storage.create_key(
+        organization.id, project="default", mode=Mode.LIVE, name="", digest=b"d" * 32, display="…"
+    )
+    assert await storage.find_caller(b"d" * 32) is not None
+    await storage.revoke_key(key.id)
+    now[0] -= 3600 * 1_000_000
+    assert await storage.find_caller(b"d" * 32) is None
+    wrong = [check for check in await storage.verify() if not check.ok]
+    await storage.close()
+    assert wrong == []

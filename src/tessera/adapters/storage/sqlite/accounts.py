@@ -1,5 +1,6 @@
 """Organizations, projects, keys and credit: what an operator changes, each in one commit."""
 
+import hashlib
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,8 @@ INSERT INTO api_key (
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _REVOKE_KEY = """
-UPDATE api_key SET revoked_at = ?1, signature = ?2 WHERE id = ?3 AND (revoked_at IS NULL OR revoked_at > ?1)
+UPDATE api_key SET revoked_at = ?1, digest = ?2, signature = ?3
+WHERE id = ?4 AND (revoked_at IS NULL OR revoked_at > ?1)
 """
 _CUT_KEY = "UPDATE api_key SET cut_at = ? WHERE id = ? AND cut_at IS NULL"
 _LIST_CUT_KEYS = "SELECT id FROM api_key WHERE cut_at IS NOT NULL"
@@ -156,10 +158,17 @@ def revoke_key(
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id!r}.")
     now = now_us // 1_000_000
-    connection.execute(_REVOKE_KEY, (now, sign_key(checkpoint_key, (*row[:8], now)), key_id))
+    ended = (*row[:5], ended_digest(key_id), *row[6:8], now)
+    connection.execute(_REVOKE_KEY, (now, ended[5], sign_key(checkpoint_key, ended), key_id))
     if cut:
         connection.execute(_CUT_KEY, (now, key_id))
     return _key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
+
+
+def ended_digest(key_id: str) -> bytes:
+    """What stands in place of the digest of a key that has ended: no secret has it, so that no clock that is set back
+    brings the key back."""
+    return hashlib.sha256(b"ended " + key_id.encode()).digest()
 
 
 def find_cut_keys(connection: sqlite3.Connection, key_ids: tuple[str, ...]) -> frozenset[str]:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 _KEY_ROW = """
 SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at FROM api_key WHERE id = ?
 """
-_SET_KEY = "UPDATE api_key SET name = ?, revoked_at = ?, signature = ? WHERE id = ?"
+_SET_KEY = "UPDATE api_key SET name = ?, digest = ?, revoked_at = ?, signature = ? WHERE id = ?"
 _FIND_KEY = """
 SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
     revoked_at
@@ -90,9 +90,11 @@ class SqliteSteps:
         if row is None:
             raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id!r}.")
         name, ends_at = change(row[4], row[8])
-        changed = (*row[:4], name, *row[5:8], ends_at)
+        has_ended = ends_at is not None and ends_at * 1_000_000 <= self._storage._clock()
+        digest = accounts.ended_digest(key_id) if has_ended else row[5]
+        changed = (*row[:4], name, digest, *row[6:8], ends_at)
         signed = accounts.sign_key(self._storage.secrets.checkpoint_key, changed)
-        connection.execute(_SET_KEY, (name, ends_at, signed, key_id))
+        connection.execute(_SET_KEY, (name, digest, ends_at, signed, key_id))
         return accounts._key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
 
 
