@@ -1,11 +1,13 @@
 """API keys over HTTP, and OpenAI's administration with its own client."""
 
+import json
 import time
 
 import openai
 import pytest
 
 from people_calls import Browser, People, Reply, send
+from tessera.domain.money import parse_usd
 
 
 def call(people: People, key: str) -> Reply:
@@ -69,6 +71,25 @@ def test_a_rotated_key_works_beside_the_new_one_for_the_overlap(people: People) 
     at_once = ada.post(f"{keys_of(ada)}/{new['id']}/rotate", {}).json
     assert (call(people, new["value"]).status, call(people, at_once["value"]).status) == (401, 200)
     assert ada.post(f"{keys_of(ada)}/{at_once['id']}/rotate", {"overlap_seconds": 2**31}).status == 400
+
+
+def test_a_rotated_key_is_bound_as_the_old_one_was(people: People) -> None:
+    ada = people.newcomer()
+    old = ada.post(keys_of(ada), {"mode": "test"}).json
+    limits = ("limits", "set", "--org", ada.organization, "--mode", "test", "--key", old["id"])
+    people.server.tessera(*limits, "--requests-per-minute", "1", "--budget-total", "1.00")
+    headers = {"Authorization": f"Bearer {old['value']}"}
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+    spent = send(people.base_url, "POST", "/v1/chat/completions", chat, headers).json["usage"]["charge_nanos"]
+    assert 0 < spent < 10**9
+    new = ada.post(f"{keys_of(ada)}/{old['id']}/rotate", {"overlap_seconds": 60}).json
+    listed = people.server.tessera("limits", "list", "--org", ada.organization, "--mode", "test", "--json").stdout
+    (meter,) = [one for one in json.loads(listed) if one["id"] == new["id"]]
+    assert meter["requests_per_minute"] == 1
+    assert parse_usd(meter["budget_total"]) == 10**9 - spent
+    headers = {"Authorization": f"Bearer {new['value']}"}
+    statuses = [send(people.base_url, "POST", "/v1/chat/completions", chat, headers).status for _ in range(2)]
+    assert statuses == [200, 429]
 
 
 def test_an_archived_project_has_no_key_that_works_and_takes_no_new_one(people: People) -> None:

@@ -49,6 +49,19 @@ _KEYS_ALIVE = """
 SELECT id FROM api_key WHERE organization_id = $1 AND project_id = $2 AND (revoked_at IS NULL OR revoked_at > $3)
 ORDER BY id
 """
+# A new key in place of another is bound as that one is; of a total budget it gets what is left.
+_CARRY_LIMITS = """
+INSERT INTO meter (
+    wallet_id, kind, subject_id, budget_total_nanos, budget_month_nanos, budget_day_nanos, requests_per_minute,
+    tokens_per_minute, concurrent_max
+)
+SELECT wallet_id, kind, CAST($3 AS TEXT),
+    CASE WHEN budget_total_nanos > spent_nanos THEN budget_total_nanos - spent_nanos
+        WHEN budget_total_nanos IS NOT NULL THEN 0 END,
+    budget_month_nanos, budget_day_nanos, requests_per_minute, tokens_per_minute, concurrent_max
+FROM meter
+WHERE wallet_id IN (SELECT id FROM wallet WHERE organization_id = $1) AND kind = 'key' AND subject_id = $2
+"""
 _ADD_MAKER = "INSERT INTO api_key_maker (api_key_id, person_id) VALUES ($1, $2)"
 
 # What the maker is now: a maker who left the organization leaves no key behind that works.
@@ -189,6 +202,7 @@ class Projects(Store):
             return made
         if (in_place_of,) not in [tuple(row[:1]) for row in alive]:
             raise TesseraError(ErrorCode.NOT_FOUND, "There is no such key that still works.")
+        yield from rows(_CARRY_LIMITS, key.organization_id, in_place_of, made.id)
         yield RevokeKey(in_place_of, old_ends_at)
         act = Act(
             actor=actor,
