@@ -7,7 +7,7 @@ and raises `CONFLICT`; there is no moment in which a commit could follow a write
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tessera.adapters.storage.sqlite import books, group, rows, usage_sums
+from tessera.adapters.storage.sqlite import books, group, meters, rows, usage_sums
 
 CONFLICT = "TS001"
 """The SQLSTATE that function `conflict` of the schema raises."""
@@ -53,11 +53,11 @@ class Part(NamedTuple):
 
 
 def _insert(sql: str, kinds: str) -> Part:
-    """`INSERT … VALUES (?, …)` over arrays. Raises ValueError if there is not one kind for each value."""
+    """`INSERT … VALUES (?, …) …` over arrays. Raises ValueError if there is not one kind for each value."""
     head, values, tail = sql.partition(f"VALUES ({', '.join('?' * len(kinds))})")
-    if not values or tail.strip():
+    if not values:
         raise ValueError(f"{len(kinds)} kinds do not fit {sql}")
-    return Part(sql, head + "SELECT * FROM unnest({arrays})", kinds)  # noqa: S608
+    return Part(sql, f"{head}SELECT * FROM unnest({{arrays}}){tail}", kinds)  # noqa: S608
 
 
 PARTS = (
@@ -68,6 +68,7 @@ PARTS = (
     Part(books.WRITE_WALLET, _WRITE_WALLETS, "iiiiiiiiibbii"),
     Part(books.WRITE_LOT, _WRITE_LOTS, "iiiiti"),
     Part(usage_sums.ADD_SUMS, _ADD_SUMS, "i" * 16),
+    _insert(meters.WRITE_METER, "itt" + "i" * 10),
 )
 BULK = frozenset(part.sql for part in PARTS)
 """The statements that can wait for one another and be written together."""
