@@ -1,12 +1,14 @@
 """What the commands share: options, settings, errors and how values are printed."""
 
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from tessera.flows.money.treasury import Treasury
     from tessera.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,6 +65,33 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     set_up_logging()
     return asyncio.run(work)
+
+
+@contextlib.asynccontextmanager
+async def open_money(settings: "Settings") -> AsyncIterator["Treasury"]:
+    """Money in and out on the chosen data, beside a running server. Raises SettingsError, [storage_unavailable]."""
+    import os
+
+    from tessera import bootstrap
+
+    async with (
+        bootstrap.open_storage(settings) as opened,
+        bootstrap.open_money(settings, opened, os.environ, lambda: settings.public_url or "") as treasury,
+    ):
+        yield treasury
+
+
+def parse_amount(text: str) -> int:
+    """An `--amount` above zero, in nano-dollars; anything else is a usage error (exit code 2)."""
+    from tessera.domain.money import parse_usd
+
+    try:
+        nanos = parse_usd(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--amount") from None
+    if nanos == 0:
+        raise click.BadParameter("an amount above zero is needed", param_hint="--amount")
+    return nanos
 
 
 def print_json(value: Any) -> None:

@@ -1,10 +1,21 @@
 """`tessera credit`: money an operator adds by hand."""
 
+import time
 from pathlib import Path
 
 import click
 
-from tessera.cli._options import as_json_option, mode_option, place_options, print_json, read_settings, run
+from tessera.cli._options import (
+    as_json_option,
+    mode_option,
+    parse_amount,
+    place_options,
+    print_json,
+    read_settings,
+    run,
+)
+
+_DAY_S = 24 * 3600
 
 
 @click.group()
@@ -17,25 +28,36 @@ def command() -> None:
 @mode_option
 @click.option("--amount", required=True, help="US dollars, up to nine decimals, as in 5.00.")
 @click.option("--note", default="", help="Why; stands in the ledger.")
+@click.option("--promotion", is_flag=True, help="Given, not paid for: it is spent first where it expires first.")
+@click.option("--days", type=click.IntRange(1), help="How long the credit lasts (default: for ever).")
 @place_options
 @as_json_option
-def add(org: str, mode: str, amount: str, note: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+def add(
+    org: str,
+    mode: str,
+    amount: str,
+    note: str,
+    promotion: bool,
+    days: int | None,
+    config: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
     """Add credit to an organization's balance."""
     from tessera.bootstrap import open_storage
-    from tessera.domain.money import Mode, format_usd, parse_usd
+    from tessera.domain.money import Mode, format_usd
 
-    try:
-        nanos = parse_usd(amount)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--amount") from None
-    if nanos == 0:
-        raise click.BadParameter("an amount above zero is needed", param_hint="--amount")
+    nanos = parse_amount(amount)
+    kind = "promotion" if promotion else "manual"
+    expires_at = None if days is None else int(time.time()) + days * _DAY_S
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
             owner = await opened.storage.find_organization(org)
-            lot = await opened.storage.add_credit(owner.id, Mode(mode), nanos, kind="manual", note=note)
+            lot = await opened.storage.add_credit(
+                owner.id, Mode(mode), nanos, kind=kind, note=note, expires_at=expires_at
+            )
             balance = await opened.storage.balance(owner.id, Mode(mode))
         if as_json:
             print_json(

@@ -9,6 +9,7 @@ from tessera.cli._options import (
     as_json_option,
     check_data,
     format_time,
+    open_money,
     place_options,
     print_json,
     print_table,
@@ -18,17 +19,24 @@ from tessera.cli._options import (
 
 if TYPE_CHECKING:
     from tessera.domain.ledger.reconciliation import Reconciliation
+    from tessera.settings import Settings
 
 
 @click.command()
+@click.option(
+    "--payments", is_flag=True, help="Compare with payment services instead; exit 1 on a difference."
+)
 @place_options
 @as_json_option
-def command(config: Path | None, data: Path | None, as_json: bool) -> None:
+def command(payments: bool, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List settlements that were refused, and calls whose provider's usage could not be true."""
     from tessera.bootstrap import open_storage
 
     settings = read_settings(config, data)
     check_data(settings)
+    if payments:
+        run(_compare_payments(settings, as_json))
+        return
 
     async def work() -> "Reconciliation":
         async with open_storage(settings) as opened:
@@ -39,6 +47,28 @@ def command(config: Path | None, data: Path | None, as_json: bool) -> None:
         print_json(found)
         return
     _show(found)
+
+
+async def _compare_payments(settings: "Settings", as_json: bool) -> None:
+    """Applies what a payment service never told, and lists what differs."""
+    from tessera.domain.errors import ErrorCode, TesseraError
+    from tessera.flows.money.comparison import compare, comparison_object
+
+    async with open_money(settings) as treasury:
+        if not treasury.payments:
+            raise TesseraError(ErrorCode.PAYMENTS_UNAVAILABLE, "No payment service is set up: see [payments].")
+        found = [await compare(treasury, payments) for payments in treasury.payments.values()]
+    if as_json:
+        print_json([comparison_object(one) for one in found])
+    else:
+        for one in found:
+            click.echo(f"{one.mode}: {one.compared} payments, refunds and disputes compared.")
+            for line in one.missed:
+                click.echo(f"  applied now, its webhook never came: {line}")
+            for line in one.drift:
+                click.echo(f"  differs: {line}")
+    if any(one.missed or one.drift for one in found):
+        raise SystemExit(1)
 
 
 def _show(found: "Reconciliation") -> None:

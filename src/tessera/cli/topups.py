@@ -1,0 +1,100 @@
+"""`tessera topups`: payments that brought money in, and their refunds."""
+
+from pathlib import Path
+
+import click
+
+from tessera.cli._options import (
+    as_json_option,
+    format_time,
+    mode_option,
+    open_money,
+    parse_amount,
+    place_options,
+    print_json,
+    print_table,
+    read_settings,
+    run,
+)
+
+_LIST_MAX = 1000
+
+
+@click.group()
+def command() -> None:
+    """List top-ups, refund their payments."""
+
+
+@command.command("list")
+@click.option("--org", help="Name or id of an organization (default: all).")
+@mode_option
+@place_options
+@as_json_option
+def list_all(org: str | None, mode: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """List top-ups, newest first: of one organization and mode, or of all."""
+    from tessera.bootstrap import open_storage
+    from tessera.domain.money import Mode, format_usd
+    from tessera.flows.money.topups import topup_object
+    from tessera.ports import Page
+
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        owner = None
+        if org is not None:
+            async with open_storage(settings) as opened:
+                owner = await opened.storage.find_organization(org)
+        async with open_money(settings) as treasury:
+            page = Page(limit=_LIST_MAX)
+            if owner is None:
+                found = await treasury.store.list_all_topups(page)
+            else:
+                found = await treasury.store.list_topups(owner.id, Mode(mode), page)
+        if as_json:
+            print_json([{**topup_object(one), "organization": one.organization_id} for one in found])
+            return
+        rows = [
+            [
+                *(format_time(one.created_at), one.id, one.organization_id, one.mode.value, one.kind.value),
+                *(one.state.value, f"${format_usd(one.amount_nanos)}", f"${format_usd(one.refunded_nanos)}"),
+                *(f"${format_usd(one.disputed_nanos)}", one.payment_id or ""),
+            ]
+            for one in found
+        ]
+        columns = ["CREATED (UTC)", "ID", "ORGANIZATION", "MODE", "KIND", "STATE", "AMOUNT", "REFUNDED", "DISPUTED"]
+        print_table([*columns, "PAYMENT"], rows, empty="No top-up yet.")
+
+    run(work())
+
+
+@command.command()
+@click.argument("topup_id")
+@click.option("--amount", help="US dollars and whole cents (default: all that was not spent).")
+@click.option("--note", default="", help="Why; stands in the ledger.")
+@place_options
+@as_json_option
+def refund(topup_id: str, amount: str | None, note: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Refund a payment to the card that made it: what was not spent of it, or a part of that."""
+    from tessera.domain.money import format_usd
+    from tessera.flows.money.refunds import refund_topup
+
+    nanos = None if amount is None else parse_amount(amount)
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        async with open_money(settings) as treasury:
+            sent = await refund_topup(treasury, topup_id, nanos, note or "refund by the operator")
+        if as_json:
+            print_json(
+                {
+                    "object": "payment.refund",
+                    "id": sent.id,
+                    "topup": sent.topup.id,
+                    "amount": format_usd(sent.amount_nanos),
+                    "amount_nanos": sent.amount_nanos,
+                }
+            )
+            return
+        click.echo(f"Refunded ${format_usd(sent.amount_nanos)} of top-up {topup_id} to who paid it.")
+
+    run(work())
