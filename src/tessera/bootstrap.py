@@ -56,12 +56,13 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The HTTP application, what the operator should hear at start, and what to call when the time for calls in flight
-    is over, before they are cancelled."""
+    """The HTTP application, what the operator should hear at start, what to call when the server begins to end, and
+    when the time for calls in flight is over, before they are cancelled."""
 
     app: "ASGIApp"
     accounts: "Accounts"
     notices: tuple[str, ...]
+    leave: Callable[[], None]
     give_up: Callable[[], None]
 
 
@@ -165,7 +166,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
         def give_up() -> None:
             world.stopping = True
 
-        yield Served(app, accounts, (*notices(settings), *_key_notices(environment)), give_up)
+        yield Served(app, accounts, (*notices(settings), *_key_notices(environment)), world.live.close, give_up)
 
 
 def open_people(

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from tessera.domain.money import Mode
-from tessera.domain.usage_report import UsageQuery, UsageSums, UsedCall
+from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
 
 
 class UsageRecords(Protocol):
@@ -20,4 +20,14 @@ class UsageRecords(Protocol):
         self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int
     ) -> tuple[UsedCall, ...]:
         """Calls settled in [start_at, end_at), seconds since 1970, by their number, from the one after `after` on."""
+        ...
+
+    async def read_movements(
+        self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...]
+    ) -> Movements:
+        """What moved after a place in the chain; with None only where the chain is now.
+
+        Calls in `watched` are looked at whenever they were placed, others if they are among the newest. Raises
+        [not_found].
+        """
         ...

@@ -30,6 +30,9 @@ def test_nothing_made_from_the_description_breaks_the_server_or_the_description(
     operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) == sum(len(methods) for methods in described["paths"].values()) >= 11
     for operation in operations:
+        if operation.path == "/v1/events":
+            # It has no end: tests/acceptance/usage/test_events.py reads it.
+            continue
         _exercise(operation, server.base_url, key)
 
 

@@ -83,11 +83,16 @@ def address_of(listener: socket.socket) -> str:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, settings: Settings, give_up: Callable[[], None]
+    app: ASGIApp,
+    listener: socket.socket,
+    settings: Settings,
+    give_up: Callable[[], None],
+    leave: Callable[[], None],
 ) -> AsyncIterator[Server]:
     """The application, answering while the block runs; on leaving, open calls get the drain time to end.
 
-    When it is over, `give_up` is called and what still runs is cancelled: it ends with an error and is settled.
+    At once, `leave` is called: who only listens is let go. When the time is over, `give_up` is called and what still
+    runs is cancelled: it ends with an error and is settled.
     """
     server = Server(_config(app, settings))
 
@@ -106,6 +111,7 @@ async def serving(
         yield server
     finally:
         server.should_exit = True
+        leave()
         timer = asyncio.get_running_loop().call_later(settings.limits.drain_seconds_max, cut)
         await task
         timer.cancel()

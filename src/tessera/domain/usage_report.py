@@ -106,3 +106,43 @@ def buckets_of(start_at: int, end_at: int | None, now: int, width: Width) -> tup
         raise TesseraError(ErrorCode.INVALID_REQUEST, "end_time must be later than start_time.", param="end_time")
     first = bucket_start(start_at, width)
     return first, max(first, -(-last // width.seconds) * width.seconds)
+
+
+class CallMoved(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was held or ended, at its place `seq` in the wallet's chain of movements.
+
+    What is known only at the end (`outcome` and what follows) is empty for a call that was held. `at_us` is when.
+    """
+
+    seq: int
+    ended: bool
+    at_us: int
+    request_id: str
+    project_id: str
+    key_id: str
+    model: str
+    endpoint: str
+    stream: bool
+    held_nanos: int
+    outcome: str = ""
+    status: int = 0
+    deployment: str = ""
+    tier: str = ""
+    usage: Quantities = Quantities()
+    charge_nanos: int = 0
+    latency_ms: int = 0
+    first_byte_ms: int | None = None
+
+
+class Movements(msgspec.Struct, frozen=True, kw_only=True):
+    """What moved in a wallet after a place in its chain, in order, up to `seq`; `missed` more could not be found.
+
+    `open_ids` are the calls that are held now, the money is the wallet's own at `seq`.
+    """
+
+    seq: int
+    calls: tuple[CallMoved, ...]
+    missed: int
+    open_ids: tuple[str, ...]
+    available_nanos: int
+    held_nanos: int

@@ -8,12 +8,13 @@ import msgspec
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.idempotency import KeyOrder
-from tessera.domain.ledger.orders import HoldOrder, RateLeft, StoredReply
+from tessera.domain.ledger.orders import HoldGrant, HoldOrder, RateLeft, StoredReply
 from tessera.domain.money import format_usd
 from tessera.domain.request import Surface
 from tessera.flows.quoting import Estimate, estimate, output_affordable, with_output_cap
 from tessera.flows.serving import LiveStream, WholeReply, serve
 from tessera.flows.terms import Terms, agree, find_quote
+from tessera.flows.usage.following import tell_refusal
 from tessera.flows.world import World, date_of
 
 _DIGEST_ON_LOOP_BYTES_MAX = 1024 * 1024
@@ -51,6 +52,23 @@ async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Se
     Raises every code a caller can meet; whatever it raises, nothing stays held and nothing was charged.
     """
     started_ms = world.clock.monotonic_ms()
+    try:
+        placed = await _place(world, caller, call, request_id)
+    except TesseraError as error:
+        if world.live.listeners:
+            tell_refusal(world, caller, request_id, call.endpoint, error)
+        raise
+    if isinstance(placed, Served):
+        return placed
+    found, order, grant = placed
+    reply = await serve(world, caller, call.headers, found, order, grant.granted_nanos, started_ms)
+    return Served(request_id, grant.granted_nanos, reply, grant.rate)
+
+
+async def _place(
+    world: World, caller: Caller, call: Call, request_id: str
+) -> Served | tuple[Estimate, HoldOrder, HoldGrant]:
+    """What is to be sent on which hold, or the reply of an earlier try."""
     fingerprint = await _fingerprint(call) if call.terms.idempotency_key is not None else b""
     repeat = await _find_repeat(world, caller, call, fingerprint)
     if repeat is not None:
@@ -71,8 +89,7 @@ async def infer(world: World, caller: Caller, call: Call, request_id: str) -> Se
         return Served(grant.replay.request_id, grant.granted_nanos, grant.replay)
     if grant.granted_nanos < order.amount_nanos:
         found = with_output_cap(found, output_affordable(found, grant.granted_nanos))
-    reply = await serve(world, caller, call.headers, found, order, grant.granted_nanos, started_ms)
-    return Served(request_id, grant.granted_nanos, reply, grant.rate)
+    return found, order, grant
 
 
 async def _find_repeat(world: World, caller: Caller, call: Call, fingerprint: bytes) -> Served | None:

@@ -14,6 +14,7 @@ from tessera.domain.pricing.book import PriceBook
 from tessera.domain.request import Surface
 from tessera.domain.routing import Health
 from tessera.domain.usage import OnCancel
+from tessera.flows.usage.live import Live
 from tessera.ports import Deployment, Media, Provider, Storage, TextCounter
 
 
@@ -75,7 +76,8 @@ class World:
     whether its vocabulary is in memory; where it must be read first, a thread counts. `stopping` is set when the time
     for calls in flight is over: from then on a cancelled call was cut by us, not left by its client. `on_cancel` says
     what a provider bills on a surface for an answer that is not read to its end, `reading_on` are the tasks that read
-    such answers to their end after their client has left. `calls` are those that are held, by request id.
+    such answers to their end after their client has left. `calls` are those that are held, by request id;
+    `live` are those who listen to what happens.
     """
 
     storage: Storage
@@ -98,6 +100,7 @@ class World:
     on_cancel: Callable[[str, Surface, date], OnCancel] = _unknown
     calls: dict[str, RunningCall] = field(default_factory=dict)
     reading_on: set[asyncio.Task[Any]] = field(default_factory=set)
+    live: Live = field(default_factory=Live)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs work that must end even when the call that started it is cancelled; awaited at shutdown."""

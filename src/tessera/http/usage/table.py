@@ -5,7 +5,7 @@ from typing import Any
 
 from tessera.domain.people.roles import Right
 from tessera.http.route import Door, Handler, Route
-from tessera.http.usage import lists, pages
+from tessera.http.usage import events, lists, pages
 
 
 def _both(path: str, handler: Handler, reply: str, query: Mapping[str, Mapping[str, Any]]) -> Iterator[Route]:
@@ -16,6 +16,13 @@ def _both(path: str, handler: Handler, reply: str, query: Mapping[str, Mapping[s
 
 USAGE_ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/usage", lists.index, "UsageList", query=lists.LIST),
+    Route(
+        "GET",
+        "/v1/events",
+        events.stream,
+        "Event",
+        files=("text/event-stream",),
+    ),
     *_both("/usage", lists.show, "UsageList", lists.LIST | lists.MODE),
     *_both("/usage/completions", pages.completions, "UsagePage", pages.COMPLETIONS),
     *_both("/usage/images", pages.images, "UsagePage", pages.IMAGES),

@@ -21,6 +21,12 @@ CREATE TABLE IF NOT EXISTS schema_version (
 INSERT INTO schema_version (number) VALUES (0) ON CONFLICT DO NOTHING;
 """
 
+_AS_LONG_AS_IT_TAKES = b"""
+SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on;
+SET LOCAL enable_mergejoin = on
+"""
+"""A migration may read every row of a large ledger, which a writer otherwise never does."""
+
 _EXISTS = "SELECT to_regclass('schema_version') IS NOT NULL"
 _VERSION = "SELECT number FROM schema_version"
 
@@ -45,6 +51,7 @@ def migrate(connection: "psycopg.Connection[tuple[object, ...]]", *, until: int 
     while True:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
+            connection.execute(_AS_LONG_AS_IT_TAKES)
             connection.execute(_PRELUDE.encode())
             version = _number(connection)
             if version > len(known):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from tessera.adapters.storage.sqlite import accounts, losses, meters, reads, repeats, usage_reads
+from tessera.adapters.storage.sqlite import accounts, losses, meters, reads, repeats, usage_events, usage_reads
 from tessera.adapters.storage.sqlite.archive import back_up
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.books import Books
@@ -35,7 +35,7 @@ from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.ledger.reconciliation import Reconciliation
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent
-from tessera.domain.usage_report import UsageQuery, UsageSums, UsedCall
+from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
 from tessera.ports import (
     ApiKey,
     Balance,
@@ -262,6 +262,11 @@ class SqliteStorage:
         self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int
     ) -> tuple[UsedCall, ...]:
         return await self._read(usage_reads.list_used, organization_id, mode, start_at, end_at, after, limit)
+
+    async def read_movements(
+        self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...]
+    ) -> Movements:
+        return await self._read(usage_events.read_movements, organization_id, mode, after, watched)
 
     async def ready(self) -> bool:
         """Whether a write transaction can begin: the disk, the lock and the schema are there."""

@@ -1,0 +1,204 @@
+"""Live events: each call as it is held, served and settled, to its own organization only, resumed where it broke."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from people_calls import Reply, send
+from servers import Account, TesseraServer, running_server, tessera
+
+SECONDS_MAX = 20
+
+
+@dataclass
+class Stream:
+    """An open stream of events, read in a thread."""
+
+    response: http.client.HTTPResponse
+    events: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def read(self) -> None:
+        try:
+            for line in self.response:
+                if line.startswith(b"data: "):
+                    self.events.append(json.loads(line[6:]))
+                elif line.startswith(b"id: "):
+                    self.ids.append(line[4:].decode().strip())
+        except (OSError, ValueError, http.client.HTTPException):
+            pass
+        finally:
+            self.ended.set()
+
+    def wait(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        """The events of a type, once there are so many."""
+        deadline = time.monotonic() + SECONDS_MAX
+        while time.monotonic() < deadline:
+            found = [event for event in self.events if event["type"] == kind]
+            if len(found) >= count:
+                return found
+            time.sleep(0.01)
+        raise AssertionError(f"no {count} {kind} came: {self.events}")
+
+
+@contextmanager
+def listening(base_url: str, key: str, last_event_id: str | None = None) -> Iterator[Stream]:
+    address = urlsplit(base_url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=SECONDS_MAX)
+    headers = {"Authorization": f"Bearer {key}"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+    connection.request("GET", "/v1/events", headers=headers)
+    stream = Stream(connection.getresponse())
+    assert stream.response.status == 200, stream.response.read()
+    assert stream.response.headers["content-type"].startswith("text/event-stream")
+    thread = threading.Thread(target=stream.read, daemon=True)
+    thread.start()
+    try:
+        yield stream
+    finally:
+        if connection.sock is not None:
+            connection.sock.shutdown(2)
+        thread.join(SECONDS_MAX)
+        connection.close()
+
+
+def chat(server: TesseraServer, key: str, **changes: Any) -> Reply:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], **changes}
+    return send(server.base_url, "POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {key}"})
+
+
+def refused(server: TesseraServer, key: str, last_event_id: str) -> Reply:
+    headers = {"Authorization": f"Bearer {key}", "Last-Event-ID": last_event_id}
+    return send(server.base_url, "GET", "/v1/events", None, headers)
+
+
+@pytest.fixture
+def account(server: TesseraServer) -> Account:
+    return server.account()
+
+
+def test_a_call_is_heard_as_it_is_held_served_and_settled(server: TesseraServer, account: Account) -> None:
+    with listening(server.base_url, account.key) as stream:
+        reply = chat(server, account.key)
+        request_id = reply.headers["x-request-id"]
+        (settled,) = stream.wait("request.settled")
+        balance = stream.wait("balance.changed")[-1]
+    assert [event["type"] for event in stream.events if event["type"] != "balance.changed"] == [
+        "request.held",
+        "request.served",
+        "request.settled",
+    ]
+    assert {event["data"]["request_id"] for event in stream.events if "request_id" in event["data"]} == {request_id}
+    assert all(set(event) == {"id", "type", "created_at", "data"} for event in stream.events)
+    assert stream.ids == [event["id"] for event in stream.events]
+    assert settled["data"]["charge_nanos"] == reply.json["usage"]["charge_nanos"]
+    assert settled["data"]["key"] == account.key_id
+    held = stream.wait("request.held")[0]["data"]
+    assert held["held_nanos"] >= settled["data"]["charge_nanos"]
+    shown = send(server.base_url, "GET", "/v1/balance", None, {"Authorization": f"Bearer {account.key}"}).json
+    assert balance["data"]["available_nanos"] == shown["available_nanos"]
+
+
+def test_only_its_own_organization_and_mode_is_heard(server: TesseraServer, account: Account) -> None:
+    other = server.account()
+    with listening(server.base_url, account.key) as stream, listening(server.base_url, other.key) as theirs:
+        chat(server, other.key)
+        theirs.wait("request.settled")
+        chat(server, account.key)
+        stream.wait("request.settled")
+    ours = {event["data"]["key"] for event in stream.events if "key" in event["data"]}
+    assert ours == {account.key_id}
+    assert {event["data"]["key"] for event in theirs.events if "key" in event["data"]} == {other.key_id}
+
+
+def test_a_refused_call_is_heard_without_a_place_to_come_back_to(server: TesseraServer, account: Account) -> None:
+    with listening(server.base_url, account.key) as stream:
+        reply = chat(server, account.key, model="no-such-model")
+        assert reply.status == 404
+        (event,) = stream.wait("request.refused")
+    assert event["data"]["code"] == "model_not_found"
+    assert event["data"]["status"] == 404
+    assert event["data"]["request_id"] == reply.headers["x-request-id"]
+    assert event["id"] not in stream.ids
+
+
+def test_credit_changes_the_balance_that_is_heard(server: TesseraServer, account: Account) -> None:
+    with listening(server.base_url, account.key) as stream:
+        place = ("--org", account.organization, "--data", str(server.data_dir))
+        tessera("credit", "add", *place, "--mode", "test", "--amount", "1.00")
+        (event,) = stream.wait("balance.changed")
+    assert event["data"]["available"] == "101.00"
+
+
+def test_a_listener_that_comes_back_is_given_what_it_missed_once_and_in_order(
+    server: TesseraServer, account: Account
+) -> None:
+    with listening(server.base_url, account.key) as stream:
+        chat(server, account.key)
+        stream.wait("request.settled")
+    first = next(event for event in stream.events if event["type"] == "request.held")
+    chat(server, account.key)
+    with listening(server.base_url, account.key, first["id"]) as again:
+        again.wait("request.settled", 2)
+        chat(server, account.key)
+        again.wait("request.settled", 3)
+    kinds = [event["type"] for event in again.events if event["type"].startswith("request")]
+    assert kinds == ["request.served", "request.settled", *["request.held", "request.served", "request.settled"] * 2]
+    assert len(set(again.ids)) == len(again.ids)
+    assert not [event for event in again.events if event["type"] == "events.missed"]
+
+
+@pytest.mark.parametrize("last", ["nonsense", "evt_1_unknown", "evt_99999999999999999999_held", "evt_999999_held"])
+def test_a_place_that_was_never_given_is_refused(server: TesseraServer, account: Account, last: str) -> None:
+    reply = refused(server, account.key, last)
+    assert (reply.status, reply.json["error"]["param"]) == (400, "Last-Event-ID")
+
+
+def test_a_revoked_key_hears_nothing_more(server: TesseraServer, account: Account) -> None:
+    with listening(server.base_url, account.key) as stream:
+        tessera("keys", "revoke", account.key_id, "--data", str(server.data_dir))
+        assert stream.ended.wait(5)
+
+
+def test_there_is_a_bound_on_listeners_and_a_place_is_free_again_when_one_leaves(
+    server: TesseraServer, account: Account
+) -> None:
+    opened = [listening(server.base_url, account.key) for _ in range(16)]
+    try:
+        for one in opened:
+            one.__enter__()
+        headers = {"Authorization": f"Bearer {account.key}"}
+        reply = send(server.base_url, "GET", "/v1/events", None, headers)
+        assert (reply.status, reply.code) == (429, "concurrency_exceeded")
+    finally:
+        for one in opened:
+            one.__exit__(None, None, None)
+    deadline = time.monotonic() + SECONDS_MAX
+    while True:
+        try:
+            with listening(server.base_url, account.key) as stream:
+                chat(server, account.key)
+                stream.wait("request.settled")
+            return
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def test_a_server_that_ends_lets_listeners_go_at_once(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        with listening(server.base_url, server.account().key) as stream:
+            started = time.monotonic()
+            server.stop()
+            assert stream.ended.wait(5)
+        assert time.monotonic() - started < 10
