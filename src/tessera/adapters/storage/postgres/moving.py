@@ -110,8 +110,7 @@ def _move(
     shape = _shape(source)
     for table, columns in shape:
         _copy_in(source, target, table, columns)
-    for table, column, sequence in target.execute(_SEQUENCES).fetchall():
-        target.execute(f"SELECT setval('{sequence}', (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)")  # noqa: S608
+    number_on(target)
     set_mark(target, secrets)
     checks = audit(target, data_dir, secrets.checkpoint_key, now_us, damage)  # type: ignore[arg-type]
     wrong = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
@@ -121,6 +120,12 @@ def _move(
     if wrong:
         raise TesseraError(ErrorCode.INVALID_REQUEST, f"The ledger was not moved: {'; '.join(wrong)}", param="from")
     return checks
+
+
+def number_on(target: PostgresConnection) -> None:
+    """Lets every numbering go on behind the rows that were copied with their numbers."""
+    for table, column, sequence in target.execute(_SEQUENCES).fetchall():
+        target.execute(f"SELECT setval('{sequence}', (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)")  # noqa: S608
 
 
 def _check_unused(data_dir: Path) -> None:

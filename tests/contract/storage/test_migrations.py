@@ -1,0 +1,110 @@
+"""Both engines come from every earlier schema with data in them, and have the same tables."""
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from contract.storage.conftest import ENGINES, Opener
+from ledger_calls import database, faults, hold_order, usage_event
+from lived_in_ledger import lived_in
+from tessera.adapters.storage.postgres import moving
+from tessera.adapters.storage.postgres.connection import PostgresConnection
+from tessera.adapters.storage.postgres.migrations import migrate as migrate_postgres
+from tessera.adapters.storage.postgres.translation import to_postgres
+from tessera.adapters.storage.sqlite import SqliteStorage, migrations
+from tessera.adapters.storage.sqlite.secrets import load_secrets
+from tessera.domain.money import Mode
+
+pytestmark = pytest.mark.anyio
+LAST = len(migrations.migrations())
+
+
+def shape(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Tables and their columns."""
+    return dict(moving._shape(connection))
+
+
+def older(path: Path, schema: int, source: sqlite3.Connection) -> sqlite3.Connection:
+    """A file of an earlier schema with everything of a ledger that it had room for."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for _, script in migrations.migrations()[:schema]:
+        connection.executescript(script)
+    connection.execute(f"PRAGMA user_version = {schema:d}")
+    known = shape(source)
+    for table, columns in shape(connection).items():
+        # What later migrations make out of calls is theirs to make; what was there is as it was.
+        common = [column for column in columns if column in known.get(table, ())]
+        if common:
+            names = ", ".join(common)
+            rows = source.execute(f"SELECT {names} FROM {table}").fetchall()
+            connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(common))})", rows)
+    return connection
+
+
+@pytest.mark.parametrize("schema", range(1, LAST))
+async def test_a_ledger_of_an_earlier_schema_is_brought_up_to_date_and_passes_its_audit(
+    engine: str, opener: Opener, request: pytest.FixtureRequest, tmp_path: Path, schema: int
+) -> None:
+    today = await SqliteStorage.open(tmp_path / "today")
+    organizations = await lived_in(today)
+    await today.resume_organization(organizations[2])
+    before = [await today.balance(organization, Mode.LIVE) for organization in organizations]
+    await today.close()
+    folder = tmp_path / "old"
+    load_secrets(folder)
+    for name in ("pepper", "checkpoint-key"):
+        (folder / name).write_bytes((tmp_path / "today" / name).read_bytes())
+    with closing(sqlite3.connect(database(tmp_path / "today"))) as source:
+        place = database(folder) if engine == "sqlite" else tmp_path / "old.db"
+        with closing(older(place, schema, source)) as old:
+            if engine == "postgres":
+                target = PostgresConnection(request.getfixturevalue("database_url"), writable=True)
+                migrate_postgres(target.raw, until=schema)
+                for table, columns in shape(old).items():
+                    moving._copy_in(old, target, table, columns)
+                moving.number_on(target)
+                target.close()
+    storage = await opener(folder)
+    assert faults(await storage.verify()) == {}
+    assert [await storage.balance(organization, Mode.LIVE) for organization in organizations] == before
+    order = hold_order(organizations[0], 100, mode=Mode.LIVE, owner=storage.owner)
+    await storage.hold(order)
+    await storage.settle(usage_event(order, 1))
+    assert faults(await storage.verify()) == {}
+    await storage.close()
+
+
+def test_both_engines_have_the_same_tables_columns_and_order(database_url: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as embedded:
+        migrations.migrate(embedded)
+        expected = shape(embedded)
+    with psycopg.connect(database_url, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+        migrate_postgres(connection)
+        found: dict[str, list[str]] = {}
+        for table, column in connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables"
+            " USING (table_schema, table_name) WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+            " ORDER BY table_name, ordinal_position"
+        ):
+            found.setdefault(table, []).append(column)
+    own = {"schema_version", "secret_mark", "revision"}
+    assert {table: columns for table, columns in found.items() if table not in own} == expected
+
+
+def test_every_constraint_of_one_engine_is_in_the_other() -> None:
+    """What a translation leaves alone is what constrains: checks, keys, uniqueness, references."""
+    words = re.compile(r"\b(CHECK|UNIQUE|REFERENCES|PRIMARY KEY|NOT NULL|CONSTRAINT)\b")
+    folder = Path(moving.__file__).parent / "migrations"
+    for _, name, script in migrations.named_migrations():
+        own = folder / name
+        said = own.read_text() if own.exists() else to_postgres(script)
+        said = said.partition("-- A mark of the secrets")[0]
+        assert words.findall(said) == words.findall(script), name
+
+
+def test_two_engines_are_under_test() -> None:
+    assert ENGINES == ("postgres", "sqlite")
