@@ -1,18 +1,39 @@
-"""`tessera usage`: what an organization used, by model."""
+"""`tessera usage`: what an organization used, by model; its calls as a file."""
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
-from tessera.cli._options import as_json_option, place_options, print_json, print_table, read_settings, run
+from tessera.cli._options import (
+    as_json_option,
+    mode_option,
+    place_options,
+    print_json,
+    print_table,
+    read_settings,
+    run,
+)
 
 
-@click.command()
-@click.option("--org", required=True, help="Name or id of the organization.")
+@click.group(invoke_without_command=True)
+@click.option("--org", help="Name or id of the organization.")
 @place_options
 @as_json_option
-def command(org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, org: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Show what an organization used and was charged, by mode and model."""
+    if context.invoked_subcommand is not None:
+        return
+    if org is None:
+        raise click.UsageError("Missing option '--org'.")
+    _show(org, config, data, as_json)
+
+
+def _show(org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     from tessera.bootstrap import open_storage
     from tessera.domain.money import format_usd
 
@@ -51,3 +72,55 @@ def command(org: str, config: Path | None, data: Path | None, as_json: bool) -> 
         print_table(columns, rows, empty=f"{owner.name} has not used anything yet.")
 
     run(work())
+
+
+@command.command()
+@click.option("--org", required=True, help="Name or id of the organization.")
+@mode_option
+@click.option("--format", "file_format", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The first day (UTC).")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last day, all of it (default: today).")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file (default: standard output).")
+@place_options
+def export(
+    org: str,
+    mode: str,
+    file_format: str,
+    first: datetime,
+    last: datetime | None,
+    out: Path | None,
+    config: Path | None,
+    data: Path | None,
+) -> None:
+    """Write every call that was settled in a time span, one row each."""
+    from tessera.bootstrap import open_storage
+    from tessera.domain.money import Mode
+    from tessera.flows.usage.exports import export_usage
+    from tessera.flows.usage.files import check_format
+
+    check_format(file_format)
+    end = (last or datetime.now(UTC)).replace(tzinfo=UTC, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    start_at, end_at = int(first.replace(tzinfo=UTC).timestamp()), int(end.timestamp())
+    if start_at >= end_at:
+        raise click.UsageError("--to is before --from.")
+    settings = read_settings(config, data)
+
+    async def work() -> None:
+        async with open_storage(settings) as opened:
+            owner = await opened.storage.find_organization(org)
+            pieces = export_usage(opened.storage, owner.id, Mode(mode), start_at, end_at, file_format)
+            with _target(out) as target:
+                async for piece in pieces:
+                    target.write(piece)
+
+    run(work())
+
+
+def _target(out: Path | None) -> AbstractContextManager[BinaryIO]:
+    """Standard output, which stays open, or a new file, which never replaces another."""
+    if out is None:
+        return nullcontext(sys.stdout.buffer)
+    try:
+        return out.open("xb")
+    except FileExistsError:
+        raise click.UsageError(f"{out} exists already; name a new file.") from None

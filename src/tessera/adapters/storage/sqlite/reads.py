@@ -74,11 +74,12 @@ FROM quote WHERE id = ? AND organization_id = ? AND mode = ?
 """
 
 _USAGE = """
-SELECT wallet.mode, hold.model, count(*), sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens),
-    sum(input_image_tokens), sum(output_tokens), sum(reasoning_tokens), sum(output_image_tokens),
-    sum(event.charge_nanos), sum(cost_nanos)
-FROM wallet JOIN hold ON hold.wallet_id = wallet.id JOIN usage_event AS event ON event.hold_number = hold.number
-WHERE wallet.organization_id = ? GROUP BY wallet.mode, hold.model ORDER BY wallet.mode, hold.model
+SELECT wallet.mode, model, sum(requests), sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens),
+    sum(input_image_tokens), sum(output_tokens), sum(reasoning_tokens), sum(output_image_tokens), sum(charge_nanos),
+    sum(cost_nanos)
+FROM wallet JOIN usage_sum ON usage_sum.wallet_id = wallet.id AND width_s = 86400
+JOIN usage_series ON usage_series.id = series_id
+WHERE wallet.organization_id = ? GROUP BY wallet.mode, model ORDER BY wallet.mode, model
 """
 
 CREDIT_PREFIX = "crd_"
