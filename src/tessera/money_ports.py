@@ -21,6 +21,7 @@ from tessera.domain.payments.records import (
     Voucher,
 )
 from tessera.domain.payments.statements import Statement
+from tessera.domain.people.records import Act
 from tessera.ports import Lot, Page
 
 
@@ -70,9 +71,10 @@ class Payments(Protocol):
 
 
 class MoneyStore(Protocol):
-    """Money in and out, in the ledger's own database. A change, what decides it and its movement are one commit."""
+    """Money in and out, in the ledger's own database. A change, what decides it, its movement and the
+    audit event of its `act` are one commit."""
 
-    async def create_topup(self, order: TopUpOrder) -> tuple[TopUp, bool]:
+    async def create_topup(self, order: TopUpOrder, act: Act | None = None) -> tuple[TopUp, bool]:
         """A new top-up, or the one its idempotency key was used for, and whether it is that. Raises
         [idempotency_mismatch, not_found]."""
         ...
@@ -103,11 +105,15 @@ class MoneyStore(Protocol):
         """Does what follows from news that no event brought: a payment that was looked up."""
         ...
 
-    async def refund_call(self, request_id: str, amount_nanos: int | None, note: str) -> ChargeRefund:
+    async def refund_call(
+        self, request_id: str, amount_nanos: int | None, note: str, act: Act | None = None
+    ) -> ChargeRefund:
         """Gives a call's charge back, all of it or a part, once. Raises [not_found, invalid_request]."""
         ...
 
-    async def begin_refund(self, topup_id: str, amount_nanos: int | None, note: str) -> PaymentRefund:
+    async def begin_refund(
+        self, topup_id: str, amount_nanos: int | None, note: str, act: Act | None = None
+    ) -> PaymentRefund:
         """Takes a payment's refund out of the balance. Raises [not_found, invalid_request]."""
         ...
 
@@ -119,22 +125,22 @@ class MoneyStore(Protocol):
         """Id, payment and amount of refunds that count as sent."""
         ...
 
-    async def create_voucher(self, voucher: Voucher, digest: str) -> Voucher: ...
+    async def create_voucher(self, voucher: Voucher, digest: str, act: Act | None = None) -> Voucher: ...
 
     async def list_vouchers(self, page: Page) -> tuple[Voucher, ...]: ...
 
-    async def revoke_voucher(self, voucher_id: str) -> Voucher:
+    async def revoke_voucher(self, voucher_id: str, act: Act | None = None) -> Voucher:
         """Raises [not_found]."""
         ...
 
-    async def redeem_voucher(self, organization_id: str, mode: Mode, digest: str) -> Lot:
+    async def redeem_voucher(self, organization_id: str, mode: Mode, digest: str, act: Act | None = None) -> Lot:
         """Raises [invalid_request]."""
         ...
 
     async def find_automatic(self, organization_id: str, mode: Mode) -> AutomaticTopUp | None: ...
 
-    async def set_automatic(self, wanted: AutomaticTopUp) -> AutomaticTopUp:
-        """Switched on only with a saved card: see `enabled` of what is given back."""
+    async def set_automatic(self, wanted: AutomaticTopUp, act: Act | None = None) -> AutomaticTopUp:
+        """Raises [invalid_request] when it is switched on without a saved card."""
         ...
 
     async def fail_automatic(self, organization_id: str, mode: Mode, reason: str) -> None:

@@ -18,13 +18,14 @@ def command(
 ) -> None:
     """Refund what a call was charged, once, to the credit that paid it."""
     from tessera.domain.money import format_usd
+    from tessera.flows.money.refunds import refund_call
 
     nanos = None if amount is None else parse_amount(amount)
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_money(settings) as treasury:
-            refund = await treasury.store.refund_call(request_id, nanos, note or "refund by the operator")
+            refund = await refund_call(treasury, request_id, nanos, note or "refund by the operator")
         if as_json:
             print_json(
                 {

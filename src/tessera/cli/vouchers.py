@@ -110,13 +110,13 @@ def list_all(config: Path | None, data: Path | None, as_json: bool) -> None:
 @as_json_option
 def revoke(voucher_id: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Revoke a voucher by its id: nobody can redeem it any more; credit it gave stays."""
-    from tessera.flows.money.vouchers import voucher_object
+    from tessera.flows.money.vouchers import revoke_voucher, voucher_object
 
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_money(settings) as treasury:
-            revoked = await treasury.store.revoke_voucher(voucher_id)
+            revoked = await revoke_voucher(treasury, voucher_id)
         if as_json:
             print_json(voucher_object(revoked))
         else:

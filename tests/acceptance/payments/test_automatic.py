@@ -77,6 +77,8 @@ def test_a_low_balance_is_topped_up_by_the_saved_card_up_to_the_months_ceiling(q
     assert told.json["outcome"] == "repeated"
     listed = browser.get(f"{browser.at()}/topups").json["data"]
     assert [one["kind"] for one in listed] == ["automatic", "automatic", "checkout"]
+    acts = [one["type"] for one in browser.get(f"{browser.at()}/audit_logs").json["data"]]
+    assert [act for act in acts if "topup" in act] == ["automatic_topup.set", "topup.created"]
 
 
 def test_a_declined_card_switches_it_off_and_says_why(quick: Shop) -> None:

@@ -1,6 +1,7 @@
 """What an operator gives and takes back at the command line, and what customers see of it."""
 
 import json
+import sqlite3
 from typing import Any
 
 import pytest
@@ -23,6 +24,15 @@ def run(shop: Shop, *arguments: str, check: bool = True) -> Any:
     return json.loads(done.stdout) if done.returncode == 0 else (done.returncode, done.stderr)
 
 
+def acts_of(shop: Shop, scope: str) -> list[tuple[str, str]]:
+    """What the audit log has of an organization, or of the installation."""
+    with sqlite3.connect(f"file:{shop.server.data_dir / 'tessera.db'}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT action, object_id FROM audit_event WHERE scope = ? ORDER BY seq", (scope,))
+        found = rows.fetchall()
+    connection.close()
+    return found
+
+
 def test_a_calls_charge_is_refunded_once(shop: Shop) -> None:
     account = shop.account("test")
     reply = shop.call(account, "POST", "/v1/chat/completions", CALL)
@@ -32,6 +42,7 @@ def test_a_calls_charge_is_refunded_once(shop: Shop) -> None:
     refund = run(shop, "refund", request, "--note", "sorry")
     assert (refund["amount_nanos"], refund["organization"]) == (charge, account.organization_id)
     assert shop.available(account) == "100.00"
+    assert acts_of(shop, account.organization_id) == [("charge.refunded", request)]
     code, words = run(shop, "refund", request, check=False)
     assert (code, "refunded before" in words) == (1, True)
     kinds = {entry["kind"]: entry["request_id"] for entry in shop.call(account, "GET", "/v1/ledger").json["data"]}
@@ -82,6 +93,7 @@ def test_a_voucher_is_made_redeemed_and_revoked(shop: Shop) -> None:
     assert (again.status, again.code) == (400, "invalid_request")
     wrong_mode = redeem(shop.account("test"), made["code"])
     assert (wrong_mode.status, "live key" in wrong_mode.json["error"]["message"]) == (400, True)
+    assert acts_of(shop, "instance")[-1] == ("voucher.created", made["id"])
     (listed,) = [one for one in run(shop, "vouchers", "list") if one["id"] == made["id"]]
     assert (listed["redemptions"], made["code"] in json.dumps(listed)) == (1, False)
     run(shop, "vouchers", "revoke", made["id"])

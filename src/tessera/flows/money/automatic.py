@@ -39,14 +39,15 @@ async def set_automatic(
         month_max_nanos=ceiling,
         failure=None,
     )
-    changed = await treasury.store.set_automatic(wanted)
-    if enabled and not changed.enabled:
-        raise TesseraError(
-            ErrorCode.INVALID_REQUEST,
-            "There is no saved card yet: pay a top-up with save_card first, then switch this on.",
-            param="enabled",
-        )
-    return automatic_object(changed)
+    act = owner.act(
+        "automatic_topup.set",
+        owner.organization_id,
+        enabled=enabled,
+        threshold_nanos=wanted.threshold_nanos,
+        amount_nanos=nanos,
+        month_max_nanos=ceiling,
+    )
+    return automatic_object(await treasury.store.set_automatic(wanted, act))
 
 
 async def top_up_what_is_low(treasury: Treasury) -> int:

@@ -1,12 +1,19 @@
-"""A payment's refund: out of the ledger first, then sent; what is not sent comes back."""
+"""Refunds by the operator. A payment's: out of the ledger first, then sent; what is not sent comes back."""
 
 import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.payments.records import PaymentRefund, cents_of
-from tessera.flows.money.treasury import Treasury
+from tessera.domain.payments.records import ChargeRefund, PaymentRefund, cents_of
+from tessera.domain.people.records import Act
+from tessera.flows.money.treasury import OPERATOR, Treasury
 
 log = structlog.get_logger(__name__)
+
+
+async def refund_call(treasury: Treasury, request_id: str, amount_nanos: int | None, note: str) -> ChargeRefund:
+    """Gives back what a call was charged, or a part of it, once. Raises [not_found, invalid_request]."""
+    act = Act(actor=OPERATOR, action="charge.refunded", object_id=request_id)
+    return await treasury.store.refund_call(request_id, amount_nanos, note, act)
 
 
 async def refund_topup(treasury: Treasury, topup_id: str, amount_nanos: int | None, note: str) -> PaymentRefund:
@@ -17,7 +24,8 @@ async def refund_topup(treasury: Treasury, topup_id: str, amount_nanos: int | No
             cents_of(amount_nanos)
         except ValueError:
             raise TesseraError(ErrorCode.INVALID_REQUEST, "A refund is in whole cents.", param="amount") from None
-    refund = await treasury.store.begin_refund(topup_id, amount_nanos, note)
+    act = Act(actor=OPERATOR, action="payment.refunded", object_id=topup_id)
+    refund = await treasury.store.begin_refund(topup_id, amount_nanos, note, act)
     payments = treasury.payments.get(refund.topup.mode)
     try:
         if payments is None:

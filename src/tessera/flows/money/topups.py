@@ -51,7 +51,7 @@ async def create_topup(
         fingerprint=hashlib.sha256(msgspec.json.encode((nanos, currency, save_card))).hexdigest(),
         save_card=save_card,
     )
-    topup, repeated = await treasury.store.create_topup(order)
+    topup, repeated = await treasury.store.create_topup(order, owner.act("topup.created", order.id, amount_nanos=nanos))
     if topup.state is TopUpState.CREATED:
         topup = await _open(treasury, owner, topup)
     return topup, repeated

@@ -9,8 +9,11 @@ from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.payments.documents import Document
-from tessera.domain.people.records import Actor
+from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.money_ports import MoneyStore, Payments
+
+OPERATOR = Actor(kind=ActorKind.OPERATOR, id="operator", is_operator=True)
+"""Who acts at the command line."""
 
 
 class TopUpLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,10 +24,17 @@ class TopUpLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose money, in which mode."""
+    """Whose money, in which mode; `actor` is who acts, unless it is an API key."""
 
     organization_id: str
     mode: Mode
+    actor: Actor | None = None
+
+    def act(self, action: str, object_id: str, **details: str | int | bool | None) -> Act | None:
+        """What the audit log says of it; what an API key does stands in the ledger alone."""
+        if self.actor is None:
+            return None
+        return Act(actor=self.actor, action=action, object_id=object_id, details={"mode": self.mode.value, **details})
 
 
 @dataclass(slots=True)
@@ -63,6 +73,6 @@ def owner_of(who: Caller | Actor, mode: str | None) -> Owner:
             raise TesseraError(ErrorCode.INVALID_REQUEST, f"This key is for {who.mode} money.", param="mode")
         return Owner(organization_id=who.organization_id, mode=who.mode)
     try:
-        return Owner(organization_id=who.organization_id, mode=Mode(mode or Mode.LIVE))
+        return Owner(organization_id=who.organization_id, mode=Mode(mode or Mode.LIVE), actor=who)
     except ValueError:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "mode must be live or test.", param="mode") from None

@@ -6,7 +6,8 @@ from tessera.domain.auth import BASE62
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.payments.records import Voucher
-from tessera.flows.money.treasury import Owner, Treasury
+from tessera.domain.people.records import Act
+from tessera.flows.money.treasury import OPERATOR, Owner, Treasury
 
 CODE_LENGTH = 24
 CODE_PREFIX = "TESS-"
@@ -52,12 +53,25 @@ async def create_voucher(
         created_at=treasury.now(),
         revoked_at=None,
     )
-    return await treasury.store.create_voucher(voucher, _digest(treasury, code)), code
+    act = Act(
+        actor=OPERATOR,
+        action="voucher.created",
+        object_id=voucher.id,
+        details={"mode": mode.value, "amount_nanos": amount_nanos, "redemptions_max": redemptions_max},
+    )
+    return await treasury.store.create_voucher(voucher, _digest(treasury, code), act), code
+
+
+async def revoke_voucher(treasury: Treasury, voucher_id: str) -> Voucher:
+    """Ends a voucher for good. Raises [not_found]."""
+    act = Act(actor=OPERATOR, action="voucher.revoked", object_id=voucher_id)
+    return await treasury.store.revoke_voucher(voucher_id, act)
 
 
 async def redeem_voucher(treasury: Treasury, owner: Owner, code: str) -> dict[str, Any]:
     """Turns a code into credit, once per organization. Raises [invalid_request]."""
-    lot = await treasury.store.redeem_voucher(owner.organization_id, owner.mode, _digest(treasury, code))
+    act = owner.act("voucher.redeemed", "")
+    lot = await treasury.store.redeem_voucher(owner.organization_id, owner.mode, _digest(treasury, code), act)
     return {
         "object": "voucher.redemption",
         "mode": owner.mode,

@@ -5,6 +5,7 @@ from typing import Any
 
 from tessera.adapters.storage.money.adjustments import Desk
 from tessera.adapters.storage.money.topups import find_topup, insert_topup
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.payments.records import AutomaticTopUp, Service, TopUp, TopUpKind, TopUpOrder
 
@@ -50,7 +51,7 @@ def find_automatic(connection: Any, organization_id: str, mode: Mode) -> Automat
 
 
 def set_automatic(desk: Desk, wanted: AutomaticTopUp) -> AutomaticTopUp:
-    """Sets threshold, amount and ceiling. Switched on only with a saved card: see `enabled` of what is given back."""
+    """Sets threshold, amount and ceiling. Raises [invalid_request] when it is switched on without a saved card."""
     whose = (wanted.organization_id, wanted.mode.value)
     mine = (wanted.organization_id, wanted.mode)
     desk.book(wanted.organization_id, wanted.mode)
@@ -58,8 +59,13 @@ def set_automatic(desk: Desk, wanted: AutomaticTopUp) -> AutomaticTopUp:
     desk.connection.execute(_WRITE, (*whose, *amounts, desk.now))
     found = find_automatic(desk.connection, *mine)
     assert found is not None
-    enabled = wanted.enabled and found.customer_id is not None and found.amount_nanos > 0
-    desk.connection.execute(_ENABLE, (int(enabled), *whose))
+    if wanted.enabled and found.customer_id is None:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            "There is no saved card yet: pay a top-up with save_card first, then switch this on.",
+            param="enabled",
+        )
+    desk.connection.execute(_ENABLE, (int(wanted.enabled), *whose))
     found = find_automatic(desk.connection, *mine)
     assert found is not None
     return found

@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import msgspec
+
 from tessera.adapters.storage.money import automatic, events, refunds, statements, topups, vouchers
 from tessera.adapters.storage.money.adjustments import Desk
+from tessera.adapters.storage.people.audit_log import record
+from tessera.adapters.storage.sqlite.people import SqliteSteps, people_of
 from tessera.adapters.storage.sqlite.storage import SqliteStorage
 from tessera.domain.money import Mode
 from tessera.domain.payments.news import PaymentEvent, Verdict
@@ -18,6 +22,7 @@ from tessera.domain.payments.records import (
     Voucher,
 )
 from tessera.domain.payments.statements import Statement, month_bounds
+from tessera.domain.people.records import Act
 from tessera.ports import Lot, Page
 
 P = ParamSpec("P")
@@ -35,11 +40,19 @@ class SqlMoney:
 
     def __init__(self, storage: SqliteStorage) -> None:
         self._storage = storage
+        self._people = people_of(storage)
+        self._steps = SqliteSteps(storage)
 
     # ---- top-ups and what services tell of them -------------------------------------------------------------------
 
-    async def create_topup(self, order: TopUpOrder) -> tuple[TopUp, bool]:
-        return await self._change(topups.create_topup, order)
+    async def create_topup(self, order: TopUpOrder, act: Act | None = None) -> tuple[TopUp, bool]:
+        def create(desk: Desk) -> tuple[TopUp, bool]:
+            topup, repeated = topups.create_topup(desk, order)
+            if not repeated:
+                self._record(desk, act)
+            return topup, repeated
+
+        return await self._change(create)
 
     async def open_topup(self, topup_id: str, session_id: str, url: str | None) -> TopUp:
         return await self._change(topups.open_topup, topup_id, session_id, url)
@@ -64,11 +77,25 @@ class SqlMoney:
 
     # ---- refunds --------------------------------------------------------------------------------------------------
 
-    async def refund_call(self, request_id: str, amount_nanos: int | None, note: str) -> ChargeRefund:
-        return await self._change(refunds.refund_call, request_id, amount_nanos, note)
+    async def refund_call(
+        self, request_id: str, amount_nanos: int | None, note: str, act: Act | None = None
+    ) -> ChargeRefund:
+        def refund(desk: Desk) -> ChargeRefund:
+            found = refunds.refund_call(desk, request_id, amount_nanos, note)
+            self._record(desk, act, scope=found.organization_id, amount_nanos=found.amount_nanos)
+            return found
 
-    async def begin_refund(self, topup_id: str, amount_nanos: int | None, note: str) -> PaymentRefund:
-        return await self._change(refunds.begin_refund, topup_id, amount_nanos, note)
+        return await self._change(refund)
+
+    async def begin_refund(
+        self, topup_id: str, amount_nanos: int | None, note: str, act: Act | None = None
+    ) -> PaymentRefund:
+        def begin(desk: Desk) -> PaymentRefund:
+            found = refunds.begin_refund(desk, topup_id, amount_nanos, note)
+            self._record(desk, act, scope=found.topup.organization_id, amount_nanos=found.amount_nanos)
+            return found
+
+        return await self._change(begin)
 
     async def fail_refund(self, refund: PaymentRefund, reason: str) -> None:
         await self._change(refunds.fail_refund, refund, reason)
@@ -78,25 +105,42 @@ class SqlMoney:
 
     # ---- vouchers -------------------------------------------------------------------------------------------------
 
-    async def create_voucher(self, voucher: Voucher, digest: str) -> Voucher:
-        return await self._change(vouchers.create_voucher, voucher, digest)
+    async def create_voucher(self, voucher: Voucher, digest: str, act: Act | None = None) -> Voucher:
+        def create(desk: Desk) -> Voucher:
+            self._record(desk, act)
+            return vouchers.create_voucher(desk, voucher, digest)
+
+        return await self._change(create)
 
     async def list_vouchers(self, page: Page) -> tuple[Voucher, ...]:
         return await self._storage._read(vouchers.list_vouchers, page)
 
-    async def revoke_voucher(self, voucher_id: str) -> Voucher:
-        return await self._change(vouchers.revoke_voucher, voucher_id)
+    async def revoke_voucher(self, voucher_id: str, act: Act | None = None) -> Voucher:
+        def revoke(desk: Desk) -> Voucher:
+            self._record(desk, act)
+            return vouchers.revoke_voucher(desk, voucher_id)
 
-    async def redeem_voucher(self, organization_id: str, mode: Mode, digest: str) -> Lot:
-        return await self._change(vouchers.redeem_voucher, organization_id, mode, digest)
+        return await self._change(revoke)
+
+    async def redeem_voucher(self, organization_id: str, mode: Mode, digest: str, act: Act | None = None) -> Lot:
+        def redeem(desk: Desk) -> Lot:
+            lot = vouchers.redeem_voucher(desk, organization_id, mode, digest)
+            self._record(desk, act, object_id=lot.id, amount_nanos=lot.amount_nanos)
+            return lot
+
+        return await self._change(redeem)
 
     # ---- automatic top-up -----------------------------------------------------------------------------------------
 
     async def find_automatic(self, organization_id: str, mode: Mode) -> AutomaticTopUp | None:
         return await self._storage._read(automatic.find_automatic, organization_id, mode)
 
-    async def set_automatic(self, wanted: AutomaticTopUp) -> AutomaticTopUp:
-        return await self._change(automatic.set_automatic, wanted)
+    async def set_automatic(self, wanted: AutomaticTopUp, act: Act | None = None) -> AutomaticTopUp:
+        def set_it(desk: Desk) -> AutomaticTopUp:
+            self._record(desk, act)
+            return automatic.set_automatic(desk, wanted)
+
+        return await self._change(set_it)
 
     async def fail_automatic(self, organization_id: str, mode: Mode, reason: str) -> None:
         await self._change(automatic.fail_automatic, organization_id, mode, reason)
@@ -126,6 +170,24 @@ class SqlMoney:
         await self._change(_note_comparison, service, mode, found)
 
     # ---- inside ---------------------------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        desk: Desk,
+        act: Act | None,
+        *,
+        scope: str | None = None,
+        object_id: str | None = None,
+        amount_nanos: int | None = None,
+    ) -> None:
+        """Writes an act to the audit log in the same commit, with what only the change itself knows."""
+        if act is None:
+            return
+        details = {**act.details, **({} if amount_nanos is None else {"amount_nanos": amount_nanos})}
+        known = msgspec.structs.replace(
+            act, scope=scope or act.scope, object_id=object_id or act.object_id, details=details
+        )
+        self._steps._run(desk.connection, desk.books, record(self._people, known))
 
     async def _change(self, work: Callable[Concatenate[Desk, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a change in one commit of the ledger's writer."""

@@ -1,0 +1,53 @@
+"""Stripe's events: whatever an object holds is news of known shape, or nothing; never an exception or a float."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tessera.domain.money import Mode
+from tessera.domain.payments.news import Claimed, Nothing, Paid, Refused, Unpaid
+from tessera.domain.payments.stripe_events import news_of, read_event
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner),
+    max_leaves=3,
+)
+FIELDS = ("id", "mode", "payment_status", "payment_intent", "amount_total", "amount_received", "amount", "currency")
+OBJECTS = st.fixed_dictionaries(
+    {},
+    optional={name: VALUES for name in (*FIELDS, "status", "customer")}
+    | {"metadata": VALUES | st.dictionaries(st.sampled_from(["tessera_topup", "tessera_refund"]), VALUES)},
+)
+KINDS = st.sampled_from(
+    [
+        *("checkout.session.completed", "checkout.session.expired", "payment_intent.succeeded", "refund.created"),
+        *("payment_intent.payment_failed", "charge.dispute.created", "charge.dispute.closed", "charge.refunded", ""),
+    ]
+)
+
+
+@given(kind=KINDS, thing=OBJECTS)
+def test_any_object_is_news_or_nothing(kind: str, thing: dict[str, Any]) -> None:
+    news = news_of(kind, thing)
+    assert isinstance(news, Paid | Unpaid | Claimed | Nothing | Refused)
+    if isinstance(news, Paid | Claimed):
+        assert type(news.amount_cents) is int
+        assert 0 < len(news.payment_id) <= 255
+
+
+@given(body=st.binary(max_size=100) | VALUES.map(lambda value: json.dumps(value).encode()))
+def test_a_body_that_is_no_event_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_event(body, Mode.LIVE)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("livemode", [True, False])
+def test_the_mode_is_that_of_the_secret(mode: Mode, livemode: bool) -> None:
+    event = {"id": "evt_1", "type": "customer.created", "livemode": livemode, "data": {"object": {}}}
+    news = read_event(json.dumps(event).encode(), mode).news
+    assert isinstance(news, Nothing if livemode is (mode is Mode.LIVE) else Refused)
