@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from tessera.domain.margins import SettledSums
 from tessera.domain.money import Mode
 from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
 
@@ -30,4 +31,9 @@ class UsageRecords(Protocol):
         Calls in `watched` are looked at whenever they were placed, others if they are among the newest. Raises
         [not_found].
         """
+        ...
+
+    async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
+        """What all organizations were charged and what it cost, of calls settled in [start_at, end_at), seconds since
+        1970, by UTC day."""
         ...

@@ -25,6 +25,7 @@ _SECURITY: dict[Door, list[dict[str, list[str]]]] = {
     Door.ADMIN: [{"admin_key": []}],
     Door.PERSON: [{"session": []}],
     Door.MEMBER: [{"session": []}],
+    Door.OPERATOR: [{"session": []}],
     Door.OPEN: [],
     Door.SIGNED: [],
 }
@@ -89,7 +90,7 @@ def _operation(route: Route) -> dict[str, Any]:
         {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
         for name, text in route.headers.items()
     ]
-    if route.door in (Door.PERSON, Door.MEMBER) and route.method != "GET":
+    if route.door in (Door.PERSON, Door.MEMBER, Door.OPERATOR) and route.method != "GET":
         text = "The csrf_token of GET /account/session"
         parameters.append({"name": "X-CSRF-Token", "in": "header", "description": text, "schema": {"type": "string"}})
     for kind in route.files:

@@ -29,6 +29,9 @@ class Door(StrEnum):
     MEMBER = "member"
     """A session, in the organization that the path names."""
 
+    OPERATOR = "operator"
+    """A session of an operator: acts on the whole installation."""
+
     OPEN = "open"
     """Anybody: signing up and in."""
 

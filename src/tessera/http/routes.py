@@ -5,6 +5,7 @@ from tessera.http import quotes, requests
 from tessera.http.account.table import ACCOUNT_ROUTES
 from tessera.http.money.table import MONEY_ROUTES
 from tessera.http.openai import calls, models
+from tessera.http.operator.table import OPERATOR_ROUTES
 from tessera.http.requests import PAGE
 from tessera.http.route import Door, Handler, Route
 from tessera.http.usage.table import USAGE_ROUTES
@@ -27,5 +28,6 @@ ROUTES = (
     Route("GET", "/v1/ledger", requests.ledger, "EntryList", query=PAGE),
     *USAGE_ROUTES,
     *ACCOUNT_ROUTES,
+    *OPERATOR_ROUTES,
     *MONEY_ROUTES,
 )

@@ -16,6 +16,7 @@ OBJECT_ROUTES = [
     if any(f"{{{one}}}" in route.path for one in ("user", "invite", "project", "key"))
 ]
 PERSON_ROUTES = [route for route in ROUTES if route.door is Door.PERSON]
+OPERATOR_ROUTES = [route for route in ROUTES if route.door is Door.OPERATOR]
 KEY_ROUTES = [route for route in ROUTES if route.door is Door.KEY]
 
 
@@ -27,7 +28,7 @@ def test_every_route_of_an_organization_demands_a_right() -> None:
     assert not [names(route) for route in MEMBER_ROUTES if "{organization}" not in route.path]
 
 
-@pytest.mark.parametrize("route", MEMBER_ROUTES + PERSON_ROUTES, ids=names)
+@pytest.mark.parametrize("route", MEMBER_ROUTES + PERSON_ROUTES + OPERATOR_ROUTES, ids=names)
 def test_nobody_and_an_ended_session_are_not_signed_in(
     people: People, two_organizations: tuple[Full, Full], route: Route
 ) -> None:
@@ -63,6 +64,14 @@ def test_a_member_whose_role_lacks_the_right_is_refused(two_organizations: tuple
     for role in lacking:
         reply = mine.members[role].send(route.method, mine.path(route), body_of(route))
         assert (reply.status, reply.code) == (403, "permission_denied"), role
+
+
+@pytest.mark.parametrize("route", OPERATOR_ROUTES, ids=names)
+def test_nobody_but_an_operator_acts_on_the_installation(two_organizations: tuple[Full, Full], route: Route) -> None:
+    mine, _ = two_organizations
+    for person in (mine.owner, *mine.members.values()):
+        reply = person.send(route.method, mine.path(route), body_of(route))
+        assert (reply.status, reply.code) == (403, "permission_denied")
 
 
 @pytest.mark.parametrize("route", ADMIN_ROUTES, ids=names)

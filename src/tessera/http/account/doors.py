@@ -26,6 +26,7 @@ def door_of(world: World, route: Route) -> Enter:
         Door.OPEN: _anybody,
         Door.PERSON: _person,
         Door.MEMBER: _member,
+        Door.OPERATOR: _operator,
         Door.ADMIN: lambda accounts, exchange: _admin(world, accounts, exchange),
     }
     enter = doors[route.door]
@@ -57,6 +58,13 @@ async def _person(accounts: Accounts, exchange: Exchange) -> Actor:
 async def _member(accounts: Accounts, exchange: Exchange) -> Actor:
     actor = await _person(accounts, exchange)
     return await member_actor(accounts, actor, exchange.path_params["organization"])
+
+
+async def _operator(accounts: Accounts, exchange: Exchange) -> Actor:
+    actor = await _person(accounts, exchange)
+    if not actor.is_operator:
+        raise TesseraError(ErrorCode.PERMISSION_DENIED, "Only operators of this installation may do this.")
+    return actor
 
 
 async def _admin(world: World, accounts: Accounts, exchange: Exchange) -> Actor:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from tessera.adapters.storage.sqlite import accounts, losses, meters, reads, repeats, usage_events, usage_reads
+from tessera.adapters.storage.sqlite import accounts, losses, margins, meters, reads, repeats, usage_events, usage_reads
 from tessera.adapters.storage.sqlite.archive import back_up
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.books import Books
@@ -33,6 +33,7 @@ from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.ledger.losses import LossLimits, SuspensionReason
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.ledger.reconciliation import Reconciliation
+from tessera.domain.margins import SettledSums
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent
 from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
@@ -257,6 +258,9 @@ class SqliteStorage:
 
     async def sum_usage(self, query: UsageQuery, *, rows_max: int | None = None) -> tuple[UsageSums, ...]:
         return await self._read(usage_reads.sum_usage, query, rows_max)
+
+    async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
+        return await self._read(margins.sum_settled, mode, start_at, end_at)
 
     async def list_used(
         self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int

@@ -1,0 +1,44 @@
+"""What was charged and what it cost, over all organizations. Runs on SQLite and, translated, on PostgreSQL."""
+
+import sqlite3
+
+from tessera.domain.margins import MarginSums, SettledSums
+from tessera.domain.money import Mode
+
+_DAY_S = 86_400
+
+# The sums of whole days say between which numbers a period's calls are, so that no other call is read.
+_NUMBERS = """
+SELECT min(first_number), max(last_number) FROM usage_sum JOIN wallet ON wallet.id = usage_sum.wallet_id
+WHERE wallet.mode = ? AND width_s = 86400 AND start_at >= ? AND start_at < ?
+"""
+
+_SUMS = """
+SELECT settled_at_us / 86400000000 AS day, organization_id, model, deployment, count(*), sum(event.charge_nanos),
+    sum(waived_nanos), sum(cost_nanos), sum(loss_nanos)
+FROM usage_event AS event JOIN hold ON hold.number = event.hold_number JOIN wallet ON wallet.id = hold.wallet_id
+WHERE event.hold_number >= ? AND event.hold_number <= ? AND wallet.mode = ?
+    AND settled_at_us >= ? AND settled_at_us < ?
+GROUP BY settled_at_us / 86400000000, organization_id, model, deployment
+ORDER BY day, organization_id, model, deployment
+"""
+
+
+def sum_settled(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
+    """See the port."""
+    first, last = connection.execute(_NUMBERS, (mode.value, start_at - start_at % _DAY_S, end_at)).fetchone()
+    if first is None:
+        return ()
+    values = (first, last, mode.value, start_at * 1_000_000, end_at * 1_000_000)
+    return tuple(
+        SettledSums(
+            day=row[0],
+            organization_id=row[1],
+            model=row[2],
+            deployment=row[3],
+            sums=MarginSums(
+                requests=row[4], charge_nanos=row[5], waived_nanos=row[6], cost_nanos=row[7], loss_nanos=row[8]
+            ),
+        )
+        for row in connection.execute(_SUMS, values).fetchall()
+    )

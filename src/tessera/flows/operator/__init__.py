@@ -1,0 +1,1 @@
+"""What only operators do: see what the whole installation earns. Nothing here moves money."""

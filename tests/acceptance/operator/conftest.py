@@ -1,0 +1,5 @@
+"""What the tests of operators share: a server with mail."""
+
+from people_calls import people
+
+__all__ = ["people"]
