@@ -42,7 +42,10 @@ only the functions named."""
 BEFORE_THE_HOLD = {"tessera.flows.quoting", "tessera.flows.terms", "tessera.flows.world"}
 """Modules of use cases that the call path uses, whose own waits are over when the hold is placed."""
 
-BEGINS = {"infer": "storage.hold(", "_call": "infer("}
+BESIDE_CALLS = {"tessera.flows.usage.live", "tessera.flows.usage.following"}
+"""Modules that calls tell what happens, without waiting; whoever listens waits for it in a request of its own."""
+
+BEGINS = {"infer": "await _place(", "_place": "storage.hold(", "_call": "infer("}
 """In these functions the call path begins at the line with this text; what stands above it comes before the hold."""
 
 STEPS = {

@@ -1,14 +1,25 @@
 """Request bodies from strangers (security-tests T32, T36): one plain JSON object, or a refusal in words."""
 
 import json
+import re
 
 import pytest
 
 from raw_http import chat, request, talk
 from servers import TesseraServer
+from tessera.http.route import Door
 from tessera.http.routes import ROUTES
 
-POSTS = sorted({route.path for route in ROUTES if route.method == "POST"})
+POSTS = sorted(
+    {route.path for route in ROUTES if route.method == "POST" and route.door is Door.KEY and not route.money}
+)
+OTHER_WRITES = sorted(
+    {
+        (route.method, re.sub(r"\{[^}]*\}", "x", route.path))
+        for route in ROUTES
+        if route.method in ("POST", "PUT", "PATCH") and not (route.door is Door.KEY and not route.money)
+    }
+)
 HELLO = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
 
 DEEP = 100_000
@@ -55,6 +66,15 @@ def test_a_body_that_is_not_one_plain_object_is_refused_in_words(
     assert heard.status == 400, heard.data[:500]
     assert heard.error()["message"].endswith((".", "…", "`"))
     assert len(heard.data) < 2000
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_at_every_other_door_such_a_body_is_refused_in_words_too(hurried: TesseraServer, key: str, body: bytes) -> None:
+    for method, path in OTHER_WRITES:
+        heard = talk(hurried.base_url, request(method, path, key, body, "Connection: close"))
+        assert heard.status in (400, 401, 403, 404, 413), (path, heard.data[:500])
+        assert heard.error()["message"].endswith((".", "…", "`"))
+        assert len(heard.data) < 2000
 
 
 NUMBERS = [

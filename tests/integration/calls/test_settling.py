@@ -72,22 +72,28 @@ def test_usage_beyond_the_hold_is_waived_and_shown(live: Live) -> None:
     assert_sound(receipt)
 
 
+CACHED = {"cached_tokens": 9}
+
+
 @pytest.mark.parametrize(
-    "usage",
+    ("usage", "source"),
     [
-        None,
-        {"prompt_tokens": -5, "completion_tokens": 3, "total_tokens": -2},
-        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-        {"prompt_tokens": 10**15, "completion_tokens": 3, "total_tokens": 10**15},
-        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}},
+        (None, "local"),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "local"),
+        ({"prompt_tokens": -5, "completion_tokens": 3, "total_tokens": -2}, "quarantined"),
+        ({"prompt_tokens": 10**15, "completion_tokens": 3, "total_tokens": 10**15}, "quarantined"),
+        (
+            {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "prompt_tokens_details": CACHED},
+            "quarantined",
+        ),
     ],
 )
-def test_usage_that_is_missing_or_absurd_is_replaced_by_our_own_count(live: Live, usage: object) -> None:
+def test_usage_that_is_missing_or_absurd_is_replaced_by_our_own_count(live: Live, usage: object, source: str) -> None:
     live.first.script(chat_reply("one two three", usage=usage))
     whole(live)
     receipt = settled(live)
     assert_sound(receipt)
-    assert receipt["usage"]["source"] == "local"
+    assert receipt["usage"]["source"] == source
     assert receipt["usage"]["input_tokens"] == receipt["predicted"]["input_tokens"]
     assert receipt["usage"]["output_tokens"] == 3
 
