@@ -21,6 +21,14 @@ ELSEWHERE = {"month": "2026-11"}
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
+LIMITS: dict[str, Any] = {
+    "budget_total": "90.00",
+    "budget_month": "50.00",
+    "budget_day": "10.00",
+    "requests_per_minute": 1_000,
+    "tokens_per_minute": 1_000_000,
+    "concurrent_max": 100,
+}
 VALID: dict[type[msgspec.Struct], dict[str, Any]] = {
     bodies.SignUp: {"email": "new@example.com", "name": "New", "password": PASSWORD},
     bodies.ConfirmSignUp: {"token": "0" * 64, "password": PASSWORD},
@@ -36,7 +44,15 @@ VALID: dict[type[msgspec.Struct], dict[str, Any]] = {
     bodies.TokenOnly: {"token": "0" * 64},
     bodies.Role: {"role": "viewer"},
     bodies.Invite: {"email": "invited@example.com", "role": "viewer"},
-    bodies.CreateKey: {"name": "key", "mode": "test", "expires_at": 2_000_000_000},
+    bodies.CreateKey: {"name": "key", "mode": "test", "expires_at": 2_000_000_000, "rules": {"models": ["gpt-4o"]}},
+    bodies.Rules: {
+        "endpoints": ["/v1/responses"],
+        "models": ["gpt-4o"],
+        "ip_ranges": ["192.0.2.0/24"],
+        "output_tokens_max": 500,
+    },
+    bodies.KeyLimits: LIMITS,
+    bodies.SharedLimits: {**LIMITS, "mode": "test"},
     bodies.RotateKey: {"overlap_seconds": 60},
     bodies.CreateAdminKey: {"name": "key", "expires_in_seconds": 60},
 }

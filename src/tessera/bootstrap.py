@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
 from tessera.domain.auth import key_digest, make_key
 from tessera.domain.ids import make_id
+from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.money import Mode, parse_usd
 from tessera.domain.request import Surface
@@ -106,12 +107,15 @@ async def _open_storage(settings: Settings) -> SqliteStorage:
     )
 
 
-async def issue_key(opened: Opened, organization_id: str, *, project: str, mode: Mode, name: str) -> tuple[str, ApiKey]:
-    """A new API key, and how it is stored. The key itself exists only in what is returned."""
+async def issue_key(
+    opened: Opened, organization_id: str, *, project: str, mode: Mode, name: str, rules: KeyRules | None = None
+) -> tuple[str, ApiKey]:
+    """A new API key, and how it is stored; `rules` are as `made_rules` makes them. The key itself exists only in what
+    is returned."""
     key = make_key(mode, secrets.token_bytes(32))
     display = f"{key[:_DISPLAY_START]}…{key[-_DISPLAY_END:]}"
     stored = await opened.storage.create_key(
-        organization_id, project=project, mode=mode, name=name, digest=opened.digest(key), display=display
+        organization_id, project=project, mode=mode, name=name, digest=opened.digest(key), display=display, rules=rules
     )
     return key, stored
 

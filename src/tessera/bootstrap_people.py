@@ -11,6 +11,7 @@ from tessera.adapters.storage.people import SqlPeople
 from tessera.flows.people.accounts import AccountLimits, Accounts
 from tessera.people_ports import Mail
 from tessera.settings import Settings
+from tessera.settings.rows import catalogue_of
 from tessera.usage_ports import UsageRecords
 
 
@@ -40,6 +41,7 @@ async def open_accounts(
         make_id=make_id,
         now=_now,
         sign_up=settings.sign_up,
+        has_model=catalogue_of(settings).has_model,
         base_url=(settings.public_url or f"http://{settings.listen}").rstrip("/"),
         limits=AccountLimits(
             tries_per_account_max=limits.tries_per_account_max,

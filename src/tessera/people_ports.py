@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tessera.domain.key_rules import KeyRules
+from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
+from tessera.domain.money import Mode
 from tessera.domain.people.records import (
     Act,
     Actor,
@@ -241,6 +244,23 @@ class Projects(Protocol):
 
     async def end_api_key(self, act: Act, project_id: str) -> ApiKey | None:
         """Revokes a key now and for good; a second time changes nothing. None if the project has no such key."""
+        ...
+
+    async def set_api_key_rules(self, actor: Actor, project_id: str, key_id: str, rules: KeyRules | None) -> ApiKey:
+        """Replaces what a key may be used for; every process knows within seconds. Raises [not_found]."""
+        ...
+
+    async def find_meter(
+        self, organization_id: str, mode: Mode | None, kind: SubjectKind, subject_id: str, project_id: str | None = None
+    ) -> tuple[Mode, Meter]:
+        """What a subject has used, its limits, and in which mode: a key, which is looked for in `project_id`, has its
+        own. Raises [not_found]."""
+        ...
+
+    async def set_limits(
+        self, act: Act, mode: Mode | None, kind: SubjectKind, limits: Limits, project_id: str | None = None
+    ) -> tuple[Mode, Meter]:
+        """Replaces the limits of the act's object; what it has used stays counted. Raises [not_found]."""
         ...
 
 

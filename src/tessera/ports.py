@@ -12,6 +12,7 @@ import msgspec
 
 from tessera.domain.advisories import Advisory, ImageFacts
 from tessera.domain.auth import Caller
+from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
@@ -302,7 +303,8 @@ class LossDay(msgspec.Struct, frozen=True, kw_only=True):
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """An API key as it can be shown again: never the secret, only `display` (`sk-tess-live-Ab3d…wxyz`).
 
-    `revoked_at` is when it ends, or ended: one in the future is its expiry, and until then it works.
+    `revoked_at` is when it ends, or ended: one in the future is its expiry, and until then it works. `rules` is what it
+    may be used for, None for anything; `last_used_at` is when its last call was held, in seconds since 1970.
     """
 
     id: str
@@ -314,6 +316,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     display: str
     created_at: int
     revoked_at: int | None = None
+    rules: KeyRules | None = None
+    last_used_at: int | None = None
 
 
 class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -375,9 +379,18 @@ class Administration(Protocol):
         ...
 
     async def create_key(
-        self, organization_id: str, *, project: str, mode: Mode, name: str, digest: bytes, display: str
+        self,
+        organization_id: str,
+        *,
+        project: str,
+        mode: Mode,
+        name: str,
+        digest: bytes,
+        display: str,
+        rules: KeyRules | None = None,
     ) -> ApiKey:
-        """Stores a key by its digest; the project is created when it does not exist."""
+        """Stores a key by its digest; the project is created when it does not exist. `rules` are as `made_rules` makes
+        them."""
         ...
 
     async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]: ...

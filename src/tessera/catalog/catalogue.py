@@ -30,6 +30,7 @@ class Catalogue:
         self._by_name.update({model.id: model for model in self._models})
         self.price_rows = tuple(price_rows)
         self._framing: dict[str, Framing] = {}
+        self._canonical = {name: model.canonical for name, model in self._by_name.items()}
 
     def models(self) -> tuple[Model, ...]:
         """All models: dated ids and shut-down ones included, in catalogue order."""
@@ -52,7 +53,15 @@ class Catalogue:
 
     def canonical_names(self) -> dict[str, str]:
         """Every id and alias with the model whose price rows it shares."""
-        return {name: model.canonical for name, model in self._by_name.items()}
+        return dict(self._canonical)
+
+    def has_model(self, name: str) -> bool:
+        """Whether a model has this id or alias."""
+        return name in self._by_name
+
+    def is_same_model(self, name: str, other: str) -> bool:
+        """Whether both are names of one model: ids, aliases, dated ids. A name nobody has is no model's."""
+        return name in self._canonical and self._canonical[name] == self._canonical.get(other)
 
     def image_rules(self, model_id: str, as_of: date) -> "ImageRules":
         """How the model counts images on a day. Raises as `find_image_rules`."""

@@ -26,19 +26,49 @@ def command() -> None:
 @click.option("--project", default="default", show_default=True, help="Made when it does not exist.")
 @mode_option
 @click.option("--name", default="", help="What the key is for.")
+@click.option("--endpoint", "endpoints", multiple=True, metavar="PATH", help="Only this endpoint, as /v1/responses.")
+@click.option("--model", "models", multiple=True, metavar="MODEL", help="Only this model, under any of its names.")
+@click.option("--ip-range", "ip_ranges", multiple=True, metavar="CIDR", help="Only from this address or network.")
+@click.option("--max-output-tokens", type=int, metavar="N", help="The most output tokens of an answer.")
 @place_options
 @as_json_option
-def create(org: str, project: str, mode: str, name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
-    """Create a key. It is shown this once: keep it safe."""
+def create(
+    org: str,
+    project: str,
+    mode: str,
+    name: str,
+    endpoints: tuple[str, ...],
+    models: tuple[str, ...],
+    ip_ranges: tuple[str, ...],
+    max_output_tokens: int | None,
+    config: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Create a key, for anything or by rules: an option for a rule can be given more than once. It is shown this once:
+    keep it safe."""
     from tessera.bootstrap import issue_key, open_storage
+    from tessera.domain.key_rules import KeyRules, made_rules
     from tessera.domain.money import Mode
 
     settings = read_settings(config, data)
+    rules = KeyRules(
+        endpoints=endpoints or None,
+        models=models or None,
+        ip_ranges=ip_ranges or None,
+        output_tokens_max=max_output_tokens,
+    )
+    if models:
+        from tessera.settings.rows import catalogue_of
+
+        for model in models:
+            catalogue_of(settings).model(model)
+    made_of = made_rules(rules)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
             owner = await opened.storage.find_organization(org)
-            secret, made = await issue_key(opened, owner.id, project=project, mode=Mode(mode), name=name)
+            secret, made = await issue_key(opened, owner.id, project=project, mode=Mode(mode), name=name, rules=made_of)
         shown = {"id": made.id, "key": secret, "mode": made.mode, "organization": owner.name, "project": made.project}
         if as_json:
             print_json(shown)
@@ -69,11 +99,12 @@ def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) ->
         rows = [
             [
                 *(key.id, key.name, key.mode, key.project, key.display),
-                *(_state(key.revoked_at), format_time(key.created_at)),
+                *(_state(key.revoked_at), "yes" if key.rules else "", format_time(key.created_at)),
+                "never" if key.last_used_at is None else format_time(key.last_used_at),
             ]
             for key in found
         ]
-        columns = ["ID", "NAME", "MODE", "PROJECT", "KEY", "STATE", "CREATED (UTC)"]
+        columns = ["ID", "NAME", "MODE", "PROJECT", "KEY", "STATE", "RULES", "CREATED (UTC)", "LAST USED (UTC)"]
         print_table(columns, rows, empty=f"No key yet: tessera keys create --org {owner.name!r}")
 
     run(work())

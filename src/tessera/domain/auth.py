@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
+from tessera.domain.key_rules import KeyRules
 from tessera.domain.money import Mode
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -21,7 +22,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who a call is for, as the database knows it: never built from anything the caller says beside the key.
 
     `organization` is its name, by which the operator's price rows may call it. `ends_at` is when the key ends, in
-    seconds since 1970: whoever remembers a caller must not take it for one after that.
+    seconds since 1970: whoever remembers a caller must not take it for one after that. `rules` is what the key may be
+    used for; None is for anything.
     """
 
     organization_id: str
@@ -30,6 +32,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     organization: str = ""
     ends_at: int | None = None
+    rules: KeyRules | None = None
 
     @property
     def organization_names(self) -> tuple[str, ...]:

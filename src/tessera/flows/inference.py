@@ -11,7 +11,14 @@ from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder, RateLeft, StoredReply
 from tessera.domain.money import format_usd
 from tessera.domain.request import Surface
-from tessera.flows.quoting import Estimate, estimate, output_affordable, with_output_cap
+from tessera.flows.quoting import (
+    Estimate,
+    asked_model,
+    check_model_rule,
+    estimate,
+    output_affordable,
+    with_output_cap,
+)
 from tessera.flows.serving import LiveStream, WholeReply, serve
 from tessera.flows.terms import Terms, agree, find_quote
 from tessera.flows.usage.following import tell_refusal
@@ -69,6 +76,9 @@ async def _place(
     world: World, caller: Caller, call: Call, request_id: str
 ) -> Served | tuple[Estimate, HoldOrder, HoldGrant]:
     """What is to be sent on which hold, or the reply of an earlier try."""
+    if caller.rules is not None and call.terms.idempotency_key is not None:
+        # Another key of the organization may have been given the reply that a repeat would get.
+        check_model_rule(world, caller, asked_model(world, call.body))
     fingerprint = await _fingerprint(call) if call.terms.idempotency_key is not None else b""
     repeat = await _find_repeat(world, caller, call, fingerprint)
     if repeat is not None:

@@ -7,7 +7,7 @@ from tessera.catalog.listing import model_object
 from tessera.catalog.models import Model
 from tessera.domain.auth import Caller
 from tessera.domain.money import Mode
-from tessera.flows.quoting import deployments, paid_provider
+from tessera.flows.quoting import check_model_rule, deployments, may_use, paid_provider
 from tessera.flows.world import World
 
 
@@ -17,14 +17,17 @@ def list_models(world: World, caller: Caller) -> dict[str, Any]:
     offered = [
         model
         for model in world.catalogue.models()
-        if caller.mode is Mode.TEST or (model.serves_on(today) and world.deployments.get(model.canonical))
+        if (caller.mode is Mode.TEST or (model.serves_on(today) and world.deployments.get(model.canonical)))
+        and (caller.rules is None or may_use(world, caller.rules, model))
     ]
     return {"object": "list", "data": [_object(world, caller, model) for model in offered]}
 
 
 def show_model(world: World, caller: Caller, model_id: str) -> dict[str, Any]:
-    """One model of the catalogue. Raises model_not_found."""
-    return _object(world, caller, world.catalogue.model(model_id))
+    """One model of the catalogue. Raises model_not_found, permission_denied."""
+    model = world.catalogue.model(model_id)
+    check_model_rule(world, caller, model)
+    return _object(world, caller, model)
 
 
 def _object(world: World, caller: Caller, model: Model) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tessera.domain.dialects.body import Body, open_body
 from tessera.domain.dialects.chat import parse_chat
 from tessera.domain.dialects.responses import parse_responses
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.key_rules import KeyRules, model_denied, output_denied
 from tessera.domain.money import Mode
 from tessera.domain.pricing.bounds import affordable_output_tokens, price_max
 from tessera.domain.pricing.quote import Quote, QuotedImage, build_quote
@@ -63,11 +64,12 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
     body = open_body(raw)
     request = PARSERS[surface](body)
     model = world.catalogue.model(request.model)
+    check_model_rule(world, caller, model)
     _check_model(caller, model, request, as_of)
     ways = plan(surface, deployments(world, caller, model), model.id)
     tier = request.tier or Tier.DEFAULT
     rows = price_rows(world, caller, model, ways, tier, as_of)
-    output_cap = _output_cap(model, request)
+    output_cap = _output_cap(caller, model, request)
     images = await world.media.probe(request.images) if request.images else ()
     framing = world.catalogue.framing(model.id)
     count = await _count(world, model, framing, request, images, as_of)
@@ -131,6 +133,27 @@ def output_affordable(found: Estimate, nanos: int) -> int:
     return max(0, min(affordable, found.output_cap))
 
 
+def asked_model(world: World, raw: bytes) -> Model:
+    """The model that a body names. Raises [invalid_request, model_not_found]."""
+    name = open_body(raw).value.get("model")
+    if not isinstance(name, str):
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "model must be the id of a model.", param="model")
+    return world.catalogue.model(name)
+
+
+def check_model_rule(world: World, caller: Caller, model: Model) -> None:
+    """Raises [permission_denied] for a model that the key's rules do not name under any of its names."""
+    if caller.rules is not None and not may_use(world, caller.rules, model):
+        raise model_denied(model.id)
+
+
+def may_use(world: World, rules: KeyRules, model: Model) -> bool:
+    """Whether a key with these rules may use a model: a rule that names it, an alias or a dated id of it, means it."""
+    if rules.models is None:
+        return True
+    return any(world.catalogue.is_same_model(name, model.id) for name in rules.models)
+
+
 def _check_model(caller: Caller, model: Model, request: InferenceRequest, as_of: date) -> None:
     if caller.mode is Mode.LIVE and not model.serves_on(as_of):
         raise TesseraError(
@@ -175,11 +198,16 @@ def paid_provider(caller: Caller, model: Model, deployment: Deployment) -> str:
     return model.provider if caller.mode is Mode.TEST else deployment.provider
 
 
-def _output_cap(model: Model, request: InferenceRequest) -> int:
+def _output_cap(caller: Caller, model: Model, request: InferenceRequest) -> int:
+    """What the caller asks for, or else the model's default, at most the key's: who asks for more than that is refused
+    as with more than the model writes, and never finds an answer cut short that was not expected to be."""
+    key_max = None if caller.rules is None else caller.rules.output_tokens_max
     if request.output_cap is None:
-        return model.output_default
+        return model.output_default if key_max is None else min(model.output_default, key_max)
+    field = "max_output_tokens" if request.surface is Surface.RESPONSES else "max_completion_tokens"
+    if key_max is not None and request.output_cap > key_max:
+        raise output_denied(request.output_cap, key_max, field)
     if model.output_max is not None and request.output_cap > model.output_max:
-        field = "max_output_tokens" if request.surface is Surface.RESPONSES else "max_completion_tokens"
         raise TesseraError(
             ErrorCode.INVALID_REQUEST,
             f"{field} is {request.output_cap}; {model.id} writes at most {model.output_max} tokens.",

@@ -5,6 +5,7 @@ from urllib.parse import unquote_plus
 
 from tessera.domain.auth import Caller, key_mode
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.key_rules import check_entry
 from tessera.flows.world import World
 from tessera.http.exchange import Exchange
 
@@ -16,7 +17,8 @@ _well_formed: set[bytes] = set()
 
 async def authenticate(world: World, exchange: Exchange) -> Caller:
     """The caller of a request. Raises invalid_api_key, the same for missing, malformed, unknown, revoked and expired
-    keys; invalid_request for a key in the address, where logs would keep it."""
+    keys; permission_denied for a path or an address outside the key's rules; invalid_request for a key in the address,
+    where logs would keep it."""
     key = presented_key(exchange)
     caller = None
     if key is not None:
@@ -32,6 +34,9 @@ async def authenticate(world: World, exchange: Exchange) -> Caller:
             ErrorCode.INVALID_API_KEY,
             "This API key is missing or not valid. Send a key as `Authorization: Bearer sk-tess-…`.",
         )
+    if caller.rules is not None:
+        client = exchange.scope.get("client")
+        check_entry(caller.rules, exchange.scope["path"], client[0] if client else "")
     return caller
 
 

@@ -38,8 +38,8 @@ class Accounts:
     """The ports and settings of people.
 
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970. `sign_up` is open, invite or
-    closed. `base_url` is where links lead. `usage` is what their organizations
-    used. `tasks` holds work that goes on after the reply.
+    closed. `base_url` is where links lead. `usage` is what their organizations used. `has_model` says whether an id or
+    alias is a model's. `tasks` holds work that goes on after the reply.
     """
 
     people: People
@@ -52,6 +52,7 @@ class Accounts:
     now: Callable[[], int]
     sign_up: str
     base_url: str
+    has_model: Callable[[str], bool]
     limits: AccountLimits = field(default_factory=AccountLimits)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

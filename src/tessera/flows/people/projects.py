@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import msgspec
+
 from tessera.domain.auth import make_key
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.key_rules import KeyRules, made_rules
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, Project
 from tessera.domain.people.rules import normal_name
@@ -65,7 +68,14 @@ async def show_key(accounts: Accounts, actor: Actor, project_id: str, key_id: st
 
 
 async def create_key(
-    accounts: Accounts, actor: Actor, project_id: str, *, name: str, mode: str, expires_at: int | None
+    accounts: Accounts,
+    actor: Actor,
+    project_id: str,
+    *,
+    name: str,
+    mode: str,
+    expires_at: int | None,
+    rules: KeyRules | None = None,
 ) -> dict[str, Any]:
     """A new key, with its secret, shown this once. Raises [invalid_request, not_found]."""
     project = await _project(accounts, actor, project_id)
@@ -74,7 +84,15 @@ async def create_key(
             ErrorCode.INVALID_REQUEST, "expires_at must be a time in the next ten years.", param="expires_at"
         )
     name = normal_name(name) if name else ""
-    return await _issue(accounts, actor, project, name, _mode(mode), expires_at)
+    return await _issue(accounts, actor, project, name, _mode(mode), expires_at, _checked(accounts, rules))
+
+
+async def change_rules(
+    accounts: Accounts, actor: Actor, project_id: str, key_id: str, rules: KeyRules
+) -> dict[str, Any]:
+    """Replaces what a key may be used for. Raises [invalid_request, not_found]."""
+    made = await accounts.people.set_api_key_rules(actor, project_id, key_id, _checked(accounts, rules))
+    return key_object(made, accounts.now())
 
 
 async def rotate_key(
@@ -93,7 +111,7 @@ async def rotate_key(
     if old.revoked_at is not None:
         ends_at = min(ends_at, old.revoked_at)
     return await _issue(
-        accounts, actor, project, old.name, old.mode, old.revoked_at, in_place_of=old.id, ends_at=ends_at
+        accounts, actor, project, old.name, old.mode, old.revoked_at, old.rules, in_place_of=old.id, ends_at=ends_at
     )
 
 
@@ -112,6 +130,7 @@ async def _issue(
     name: str,
     mode: Mode,
     expires_at: int | None,
+    rules: KeyRules | None,
     *,
     in_place_of: str | None = None,
     ends_at: int = 0,
@@ -127,6 +146,7 @@ async def _issue(
         display=shown(secret),
         created_at=accounts.now(),
         revoked_at=expires_at,
+        rules=rules,
     )
     made = await accounts.people.create_api_key(
         actor, key, accounts.digest(secret), in_place_of=in_place_of, old_ends_at=ends_at
@@ -146,6 +166,21 @@ async def _key(accounts: Accounts, actor: Actor, project_id: str, key_id: str) -
     if key is None:
         raise _no_key(key_id)
     return key
+
+
+def _checked(accounts: Accounts, rules: KeyRules | None) -> KeyRules | None:
+    """Rules as they are stored. Raises [invalid_request] naming the rule."""
+    if rules is None:
+        return None
+    made = made_rules(rules)
+    for model in (made.models if made else None) or ():
+        if not accounts.has_model(model):
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST,
+                f"models: there is no model {model!r}; GET /v1/models lists all.",
+                param="models",
+            )
+    return made
 
 
 def _mode(text: str) -> Mode:
@@ -177,7 +212,7 @@ def project_object(project: Project) -> dict[str, Any]:
 
 
 def key_object(key: ApiKey, now: int) -> dict[str, Any]:
-    """OpenAI's `organization.project.api_key`, with its mode and its end."""
+    """OpenAI's `organization.project.api_key`, with its mode, its end and its rules."""
     ended = key.revoked_at is not None and key.revoked_at <= now
     return {
         "object": "organization.project.api_key",
@@ -187,6 +222,8 @@ def key_object(key: ApiKey, now: int) -> dict[str, Any]:
         "project_id": key.project_id,
         "redacted_value": key.display,
         "created_at": key.created_at,
+        "last_used_at": key.last_used_at,
         "expires_at": key.revoked_at,
         "status": "ended" if ended else "active",
+        "rules": None if key.rules is None else msgspec.structs.asdict(key.rules),
     }

@@ -1,6 +1,9 @@
 """An organization's members, invitations, projects, keys, audit log: OpenAI's shapes, for admin keys and sessions."""
 
+import msgspec
+
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.key_rules import KeyRules
 from tessera.domain.people.records import Actor
 from tessera.flows.people import admin_keys, audit_log, invitations, organizations, projects
 from tessera.flows.people.accounts import Accounts
@@ -106,6 +109,7 @@ async def create_key(accounts: Accounts, actor: Actor, exchange: Exchange) -> No
         name=fields.name,
         mode=fields.mode,
         expires_at=fields.expires_at,
+        rules=fields.rules,
     )
     await exchange.reply_json(200, made)
 
@@ -114,6 +118,14 @@ async def show_key(accounts: Accounts, actor: Actor, exchange: Exchange) -> None
     """Shows one API key, never its secret."""
     project, key = exchange.path_params["project"], exchange.path_params["key"]
     await exchange.reply_json(200, await projects.show_key(accounts, actor, project, key))
+
+
+async def change_key_rules(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
+    """Replaces what an API key may be used for."""
+    project, key = exchange.path_params["project"], exchange.path_params["key"]
+    fields = await read_fields(exchange, bodies.Rules)
+    rules = KeyRules(**msgspec.structs.asdict(fields))
+    await exchange.reply_json(200, await projects.change_rules(accounts, actor, project, key, rules))
 
 
 async def rotate_key(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from tessera.domain.dialects.body import open_body
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.key_rules import KeyRules
 from tessera.http.exchange import Exchange
 
 BODY_BYTES_MAX = 16_384
@@ -120,11 +121,38 @@ class Invite(Fields, frozen=True, kw_only=True):
 
 
 class CreateKey(Fields, frozen=True, kw_only=True):
-    """`mode` is live or test; `expires_at` is seconds since 1970."""
+    """`mode` is live or test; `expires_at` is seconds since 1970; `rules` is what the key may be used for."""
 
     name: Text = ""
     mode: Text = "live"
     expires_at: Seconds | None = None
+    rules: KeyRules | None = None
+
+
+class Rules(Fields, frozen=True, kw_only=True):
+    """What a key may be used for from now on, as `KeyRules` says; what is left out or null is no rule."""
+
+    endpoints: tuple[Text, ...] | None = None
+    models: tuple[Text, ...] | None = None
+    ip_ranges: tuple[Text, ...] | None = None
+    output_tokens_max: int | None = None
+
+
+class KeyLimits(Fields, frozen=True, kw_only=True):
+    """All limits of a key: budgets in USD as decimal strings; what is left out or null is not limited."""
+
+    budget_total: Text | None = None
+    budget_month: Text | None = None
+    budget_day: Text | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_max: int | None = None
+
+
+class SharedLimits(KeyLimits, frozen=True, kw_only=True):
+    """All limits of a project or an organization in one mode, live or test."""
+
+    mode: Text = "live"
 
 
 class RotateKey(Fields, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from tessera.domain.people.roles import Right
 from tessera.http.account import administration as admin
-from tessera.http.account import bodies, organizations, own
+from tessera.http.account import bodies, limits, organizations, own
 from tessera.http.requests import PAGE
 from tessera.http.route import Door, Handler, Route
 
@@ -85,6 +85,34 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
     *_both("POST", "/projects/{project}/api_keys", admin.create_key, "NewKey", Right.KEYS_CHANGE, bodies.CreateKey),
     *_both("GET", "/projects/{project}/api_keys/{key}", admin.show_key, "Key", Right.KEYS_READ),
     *_both("DELETE", "/projects/{project}/api_keys/{key}", admin.revoke_key, "Deleted", Right.KEYS_CHANGE),
+    *_both(
+        "POST",
+        "/projects/{project}/api_keys/{key}/rules",
+        admin.change_key_rules,
+        "Key",
+        Right.KEYS_CHANGE,
+        bodies.Rules,
+    ),
+    *_both("GET", "/projects/{project}/api_keys/{key}/limits", limits.show_key, "Limits", Right.KEYS_READ),
+    *_both(
+        "POST",
+        "/projects/{project}/api_keys/{key}/limits",
+        limits.set_key,
+        "Limits",
+        Right.KEYS_CHANGE,
+        bodies.KeyLimits,
+    ),
+    *_both("GET", "/projects/{project}/limits", limits.show_project, "Limits", Right.USAGE_READ, query=limits.MODE),
+    *_both(
+        "POST",
+        "/projects/{project}/limits",
+        limits.set_project,
+        "Limits",
+        Right.PROJECTS_CHANGE,
+        bodies.SharedLimits,
+    ),
+    *_both("GET", "/limits", limits.show_organization, "Limits", Right.USAGE_READ, query=limits.MODE),
+    *_both("POST", "/limits", limits.set_organization, "Limits", Right.ORGANIZATION_CHANGE, bodies.SharedLimits),
     *_both(
         "POST",
         "/projects/{project}/api_keys/{key}/rotate",

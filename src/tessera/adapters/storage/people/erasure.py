@@ -13,6 +13,7 @@ from tessera.adapters.storage.people.steps import (
     RenameKey,
     RevokeKey,
     Rows,
+    SetRules,
     Steps,
     Store,
     change_of_keys,
@@ -48,7 +49,7 @@ ORDER BY id DESC LIMIT $2
 _ORGANIZATION_TABLES = {
     "projects": "SELECT id, name, created_at, archived_at FROM project WHERE organization_id = $1 ORDER BY id",
     "api_keys": """
-        SELECT id, project_id, name, mode, display, created_at, revoked_at
+        SELECT id, project_id, name, mode, display, created_at, revoked_at, rules
         FROM api_key WHERE organization_id = $1 ORDER BY id
     """,
     "admin_keys": """
@@ -205,6 +206,7 @@ def _close(store: Store, act: Act, organization_id: str) -> Steps[None]:
         if revoked_at is None or revoked_at > now:
             yield RevokeKey(key_id, now)
         yield RenameKey(key_id, "")
+        yield SetRules(key_id, None)
     yield from rows(_CLOSE_PROJECTS, organization_id, now)
     yield from rows(_CLOSE_ADMIN_KEYS, organization_id, now)
     yield from rows(_CLOSE_ORGANIZATION, organization_id, f"deleted {organization_id}")

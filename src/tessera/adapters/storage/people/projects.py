@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import msgspec
+
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import (
     NewKey,
+    ReadMeter,
     RevokeKey,
+    SetLimits,
+    SetRules,
     Steps,
     Store,
     change,
@@ -15,6 +20,8 @@ from tessera.adapters.storage.people.steps import (
     rows,
 )
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.key_rules import KeyRules
+from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, AdminKey, Project
 from tessera.domain.people.roles import Role
@@ -34,9 +41,11 @@ _RENAME = "UPDATE project SET name = $3 WHERE organization_id = $1 AND id = $2"
 _ARCHIVE = "UPDATE project SET archived_at = $3 WHERE organization_id = $1 AND id = $2 AND archived_at IS NULL"
 
 _KEY = """
-SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
-    revoked_at
+SELECT api_key.id, api_key.name, api_key.mode, api_key.organization_id, project_id, project.name, display,
+    api_key.created_at, revoked_at, rules, used_at_us
 FROM api_key JOIN project ON project.id = api_key.project_id
+JOIN wallet ON wallet.organization_id = api_key.organization_id AND wallet.mode = api_key.mode
+LEFT JOIN meter ON meter.wallet_id = wallet.id AND meter.kind = 'key' AND meter.subject_id = api_key.id
 """
 _FIND_KEY = _KEY + " WHERE api_key.organization_id = $1 AND project_id = $2 AND api_key.id = $3"
 _LIST_KEYS = (
@@ -106,6 +115,8 @@ def _key_of(row: tuple[Any, ...]) -> ApiKey:
         display=row[6],
         created_at=row[7],
         revoked_at=row[8],
+        rules=None if row[9] is None else msgspec.json.decode(row[9], type=KeyRules),
+        last_used_at=row[10] // 1_000_000 if row[10] else None,
     )
 
 
@@ -196,7 +207,13 @@ class Projects(Store):
             made = yield RevokeKey(made.id, key.revoked_at)
         if actor.person_id is not None:
             yield from rows(_ADD_MAKER, made.id, actor.person_id)
-        details = {"name": made.name, "mode": made.mode.value, "project": made.project_id, "ends_at": made.revoked_at}
+        details = {
+            "name": made.name,
+            "mode": made.mode.value,
+            "project": made.project_id,
+            "ends_at": made.revoked_at,
+            "rules": rules_text(made.rules),
+        }
         if in_place_of is None:
             yield from record(self, Act(actor=actor, action="api_key.created", object_id=made.id, details=details))
             return made
@@ -238,6 +255,36 @@ class Projects(Store):
         revoked: ApiKey = yield RevokeKey(key.id, now)
         yield from record(self, act)
         return revoked
+
+    @change_of_keys
+    def set_api_key_rules(self, actor: Actor, project_id: str, key_id: str, rules: KeyRules | None) -> Steps[ApiKey]:
+        """Replaces what a key may be used for. Raises [not_found]."""
+        yield from _key(actor.organization_id, project_id, key_id)
+        made: ApiKey = yield SetRules(key_id, rules)
+        details = {"rules": rules_text(rules)}
+        yield from record(self, Act(actor=actor, action="api_key.rules_changed", object_id=key_id, details=details))
+        return made
+
+    # ---- limits -------------------------------------------------------------------------------------------------
+
+    @read
+    def find_meter(
+        self, organization_id: str, mode: Mode | None, kind: SubjectKind, subject_id: str, project_id: str | None = None
+    ) -> Steps[tuple[Mode, Meter]]:
+        """What a subject has used, its limits, and in which mode: a key's own. Raises [not_found]."""
+        mode = yield from _mode_of(organization_id, mode, kind, subject_id, project_id)
+        meter: Meter = yield ReadMeter(organization_id, mode, kind, subject_id)
+        return mode, meter
+
+    @change
+    def set_limits(
+        self, act: Act, mode: Mode | None, kind: SubjectKind, limits: Limits, project_id: str | None = None
+    ) -> Steps[tuple[Mode, Meter]]:
+        """Replaces the limits of the act's object. Raises [not_found]."""
+        mode = yield from _mode_of(act.where, mode, kind, act.object_id, project_id)
+        meter: Meter = yield SetLimits(act.where, mode, kind, act.object_id, limits)
+        yield from record(self, msgspec.structs.replace(act, details={**act.details, "mode": mode.value}))
+        return mode, meter
 
 
 class AdminKeys(Store):
@@ -291,6 +338,31 @@ def _project(organization_id: str, project_id: str) -> Steps[Project]:
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no project {project_id[:64]!r} in this organization.")
     return _project_of(row)
+
+
+def _key(organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey]:
+    row = yield from first(_FIND_KEY, organization_id, project_id, key_id)
+    if row is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id[:64]!r} in this project.")
+    return _key_of(row)
+
+
+def _mode_of(
+    organization_id: str, mode: Mode | None, kind: SubjectKind, subject_id: str, project_id: str | None
+) -> Steps[Mode]:
+    """The mode whose meter is meant, of a subject that is the organization's."""
+    if kind is SubjectKind.KEY:
+        key = yield from _key(organization_id, project_id or "", subject_id)
+        return key.mode
+    if kind is SubjectKind.PROJECT:
+        yield from _project(organization_id, subject_id)
+    assert mode is not None
+    return mode
+
+
+def rules_text(rules: KeyRules | None) -> str | None:
+    """A key's rules as the audit log keeps them."""
+    return None if rules is None else msgspec.json.encode(rules).decode()
 
 
 def _live_project(organization_id: str, project_id: str) -> Steps[Project]:

@@ -9,6 +9,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
+from tessera.domain.key_rules import KeyRules
+from tessera.domain.ledger.limits import Limits, SubjectKind
+from tessera.domain.money import Mode
 from tessera.ports import ApiKey
 
 Value = str | int | None
@@ -49,7 +52,33 @@ class RenameKey(msgspec.Struct, frozen=True):
     name: str
 
 
-Step = Sql | NewOrganization | NewKey | RevokeKey | RenameKey
+class SetRules(msgspec.Struct, frozen=True):
+    """Replaces what an API key may be used for; answered with `ApiKey`."""
+
+    key_id: str
+    rules: KeyRules | None
+
+
+class SetLimits(msgspec.Struct, frozen=True):
+    """Replaces the limits of a key, a project or an organization in one mode; answered with `Meter`."""
+
+    organization_id: str
+    mode: Mode
+    kind: SubjectKind
+    subject_id: str
+    limits: Limits
+
+
+class ReadMeter(msgspec.Struct, frozen=True):
+    """What a key, a project or an organization has used in one mode; answered with `Meter`."""
+
+    organization_id: str
+    mode: Mode
+    kind: SubjectKind
+    subject_id: str
+
+
+Step = Sql | NewOrganization | NewKey | RevokeKey | RenameKey | SetRules | SetLimits | ReadMeter
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -5,10 +5,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tessera.adapters.storage.sqlite.books import Books, sign_wallet
 from tessera.adapters.storage.sqlite.group import INSERT_CREDIT
 from tessera.adapters.storage.sqlite.losses import forgive
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.chain import CHAIN_START, Value, signature
 from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account, CreditKind, credit_source
@@ -31,8 +34,8 @@ _SIGN_WALLET = "UPDATE wallet SET signature = ? WHERE id = ?"
 _INSERT_PROJECT = "INSERT INTO project (id, organization_id, name, created_at) VALUES (?, ?, ?, ?)"
 _INSERT_KEY = """
 INSERT INTO api_key (
-    id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, signature
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, rules, signature
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _REVOKE_KEY = """
 UPDATE api_key SET revoked_at = ?1, digest = ?2, signature = ?3
@@ -50,15 +53,20 @@ WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1
 """
 _LIST_ORGANIZATIONS = "SELECT id, name, created_at, suspended, suspended_for FROM organization ORDER BY id"
 _FIND_PROJECT = "SELECT id FROM project WHERE organization_id = ? AND name = ?"
-_KEYS = """
-SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
-    revoked_at
+KEYS = """
+SELECT api_key.id, api_key.name, api_key.mode, api_key.organization_id, project_id, project.name, display,
+    api_key.created_at, revoked_at, rules, used_at_us
 FROM api_key JOIN project ON project.id = api_key.project_id
+JOIN wallet ON wallet.organization_id = api_key.organization_id AND wallet.mode = api_key.mode
+LEFT JOIN meter ON meter.wallet_id = wallet.id AND meter.kind = 'key' AND meter.subject_id = api_key.id
 """
-_LIST_KEYS = _KEYS + " WHERE api_key.organization_id = ? ORDER BY api_key.id"
-_FIND_KEY = _KEYS + " WHERE api_key.id = ?"
-_KEY_ROW = """
-SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at FROM api_key WHERE id = ?
+"""API keys as `key_of` reads them."""
+
+_LIST_KEYS = KEYS + " WHERE api_key.organization_id = ? ORDER BY api_key.id"
+FIND_KEY = KEYS + " WHERE api_key.id = ?"
+KEY_ROW = """
+SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, rules FROM api_key
+WHERE id = ?
 """
 
 
@@ -130,7 +138,9 @@ def create_key(
     project_id = found[0] if found else make_id("prj")
     if found is None:
         connection.execute(_INSERT_PROJECT, (project_id, organization.id, project, key.created_at))
-    row = (key.id, organization.id, project_id, key.mode.value, name, digest, key.display, key.created_at, None)
+    rules = rules_text(key.rules)
+    who = (key.id, organization.id, project_id, key.mode.value, name)
+    row = (*who, digest, key.display, key.created_at, None, rules)
     connection.execute(_INSERT_KEY, (*row, sign_key(checkpoint_key, row)))
     return ApiKey(
         id=key.id,
@@ -141,28 +151,29 @@ def create_key(
         project=project,
         display=key.display,
         created_at=key.created_at,
+        rules=key.rules,
     )
 
 
 def list_keys(connection: sqlite3.Connection, organization_id: str) -> tuple[ApiKey, ...]:
     """Oldest first, revoked ones too. Raises [not_found]."""
     organization = find_organization(connection, organization_id)
-    return tuple(_key(row) for row in connection.execute(_LIST_KEYS, (organization.id,)))
+    return tuple(key_of(row) for row in connection.execute(_LIST_KEYS, (organization.id,)))
 
 
 def revoke_key(
     connection: sqlite3.Connection, checkpoint_key: bytes, key_id: str, now_us: int, *, cut: bool = False
 ) -> ApiKey:
     """Revokes a key for good; a second time changes nothing but that `cut` may be added. Raises [not_found]."""
-    row = connection.execute(_KEY_ROW, (key_id,)).fetchone()
+    row = connection.execute(KEY_ROW, (key_id,)).fetchone()
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id!r}.")
     now = now_us // 1_000_000
-    ended = (*row[:5], ended_digest(key_id), *row[6:8], now)
+    ended = (*row[:5], ended_digest(key_id), *row[6:8], now, row[9])
     connection.execute(_REVOKE_KEY, (now, ended[5], sign_key(checkpoint_key, ended), key_id))
     if cut:
         connection.execute(_CUT_KEY, (now, key_id))
-    return _key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
+    return key_of(connection.execute(FIND_KEY, (key_id,)).fetchone())
 
 
 def ended_digest(key_id: str) -> bytes:
@@ -232,8 +243,9 @@ def add_credit(
 
 
 def sign_key(checkpoint_key: bytes, row: tuple[Value, ...]) -> bytes:
-    """The signature of an API key's row: whose money it spends cannot be changed unseen."""
-    return signature(checkpoint_key, "api_key", row)
+    """The signature of an API key's row, whose last value are its rules: whose money it spends and on what cannot be
+    changed unseen. A key without rules is signed as keys were before there were any."""
+    return signature(checkpoint_key, "api_key", row[:-1] if row[-1] is None else row)
 
 
 def _checked_name(name: str, what: str) -> str:
@@ -251,7 +263,8 @@ def _organization(row: tuple[Any, ...]) -> Organization:
     return Organization(id=row[0], name=row[1], created_at=row[2], suspended=bool(row[3]), suspended_for=row[4])
 
 
-def _key(row: tuple[Any, ...]) -> ApiKey:
+def key_of(row: tuple[Any, ...]) -> ApiKey:
+    """An API key from the columns of `KEYS`."""
     return ApiKey(
         id=row[0],
         name=row[1],
@@ -262,4 +275,16 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
         display=row[6],
         created_at=row[7],
         revoked_at=row[8],
+        rules=read_rules(row[9]),
+        last_used_at=row[10] // 1_000_000 if row[10] else None,
     )
+
+
+def rules_text(rules: KeyRules | None) -> str | None:
+    """The rules of a key as its row has them."""
+    return None if rules is None else msgspec.json.encode(rules).decode()
+
+
+def read_rules(text: str | None) -> KeyRules | None:
+    """A key's rules out of its row."""
+    return None if text is None else msgspec.json.decode(text, type=KeyRules)

@@ -44,7 +44,8 @@ FROM adjustment WHERE wallet_id = ? ORDER BY chain_seq
 """
 
 _KEYS = """
-SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, signature FROM api_key
+SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at, rules, signature
+FROM api_key
 """
 
 _MOVEMENTS = (("hold", _HOLDS), ("event", _EVENTS), ("credit", _CREDITS), ("adjustment", _ADJUSTMENTS))
@@ -78,7 +79,7 @@ def checkpoint_faults(connection: sqlite3.Connection, witnessed: tuple[Head, ...
 def key_faults(connection: sqlite3.Connection, key: bytes) -> Iterator[str]:
     """API keys that were changed past the ledger: a key decides whose money is spent."""
     for row in connection.execute(_KEYS):
-        if row[9] != sign_key(key, row[:9]):
+        if row[10] != sign_key(key, row[:10]):
             yield f"API key {row[0]} was changed"
 
 

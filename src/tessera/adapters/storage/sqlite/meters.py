@@ -148,8 +148,16 @@ def set_limits(
     values = msgspec.structs.astuple(limits)
     connection.execute(_SET_LIMITS, (kind.value, subject_id, *values, organization_id, mode.value))
     connection.execute(_LIMITS_CHANGED, (organization_id,))
+    return find_meter(connection, organization_id, mode, kind, subject_id)
+
+
+def find_meter(
+    connection: sqlite3.Connection, organization_id: str, mode: Mode, kind: SubjectKind, subject_id: str
+) -> Meter:
+    """The meter of a subject; an empty one for what was never used nor limited."""
     found = list_meters(connection, organization_id, mode)
-    return next(meter for meter in found if (meter.kind, meter.subject_id) == (kind, subject_id))
+    empty = Meter(kind=kind, subject_id=subject_id)
+    return next((meter for meter in found if (meter.kind, meter.subject_id) == (kind, subject_id)), empty)
 
 
 def _find_subject(

@@ -8,12 +8,15 @@ from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.storage.people.steps import (
     NewKey,
     NewOrganization,
+    ReadMeter,
+    RenameKey,
     RevokeKey,
+    SetRules,
     Sql,
     Step,
     Steps,
 )
-from tessera.adapters.storage.sqlite import accounts
+from tessera.adapters.storage.sqlite import accounts, meters
 from tessera.adapters.storage.sqlite.books import Books
 from tessera.adapters.storage.sqlite.storage import SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -21,15 +24,7 @@ from tessera.ports import ApiKey, Organization
 
 T = TypeVar("T")
 
-_KEY_ROW = """
-SELECT id, organization_id, project_id, mode, name, digest, display, created_at, revoked_at FROM api_key WHERE id = ?
-"""
-_SET_KEY = "UPDATE api_key SET name = ?, digest = ?, revoked_at = ?, signature = ? WHERE id = ?"
-_FIND_KEY = """
-SELECT api_key.id, api_key.name, mode, api_key.organization_id, project_id, project.name, display, api_key.created_at,
-    revoked_at
-FROM api_key JOIN project ON project.id = api_key.project_id WHERE api_key.id = ?
-"""
+_SET_KEY = "UPDATE api_key SET name = ?, digest = ?, revoked_at = ?, rules = ?, signature = ? WHERE id = ?"
 
 
 class SqliteSteps:
@@ -61,14 +56,23 @@ class SqliteSteps:
         if isinstance(step, Sql):
             values = {str(index): value for index, value in enumerate(step.values, 1)}
             return connection.execute(step.text, values).fetchall()
+        if isinstance(step, ReadMeter):
+            return meters.find_meter(connection, step.organization_id, step.mode, step.kind, step.subject_id)
         assert books is not None
         if isinstance(step, NewOrganization):
             return self._new_organization(connection, books, step.name)
         if isinstance(step, NewKey):
             return self._new_key(connection, step)
         if isinstance(step, RevokeKey):
-            return self._set_key(connection, step.key_id, lambda name, _: (name, step.at))
-        return self._set_key(connection, step.key_id, lambda _, ends_at: (step.name, ends_at))
+            return self._set_key(connection, step.key_id, lambda row: (row[4], step.at, row[9]))
+        if isinstance(step, RenameKey):
+            return self._set_key(connection, step.key_id, lambda row: (step.name, *row[8:10]))
+        if isinstance(step, SetRules):
+            rules = accounts.rules_text(step.rules)
+            return self._set_key(connection, step.key_id, lambda row: (row[4], row[8], rules))
+        books.drop(step.organization_id)
+        subject = (step.organization_id, step.mode, step.kind, step.subject_id)
+        return meters.set_limits(connection, *subject, step.limits)
 
     def _new_organization(self, connection: sqlite3.Connection, books: Books, name: str) -> Organization:
         storage = self._storage
@@ -83,19 +87,19 @@ class SqliteSteps:
         self,
         connection: sqlite3.Connection,
         key_id: str,
-        change: Callable[[str, int | None], tuple[str, int | None]],
+        change: Callable[[tuple[Any, ...]], tuple[str, int | None, str | None]],
     ) -> ApiKey:
-        """Changes a key's name or end, and signs the row anew."""
-        row = connection.execute(_KEY_ROW, (key_id,)).fetchone()
+        """Changes a key's name, end or rules, and signs the row anew."""
+        row = connection.execute(accounts.KEY_ROW, (key_id,)).fetchone()
         if row is None:
             raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id!r}.")
-        name, ends_at = change(row[4], row[8])
+        name, ends_at, rules = change(row)
         has_ended = ends_at is not None and ends_at * 1_000_000 <= self._storage._clock()
         digest = accounts.ended_digest(key_id) if has_ended else row[5]
-        changed = (*row[:4], name, digest, *row[6:8], ends_at)
+        changed = (*row[:4], name, digest, *row[6:8], ends_at, rules)
         signed = accounts.sign_key(self._storage.secrets.checkpoint_key, changed)
-        connection.execute(_SET_KEY, (name, digest, ends_at, signed, key_id))
-        return accounts._key(connection.execute(_FIND_KEY, (key_id,)).fetchone())
+        connection.execute(_SET_KEY, (name, digest, ends_at, rules, signed, key_id))
+        return accounts.key_of(connection.execute(accounts.FIND_KEY, (key_id,)).fetchone())
 
 
 def people_of(storage: SqliteStorage) -> SqlPeople:

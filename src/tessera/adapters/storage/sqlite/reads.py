@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from tessera.adapters.storage.sqlite.accounts import read_rules
 from tessera.adapters.storage.sqlite.rows import EVENT_VALUES, HOLD_VALUES, read_event, read_order
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -19,7 +20,7 @@ _NEWEST = "~"
 _PAGE_MAX = 1000
 
 _FIND_CALLER = """
-SELECT organization_id, project_id, api_key.id, mode, organization.name, revoked_at
+SELECT organization_id, project_id, api_key.id, mode, organization.name, revoked_at, rules
 FROM api_key JOIN organization ON organization.id = organization_id
 WHERE digest = ? AND (revoked_at IS NULL OR revoked_at > ?)
 """
@@ -97,6 +98,7 @@ def find_caller(connection: sqlite3.Connection, digest: bytes, now: int) -> Call
         mode=Mode(row[3]),
         organization=row[4],
         ends_at=row[5],
+        rules=read_rules(row[6]),
     )
 
 

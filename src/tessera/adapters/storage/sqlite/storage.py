@@ -28,6 +28,7 @@ from tessera.adapters.storage.sqlite.writer import Duties, Writer
 from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ids import make_id
+from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.ledger.losses import LossLimits, SuspensionReason
@@ -322,7 +323,15 @@ class SqliteStorage:
         return await self._read(losses.list_losses, organization_id, mode, page)
 
     async def create_key(
-        self, organization_id: str, *, project: str, mode: Mode, name: str, digest: bytes, display: str
+        self,
+        organization_id: str,
+        *,
+        project: str,
+        mode: Mode,
+        name: str,
+        digest: bytes,
+        display: str,
+        rules: KeyRules | None = None,
     ) -> ApiKey:
         key = ApiKey(
             id=self._make_id("key"),
@@ -333,6 +342,7 @@ class SqliteStorage:
             project=project,
             display=display,
             created_at=self._clock() // 1_000_000,
+            rules=rules,
         )
         signing = self.secrets.checkpoint_key
         return await self._change(
