@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tessera.flows.money.treasury import Treasury
     from tessera.flows.people.accounts import Accounts
     from tessera.flows.world import CallLimits, World
+    from tessera.usage_ports import ProviderBooks
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 INSIDE_ENCODING = "o200k_base"
@@ -118,6 +119,21 @@ async def issue_key(
         organization_id, project=project, mode=mode, name=name, digest=opened.digest(key), display=display, rules=rules
     )
     return key, stored
+
+
+def open_books(
+    settings: Settings, environment: Mapping[str, str], provider: str, admin_key: str | None
+) -> "ProviderBooks":
+    """A configured provider's own books; `admin_key` is env:NAME or file:PATH. Raises SettingsError."""
+    from tessera.adapters.providers.openai.administration import OpenAIBooks
+
+    named = {row.name: row.base_url for row in _provider_settings(settings, environment)}
+    base_url = named.get(provider, OPENAI_BASE_URL if provider == OPENAI else None)
+    if base_url is None:
+        raise SettingsError(f"--provider: there is no [[provider]] named {provider!r}.")
+    if admin_key is None or admin_key.partition(":")[0] not in ("env", "file"):
+        raise SettingsError("--admin-key: write env:NAME or file:PATH, never the key itself.")
+    return OpenAIBooks(base_url, read_secret(admin_key, environment, "--admin-key") or "")
 
 
 async def restore_backup(settings: Settings, source: Path) -> None:

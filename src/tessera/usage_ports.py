@@ -4,6 +4,7 @@ from typing import Protocol
 
 from tessera.domain.margins import SettledSums
 from tessera.domain.money import Mode
+from tessera.domain.provider_comparison import BilledCost, BilledUsage, OwnCall
 from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
 
 
@@ -36,4 +37,20 @@ class UsageRecords(Protocol):
     async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
         """What all organizations were charged and what it cost, of calls settled in [start_at, end_at), seconds since
         1970, by UTC day."""
+        ...
+
+    async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
+        """Live calls that a provider served, settled in [start_at, end_at), whole UTC days in seconds since 1970."""
+        ...
+
+
+class ProviderBooks(Protocol):
+    """What a provider says it served and billed in [start_at, end_at), seconds since 1970. Raises [provider_error]."""
+
+    async def read_usage(self, start_at: int, end_at: int) -> tuple[BilledUsage, ...]:
+        """What it counted, by minute and model."""
+        ...
+
+    async def read_costs(self, start_at: int, end_at: int) -> tuple[BilledCost, ...]:
+        """What it billed, by UTC day and model."""
         ...

@@ -1,7 +1,7 @@
 """`tessera reconcile`: what the ledger could not settle by itself."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,12 +23,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--payments", is_flag=True, help="Compare with payment services instead; exit 1 on a difference."
-)
+@click.option("--payments", is_flag=True, help="Compare with payment services instead; exit 1 on a difference.")
+@click.option("--provider", help="Compare with this provider's own books instead; exit 1 on a difference.")
+@click.option("--admin-key", help="With --provider: its admin key, as env:NAME or file:PATH.")
+@click.option("--from", "start", help="With --provider: the first day (UTC); by default yesterday.")
+@click.option("--until", "end", help="With --provider: the day after the last; by default today.")
 @place_options
 @as_json_option
-def command(payments: bool, config: Path | None, data: Path | None, as_json: bool) -> None:
+def command(
+    payments: bool,
+    provider: str | None,
+    admin_key: str | None,
+    start: str | None,
+    end: str | None,
+    config: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
     """List settlements that were refused, and calls whose provider's usage could not be true."""
     from tessera.bootstrap import open_storage
 
@@ -36,6 +47,10 @@ def command(payments: bool, config: Path | None, data: Path | None, as_json: boo
     check_data(settings)
     if payments:
         run(_compare_payments(settings, as_json))
+        return
+
+    if provider is not None:
+        run(_compare_provider(settings, provider, admin_key, (start, end), as_json))
         return
 
     async def work() -> "Reconciliation":
@@ -69,6 +84,50 @@ async def _compare_payments(settings: "Settings", as_json: bool) -> None:
                 click.echo(f"  differs: {line}")
     if any(one.missed or one.drift for one in found):
         raise SystemExit(1)
+
+
+async def _compare_provider(
+    settings: "Settings", provider: str, admin_key: str | None, days: tuple[str | None, str | None], as_json: bool
+) -> None:
+    """Names what the provider's books have otherwise; applies nothing."""
+    import os
+
+    from tessera.bootstrap import open_books, open_storage
+    from tessera.flows.operator.comparison import compare_provider, days_asked
+
+    first, last = days_asked(*days)
+    books = open_books(settings, os.environ, provider, admin_key)
+    async with open_storage(settings) as opened:
+        found = await compare_provider(opened.storage, books, provider, first, last)
+    if as_json:
+        print_json(found)
+    else:
+        _show_provider(found)
+    if found["differences"]:
+        raise SystemExit(1)
+
+
+def _show_provider(found: dict[str, Any]) -> None:
+    from tessera.domain.money import format_usd
+
+    cost, billed = format_usd(found["cost_nanos"]), found["billed_nanos"]
+    click.echo(
+        f"{found['calls']} calls cost ${cost} by our records; {found['provider']} billed {billed} nano-dollars.\n"
+    )
+    rows = [
+        [
+            *(one["kind"], one["model"], format_time(one["start_at"]), str(one["requests"]), str(one["input_tokens"])),
+            *(str(one["output_tokens"]), "" if one["cost_nanos"] is None else str(one["cost_nanos"])),
+            (" " if one["exact"] else " among: ").lstrip() + " ".join(one["request_ids"]),
+        ]
+        for one in found["differences"]
+    ]
+    columns = ["DIFFERENCE", "MODEL", "FROM (UTC)", "CALLS", "INPUT", "OUTPUT", "NANOS", "WHICH"]
+    print_table(columns, rows, empty="No difference.")
+    for one in found["refundable"]:
+        click.echo(f"charged, not billed by the provider: {one['request_id']} ${format_usd(one['charge_nanos'])}")
+    for name in found["unmatched_line_items"]:
+        click.echo(f"billed for what we did not call: {name or '(no line item)'}")
 
 
 def _show(found: "Reconciliation") -> None:

@@ -27,8 +27,8 @@ class MarginsAsked(msgspec.Struct, frozen=True, kw_only=True):
 def asked(mode: Mode, start: str | None, end: str | None, by: tuple[MarginGroup, ...], per: Period) -> MarginsAsked:
     """What was asked for in words: by default this month up to now. Raises [invalid_request]."""
     today = datetime.now(UTC).date()
-    last = _day(end, "end") if end else today + timedelta(days=1)
-    first = _day(start, "start") if start else (last - timedelta(days=1)).replace(day=1)
+    last = parse_day(end, "end") if end else today + timedelta(days=1)
+    first = parse_day(start, "start") if start else (last - timedelta(days=1)).replace(day=1)
     if first >= last:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "end must be later than start.", param="end")
     return MarginsAsked(mode=mode, start=first, end=last, by=by, per=per)
@@ -36,7 +36,7 @@ def asked(mode: Mode, start: str | None, end: str | None, by: tuple[MarginGroup,
 
 async def list_margins(records: UsageRecords, query: MarginsAsked) -> dict[str, Any]:
     """Lines by time, then by what brought most, and their total. Raises [invalid_request, storage_unavailable]."""
-    rows = await records.sum_settled(query.mode, _seconds(query.start), _seconds(query.end))
+    rows = await records.sum_settled(query.mode, seconds_of(query.start), seconds_of(query.end))
     found = margins_of(rows, query.by, query.per)
     if len(found) > LINES_MAX:
         raise TesseraError(
@@ -84,7 +84,8 @@ def signed_usd(nanos: int) -> str:
     return f"-{format_usd(-nanos)}" if nanos < 0 else format_usd(nanos)
 
 
-def _day(text: str, name: str) -> date:
+def parse_day(text: str, name: str) -> date:
+    """A day written as in 2026-11-01. Raises [invalid_request]."""
     try:
         found = date.fromisoformat(text)
     except ValueError:
@@ -95,5 +96,6 @@ def _day(text: str, name: str) -> date:
     return found
 
 
-def _seconds(day: date) -> int:
+def seconds_of(day: date) -> int:
+    """The start of a UTC day in seconds since 1970."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

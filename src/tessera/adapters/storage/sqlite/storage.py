@@ -20,6 +20,7 @@ from tessera.adapters.storage.sqlite.books import Books
 from tessera.adapters.storage.sqlite.committer import Committer
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file, unavailable
 from tessera.adapters.storage.sqlite.migrations import is_current, migrate
+from tessera.adapters.storage.sqlite.provider_calls import list_served
 from tessera.adapters.storage.sqlite.reconciliation import reconciliation
 from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
 from tessera.adapters.storage.sqlite.sweep import heartbeat, sweep
@@ -36,6 +37,7 @@ from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.ledger.reconciliation import Reconciliation
 from tessera.domain.margins import SettledSums
 from tessera.domain.money import Mode
+from tessera.domain.provider_comparison import OwnCall
 from tessera.domain.usage import UsageEvent
 from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
 from tessera.ports import (
@@ -262,6 +264,9 @@ class SqliteStorage:
 
     async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
         return await self._read(margins.sum_settled, mode, start_at, end_at)
+
+    async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
+        return await self._read(list_served, provider, start_at, end_at)
 
     async def list_used(
         self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int

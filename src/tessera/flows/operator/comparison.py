@@ -1,0 +1,59 @@
+"""The calls of our records against a provider's own books. Lists differences and moves no money."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.provider_comparison import Difference, DifferenceKind, compare_costs, compare_usage
+from tessera.flows.operator.margins import parse_day, seconds_of
+from tessera.usage_ports import ProviderBooks, UsageRecords
+
+DAYS_MAX = 31
+
+
+def days_asked(start: str | None, end: str | None) -> tuple[date, date]:
+    """The first day and the one after the last; by default yesterday. Raises [invalid_request]."""
+    last = parse_day(end, "until") if end else datetime.now(UTC).date()
+    return (parse_day(start, "from") if start else last - timedelta(days=1)), last
+
+
+async def compare_provider(
+    records: UsageRecords, books: ProviderBooks, provider: str, start: date, end: date
+) -> dict[str, Any]:
+    """Differences on the days from `start` on, up to and without `end`. `refundable` names calls that were charged
+    and that the provider does not have. Raises [invalid_request, provider_error, storage_unavailable]."""
+    if not 0 < (end - start).days <= DAYS_MAX:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, f"A comparison covers 1 to {DAYS_MAX} whole days, not {(end - start).days}."
+        )
+    first, last = seconds_of(start), seconds_of(end)
+    usage, costs = await books.read_usage(first, last), await books.read_costs(first, last)
+    calls = await records.list_served(provider, first, last)
+    differences = (*compare_usage(calls, usage), *compare_costs(calls, usage, costs))
+    charged = {call.request_id: call.charge_nanos for call in calls}
+    missing = [one for one in differences if one.kind is DifferenceKind.MISSING and one.exact]
+    known = {call.model for call in calls}
+    return {
+        "object": "provider_comparison",
+        "provider": provider,
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "calls": len(calls),
+        "cost_nanos": sum(call.cost_nanos for call in calls),
+        "billed_nanos": sum(cost.nanos for cost in costs),
+        "differences": [_object(one) for one in differences],
+        "refundable": [
+            {"request_id": name, "charge_nanos": charged[name]}
+            for one in missing
+            for name in one.request_ids
+            if charged[name]
+        ],
+        "unmatched_line_items": sorted({cost.model for cost in costs if cost.nanos} - known),
+    }
+
+
+def _object(one: Difference) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(one)
+    return built
