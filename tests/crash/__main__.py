@@ -108,8 +108,9 @@ async def _record(folder: Path, addresses: tuple[str, str]) -> tuple[dict[str, l
 
 
 async def _cancel_everywhere(folder: Path, addresses: tuple[str, str], findings: Findings) -> None:
-    reach, wait = await _record(folder / "record", addresses)
+    # Read before anything runs: once some tracebacks were printed, Python 3.11 may not parse (CPython issue 106905).
     awaits = [point.name for point in all_points() if not point.step]
+    reach, wait = await _record(folder / "record", addresses)
     findings.points = len(awaits)
     findings.unreached = [name for name in awaits if name not in reach]
     findings.never_waits = [name for name in awaits if name in reach and name not in wait]
