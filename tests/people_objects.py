@@ -53,6 +53,16 @@ VALID: dict[type[msgspec.Struct], dict[str, Any]] = {
     },
     bodies.KeyLimits: LIMITS,
     bodies.SharedLimits: {**LIMITS, "mode": "test"},
+    bodies.CreateAlert: {
+        "kind": "spend",
+        "mode": "test",
+        "key": None,
+        "project": None,
+        "period": "day",
+        "percent": None,
+        "amount": "5.00",
+    },
+    bodies.CreateWebhook: {"url": "https://example.com/hook"},
     bodies.RotateKey: {"overlap_seconds": 60},
     bodies.CreateAdminKey: {"name": "key", "expires_in_seconds": 60},
 }

@@ -168,6 +168,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
     # Before anything else: what reading it takes for a moment is then memory that the rest can use.
     tokenizers.load(FIRST_ENCODING)
     from tessera.bootstrap_money import watch
+    from tessera.bootstrap_people import watch_people
     from tessera.http.app import build_app
     from tessera.http.load import Load, watched
 
@@ -179,6 +180,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
         accounts = await stack.enter_async_context(open_people(settings, opened, environment))
         treasury = await stack.enter_async_context(open_money(settings, opened, environment, lambda: accounts.base_url))
         stack.callback(watch(settings, treasury).cancel)
+        stack.callback(watch_people(accounts).cancel)
         app = build_app(
             world, load, accounts=accounts, treasury=treasury, cors_origins=settings.cors_origins, metrics_token=token
         )

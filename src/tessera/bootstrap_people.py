@@ -1,5 +1,6 @@
 """The part of the composition root that is about people: the database, mail server and hashing that they need."""
 
+import asyncio
 import contextlib
 import os
 import time
@@ -7,7 +8,10 @@ from collections.abc import AsyncIterator, Callable
 
 from tessera.adapters.people.mail import LoggedMail, SmtpMail, SmtpServer
 from tessera.adapters.people.passwords import Argon2Passwords
+from tessera.adapters.storage.alerts import SqlAlerts
 from tessera.adapters.storage.people import SqlPeople
+from tessera.adapters.webhooks import GuardedWebhooks
+from tessera.flows.alerts.duty import watch_alerts
 from tessera.flows.people.accounts import AccountLimits, Accounts
 from tessera.people_ports import Mail
 from tessera.settings import Settings
@@ -31,7 +35,12 @@ async def open_accounts(
     # Half the processors at most: calls go on while people sign in.
     passwords = Argon2Passwords(at_once=max(1, len(os.sched_getaffinity(0)) // 2))
     limits = settings.limits
+    webhooks = GuardedWebhooks(
+        allow_private_networks=settings.webhooks.allow_private_networks, ports=settings.webhooks.ports
+    )
     accounts = Accounts(
+        alerts=SqlAlerts(people.database, people.now, people.make_id, people.signing_key),
+        webhooks=webhooks,
         people=people,
         usage=usage,
         passwords=passwords,
@@ -54,6 +63,12 @@ async def open_accounts(
     finally:
         await accounts.drain()
         passwords.close()
+        await webhooks.close()
+
+
+def watch_people(accounts: Accounts) -> "asyncio.Task[None]":
+    """Starts what a server does for organizations beside calls: raising their alerts, and delivering them."""
+    return asyncio.get_running_loop().create_task(watch_alerts(accounts))
 
 
 def _now() -> int:

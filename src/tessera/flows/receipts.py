@@ -8,6 +8,7 @@ from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import format_usd
 from tessera.domain.pricing.quote import Quote, quote_object
+from tessera.flows.forecasts import read_forecast
 from tessera.flows.world import World
 from tessera.ports import Balance, LedgerEntry, Page, RequestRecord
 
@@ -35,8 +36,9 @@ async def list_entries(world: World, caller: Caller, page: Page) -> dict[str, An
 
 
 async def read_balance(world: World, caller: Caller) -> dict[str, Any]:
-    """The balance of the caller's organization and mode."""
-    return balance_object(await world.storage.balance(caller.organization_id, caller.mode))
+    """The balance of the caller's organization and mode, and what its month will cost."""
+    found = balance_object(await world.storage.balance(caller.organization_id, caller.mode))
+    return {**found, "forecast": await read_forecast(world, caller)}
 
 
 def request_object(record: RequestRecord) -> dict[str, Any]:

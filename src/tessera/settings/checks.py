@@ -49,9 +49,9 @@ def check(settings: Settings) -> None:
             _check_amount(f"limits.{name}", value)
         elif value < (0 if name in _ZERO_ALLOWED else 1):
             raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
-    for port in settings.media.ports:
-        if not 1 <= port <= 65_535:
-            raise SettingsError(f"media.ports: {port} is not a port.")
+    for table, ports in (("media", settings.media.ports), ("webhooks", settings.webhooks.ports)):
+        if not all(1 <= port <= 65_535 for port in ports):
+            raise SettingsError(f"{table}.ports: a port is a number from 1 to 65535.")
     _check_secret("metrics_token", settings.metrics_token)
     _check_people(settings)
     _check_payments(settings.payments)

@@ -99,6 +99,13 @@ class PaymentSettings(Shape, frozen=True, kw_only=True):
     comparison_seconds: int = 86_400
 
 
+class WebhookSettings(Shape, frozen=True, kw_only=True):
+    """`[webhooks]`: where organizations may have their alerts sent."""
+
+    allow_private_networks: bool = False
+    ports: tuple[int, ...] = (80, 443)
+
+
 class LimitSettings(Shape, frozen=True, kw_only=True):
     """`[limits]`: bounds on what one request, one image, one connection and one organization may make the server do."""
 
@@ -168,6 +175,7 @@ class Settings(Shape, frozen=True, kw_only=True):
     prices: PricesSettings = PricesSettings()
     payments: PaymentSettings = PaymentSettings()
     media: MediaSettings = MediaSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     limits: LimitSettings = LimitSettings()
     price: tuple[PriceSetting, ...] = ()
     cost: tuple[PriceSetting, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from tessera.alert_ports import Alerts, WebhookSender
 from tessera.people_ports import Letter, Mail, Passwords, People
 from tessera.usage_ports import UsageRecords
 
@@ -43,6 +44,8 @@ class Accounts:
     """
 
     people: People
+    alerts: Alerts
+    webhooks: WebhookSender
     usage: UsageRecords
     passwords: Passwords
     mail: Mail

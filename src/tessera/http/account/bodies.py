@@ -168,6 +168,27 @@ class CreateAdminKey(Fields, frozen=True, kw_only=True):
     expires_in_seconds: Seconds | None = None
 
 
+class CreateAlert(Fields, frozen=True, kw_only=True):
+    """`kind` is budget (with `percent`), spend or balance (with `amount`, USD); `period` is total, month or day.
+
+    `key` is an id, `project` an id or name; with neither, the alert is on the whole organization.
+    """
+
+    kind: Text
+    mode: Text = "live"
+    key: Text | None = None
+    project: Text | None = None
+    period: Text | None = None
+    percent: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    amount: Text | None = None
+
+
+class CreateWebhook(Fields, frozen=True, kw_only=True):
+    """A public address, http or https."""
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+
+
 B = TypeVar("B", bound=Fields)
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from tessera.domain.people.roles import Right
 from tessera.http.account import administration as admin
-from tessera.http.account import bodies, limits, organizations, own
+from tessera.http.account import alerts, bodies, limits, organizations, own
 from tessera.http.requests import PAGE
 from tessera.http.route import Door, Handler, Route
 
@@ -132,5 +132,12 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
     ),
     *_both("GET", "/admin_api_keys/{key}", admin.show_admin_key, "AdminKey", Right.ADMIN_KEYS_READ),
     *_both("DELETE", "/admin_api_keys/{key}", admin.revoke_admin_key, "Deleted", Right.ADMIN_KEYS_CHANGE),
+    *_both("GET", "/alerts", alerts.list_alerts, "AlertList", Right.MONEY_READ, query=PAGE),
+    *_both("POST", "/alerts", alerts.create_alert, "Alert", Right.MONEY_CHANGE, bodies.CreateAlert),
+    *_both("DELETE", "/alerts/{alert}", alerts.remove_alert, "Deleted", Right.MONEY_CHANGE),
+    *_both("GET", "/notices", alerts.list_notices, "NoticeList", Right.MONEY_READ, query=PAGE),
+    *_both("GET", "/webhooks", alerts.list_webhooks, "WebhookList", Right.MONEY_READ, query=PAGE),
+    *_both("POST", "/webhooks", alerts.create_webhook, "NewWebhook", Right.MONEY_CHANGE, bodies.CreateWebhook),
+    *_both("DELETE", "/webhooks/{webhook}", alerts.remove_webhook, "Deleted", Right.MONEY_CHANGE),
     *_both("GET", "/audit_logs", admin.list_audit_logs, "AuditEventList", Right.AUDIT_READ, query=PAGE),
 )

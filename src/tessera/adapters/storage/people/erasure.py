@@ -60,6 +60,11 @@ _ORGANIZATION_TABLES = {
         SELECT id, email, role, created_at, expires_at, accepted_at, withdrawn_at
         FROM invitation WHERE organization_id = $1 ORDER BY id
     """,
+    "alerts": """
+        SELECT id, mode, kind, subject_kind, subject_id, period, percent, amount_nanos, created_at
+        FROM alert WHERE organization_id = $1 ORDER BY id
+    """,
+    "webhooks": "SELECT id, url, created_at FROM webhook WHERE organization_id = $1 ORDER BY id",
 }
 _MEMBERS = MEMBERSHIP + " WHERE membership.organization_id = $1 ORDER BY membership.person_id"
 _SCOPE_EVENTS = """
@@ -112,6 +117,10 @@ _FORGET_ORGANIZATION = (
     "DELETE FROM membership WHERE organization_id = $1",
     "DELETE FROM invitation WHERE organization_id = $1",
     "DELETE FROM quote WHERE organization_id = $1",
+    "DELETE FROM alert WHERE organization_id = $1",
+    "DELETE FROM webhook WHERE organization_id = $1",
+    "DELETE FROM delivery WHERE notice_id IN (SELECT id FROM notice WHERE organization_id = $1)",
+    "DELETE FROM notice WHERE organization_id = $1",
     "DELETE FROM automatic_topup WHERE organization_id = $1",
     "DELETE FROM idempotency WHERE wallet_id IN (SELECT id FROM wallet WHERE organization_id = $1)",
     "UPDATE audit_event SET details = NULL WHERE details IS NOT NULL AND scope = $1",

@@ -1,0 +1,307 @@
+"""The storage of alerts, webhooks and the outbox of what was raised, written once for every database."""
+
+from typing import Any
+
+import msgspec
+
+from tessera.adapters.storage.people.audit_log import record
+from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
+from tessera.domain.alerts import Alert, AlertKind, Period, Reading, Verdict, judge, next_raised
+from tessera.domain.deliveries import LEASE_S, Delivery, DeliveryKind, DeliveryState, Errand, Notice, Webhook
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.limits import SubjectKind
+from tessera.domain.money import Mode, format_usd
+from tessera.domain.people.records import Act
+from tessera.domain.people.roles import RIGHTS, Right, Role
+from tessera.ports import Page
+
+ALERTS_MAX = 100
+WEBHOOKS_MAX = 10
+_NEWEST = "zzzz"
+
+_ALERT = """alert.id, alert.organization_id, alert.mode, alert.kind, alert.subject_kind, alert.subject_id, alert.period,
+    alert.percent, alert.amount_nanos, alert.created_at, alert.raised_in"""
+_LIST_ALERTS = f"SELECT {_ALERT} FROM alert WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3"  # noqa: S608
+_INSERT_ALERT = """
+INSERT INTO alert (
+    id, organization_id, mode, kind, subject_kind, subject_id, period, percent, amount_nanos, created_at, raised_in
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+_REMOVE_ALERT = "DELETE FROM alert WHERE organization_id = $1 AND id = $2 RETURNING id"
+_COUNT_ALERTS = "SELECT count(*) FROM alert WHERE organization_id = $1"
+_LOCK = "UPDATE organization SET name = name WHERE id = $1 RETURNING id"
+_FIND_KEY = "SELECT id FROM api_key WHERE organization_id = $1 AND id = $2 AND mode = $3"
+_FIND_PROJECT = "SELECT id FROM project WHERE organization_id = $1 AND (id = $2 OR name = $2)"
+
+_READ = f"""
+SELECT {_ALERT}, wallet.available_nanos + wallet.held_nanos, meter.spent_nanos, meter.month, meter.month_nanos,
+    meter.day, meter.day_nanos, meter.budget_total_nanos, meter.budget_month_nanos, meter.budget_day_nanos
+FROM alert
+JOIN wallet ON wallet.organization_id = alert.organization_id AND wallet.mode = alert.mode
+LEFT JOIN meter ON meter.wallet_id = wallet.id AND meter.kind = alert.subject_kind
+    AND meter.subject_id = alert.subject_id
+"""  # noqa: S608
+_READ_ALL = _READ + " ORDER BY alert.id"
+_READ_ONE = _READ + " WHERE alert.id = $1"
+_LOCK_ALERT = "UPDATE alert SET raised_in = raised_in WHERE id = $1 RETURNING id"
+_SET_RAISED = "UPDATE alert SET raised_in = $2 WHERE id = $1"
+
+_INSERT_NOTICE = "INSERT INTO notice (id, organization_id, data, created_at) VALUES ($1, $2, $3, $4)"
+_MEMBERS = "SELECT person_id, role FROM membership WHERE organization_id = $1 ORDER BY person_id"
+_INSERT_DELIVERY = "INSERT INTO delivery (id, notice_id, kind, target, next_at) VALUES ($1, $2, $3, $4, $5)"
+_LIST_NOTICES = """
+SELECT id, organization_id, created_at, data FROM notice WHERE organization_id = $1 AND id < $2
+ORDER BY id DESC LIMIT $3
+"""
+_DELIVERY = "id, kind, target, state, tries, next_at, error, ended_at"
+_LIST_DELIVERIES = f"SELECT {_DELIVERY} FROM delivery WHERE notice_id = $1 ORDER BY id"  # noqa: S608
+
+_WEBHOOK = "id, organization_id, url, nonce, created_at"
+_LIST_WEBHOOKS = f"SELECT {_WEBHOOK} FROM webhook WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3"  # noqa: S608
+_FIND_WEBHOOK = f"SELECT {_WEBHOOK} FROM webhook WHERE id = $1"  # noqa: S608
+_INSERT_WEBHOOK = "INSERT INTO webhook (id, organization_id, url, nonce, created_at) VALUES ($1, $2, $3, $4, $5)"
+_REMOVE_WEBHOOK = "DELETE FROM webhook WHERE organization_id = $1 AND id = $2 RETURNING id"
+_COUNT_WEBHOOKS = "SELECT count(*) FROM webhook WHERE organization_id = $1"
+
+_DUE = f"""
+SELECT {_DELIVERY}, notice_id FROM delivery WHERE state = 'waiting' AND next_at <= $1 ORDER BY next_at, id LIMIT $2
+"""  # noqa: S608
+_TAKE = """
+UPDATE delivery SET next_at = $3, tries = tries + 1 WHERE id = $1 AND next_at = $2 AND state = 'waiting' RETURNING id
+"""
+_FIND_NOTICE = "SELECT id, organization_id, created_at, data FROM notice WHERE id = $1"
+_END = """
+UPDATE delivery SET state = $3, error = $4, next_at = $5, ended_at = $6
+WHERE id = $1 AND tries = $2 AND state = 'waiting'
+"""
+
+
+class SqlAlerts(Store):
+    """The port `Alerts` on any database that runs steps."""
+
+    @change
+    def create_alert(self, act: Act, alert: Alert) -> Steps[Alert]:
+        """See the port."""
+        yield from rows(_LOCK, alert.organization_id)
+        yield from _check_room(_COUNT_ALERTS, alert.organization_id, ALERTS_MAX, "alerts")
+        subject_id = yield from _find_subject(alert)
+        made = msgspec.structs.replace(alert, subject_id=subject_id)
+        values = [_plain(value) for value in msgspec.structs.astuple(made)]
+        yield from rows(_INSERT_ALERT, *values)
+        yield from record(self, act)
+        return made
+
+    @read
+    def list_alerts(self, organization_id: str, page: Page) -> Steps[tuple[Alert, ...]]:
+        """See the port."""
+        found = yield from rows(_LIST_ALERTS, organization_id, page.after or "", page.limit)
+        return tuple(_alert(row) for row in found)
+
+    @change
+    def remove_alert(self, act: Act) -> Steps[bool]:
+        """See the port."""
+        if (yield from first(_REMOVE_ALERT, act.where, act.object_id)) is None:
+            return False
+        yield from record(self, act)
+        return True
+
+    @change
+    def create_webhook(self, act: Act, webhook: Webhook) -> Steps[Webhook]:
+        """See the port."""
+        yield from rows(_LOCK, webhook.organization_id)
+        yield from _check_room(_COUNT_WEBHOOKS, webhook.organization_id, WEBHOOKS_MAX, "webhooks")
+        yield from rows(_INSERT_WEBHOOK, *msgspec.structs.astuple(webhook))
+        yield from record(self, act)
+        return webhook
+
+    @read
+    def list_webhooks(self, organization_id: str, page: Page) -> Steps[tuple[Webhook, ...]]:
+        """See the port."""
+        found = yield from rows(_LIST_WEBHOOKS, organization_id, page.after or "", page.limit)
+        return tuple(_webhook(row) for row in found)
+
+    @change
+    def remove_webhook(self, act: Act) -> Steps[bool]:
+        """See the port."""
+        if (yield from first(_REMOVE_WEBHOOK, act.where, act.object_id)) is None:
+            return False
+        yield from record(self, act)
+        return True
+
+    @read
+    def list_notices(self, organization_id: str, page: Page) -> Steps[tuple[Notice, ...]]:
+        """See the port."""
+        found = []
+        for row in (yield from rows(_LIST_NOTICES, organization_id, page.after or _NEWEST, page.limit)):
+            sent = yield from rows(_LIST_DELIVERIES, row[0])
+            found.append(_notice(row, tuple(_delivery(one) for one in sent)))
+        return tuple(found)
+
+    async def raise_alerts(self, now_us: int) -> tuple[str, ...]:
+        """See the port. Nothing is written unless an alert changes."""
+        raised = []
+        for alert_id in await self._changed_alerts(now_us):
+            notice_id = await self._raise_alert(alert_id, now_us)
+            if notice_id is not None:
+                raised.append(notice_id)
+        return tuple(raised)
+
+    async def take_errands(self, now: int, limit: int) -> tuple[Errand, ...]:
+        """See the port. Nothing is written unless something is due."""
+        if not await self._has_due(now):
+            return ()
+        return await self._take_errands(now, limit)
+
+    @change
+    def end_errand(
+        self, errand: Errand, state: DeliveryState, *, error: str | None, next_at: int, now: int
+    ) -> Steps[None]:
+        """See the port. A try that was taken over meanwhile has nothing to say any more."""
+        ended_at = None if state is DeliveryState.WAITING else now
+        yield from rows(_END, errand.delivery.id, errand.delivery.tries, state.value, error, next_at, ended_at)
+
+    # ---- inside ---------------------------------------------------------------------------------------------------
+
+    @read
+    def _changed_alerts(self, now_us: int) -> Steps[tuple[str, ...]]:
+        found = yield from rows(_READ_ALL)
+        return tuple(row[0] for row in found if _judged(row, now_us)[0] != row[10])
+
+    @change
+    def _raise_alert(self, alert_id: str, now_us: int) -> Steps[str | None]:
+        """Judged again under the alert's lock: what another process did to it meanwhile is seen."""
+        yield from rows(_LOCK_ALERT, alert_id)
+        row = yield from first(_READ_ONE, alert_id)
+        if row is None:
+            return None
+        raised_in, is_raised, verdict = _judged(row, now_us)
+        if raised_in != row[10]:
+            yield from rows(_SET_RAISED, alert_id, raised_in)
+        if not is_raised:
+            return None
+        alert, now = _alert(row), now_us // 1_000_000
+        notice_id = self.make_id("notice")
+        data = msgspec.json.encode(notice_data(alert, verdict)).decode()
+        yield from rows(_INSERT_NOTICE, notice_id, alert.organization_id, data, now)
+        for person_id, role in (yield from rows(_MEMBERS, alert.organization_id)):
+            if Right.MONEY_CHANGE in RIGHTS[Role(role)]:
+                values = (self.make_id("delivery"), notice_id, DeliveryKind.MAIL.value, person_id, now)
+                yield from rows(_INSERT_DELIVERY, *values)
+        for webhook in (yield from rows(_LIST_WEBHOOKS, alert.organization_id, "", WEBHOOKS_MAX)):
+            values = (self.make_id("delivery"), notice_id, DeliveryKind.WEBHOOK.value, webhook[0], now)
+            yield from rows(_INSERT_DELIVERY, *values)
+        return notice_id
+
+    @read
+    def _has_due(self, now: int) -> Steps[bool]:
+        return (yield from first(_DUE, now, 1)) is not None
+
+    @change
+    def _take_errands(self, now: int, limit: int) -> Steps[tuple[Errand, ...]]:
+        taken = []
+        for row in (yield from rows(_DUE, now, limit)):
+            due = _delivery(row)
+            if (yield from first(_TAKE, due.id, due.next_at, now + LEASE_S)) is None:
+                continue
+            notice = yield from first(_FIND_NOTICE, row[8])
+            assert notice is not None
+            webhook = None
+            if due.kind is DeliveryKind.WEBHOOK:
+                webhook = yield from first(_FIND_WEBHOOK, due.target)
+            taken.append(
+                Errand(
+                    delivery=msgspec.structs.replace(due, tries=due.tries + 1, next_at=now + LEASE_S),
+                    notice=_notice(notice),
+                    webhook=None if webhook is None else _webhook(webhook),
+                )
+            )
+        return tuple(taken)
+
+
+def notice_data(alert: Alert, verdict: Verdict) -> dict[str, Any]:
+    """What a notice says: the alert, and how the value stood to its threshold."""
+    assert verdict.threshold_nanos is not None
+    return {
+        "alert_id": alert.id,
+        "organization_id": alert.organization_id,
+        "mode": alert.mode.value,
+        "kind": alert.kind.value,
+        "subject": {"kind": alert.subject_kind.value, "id": alert.subject_id},
+        "period": alert.period.value,
+        "percent": alert.percent,
+        "threshold": format_usd(verdict.threshold_nanos),
+        "threshold_nanos": verdict.threshold_nanos,
+        "value": format_usd(verdict.value_nanos),
+        "value_nanos": verdict.value_nanos,
+    }
+
+
+def _judged(row: tuple[Any, ...], now_us: int) -> tuple[int | None, bool, Verdict]:
+    alert = _alert(row)
+    meter = row[12:] if row[12] is not None else (0, 0, 0, 0, 0, None, None, None)
+    names = Reading.__struct_fields__[1:]
+    verdict = judge(alert, Reading(money_nanos=row[11], **dict(zip(names, meter, strict=True))), now_us)
+    return (*next_raised(alert, verdict), verdict)
+
+
+def _find_subject(alert: Alert) -> Steps[str]:
+    if alert.subject_kind is SubjectKind.KEY:
+        row = yield from first(_FIND_KEY, alert.organization_id, alert.subject_id, alert.mode.value)
+    elif alert.subject_kind is SubjectKind.PROJECT:
+        row = yield from first(_FIND_PROJECT, alert.organization_id, alert.subject_id)
+    else:
+        row = (alert.organization_id,) if alert.subject_id == alert.organization_id else None
+    if row is None:
+        subject = alert.subject_id[:64]
+        text = f"This organization has no {alert.subject_kind} {subject!r} in {alert.mode} mode."
+        raise TesseraError(ErrorCode.NOT_FOUND, text)
+    return str(row[0])
+
+
+def _check_room(count: str, organization_id: str, most: int, what: str) -> Steps[None]:
+    row = yield from first(count, organization_id)
+    if row is not None and row[0] >= most:
+        text = f"An organization has at most {most} {what}. Remove one first."
+        raise TesseraError(ErrorCode.INVALID_REQUEST, text)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Mode | AlertKind | SubjectKind | Period) else value
+
+
+def _alert(row: tuple[Any, ...]) -> Alert:
+    return Alert(
+        id=row[0],
+        organization_id=row[1],
+        mode=Mode(row[2]),
+        kind=AlertKind(row[3]),
+        subject_kind=SubjectKind(row[4]),
+        subject_id=row[5],
+        period=Period(row[6]),
+        percent=row[7],
+        amount_nanos=row[8],
+        created_at=row[9],
+        raised_in=row[10],
+    )
+
+
+def _webhook(row: tuple[Any, ...]) -> Webhook:
+    return Webhook(id=row[0], organization_id=row[1], url=row[2], nonce=row[3], created_at=row[4])
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    return Delivery(
+        id=row[0],
+        kind=DeliveryKind(row[1]),
+        target=row[2],
+        state=DeliveryState(row[3]),
+        tries=row[4],
+        next_at=row[5],
+        error=row[6],
+        ended_at=row[7],
+    )
+
+
+def _notice(row: tuple[Any, ...], deliveries: tuple[Delivery, ...] = ()) -> Notice:
+    data = msgspec.json.decode(row[3])
+    return Notice(id=row[0], organization_id=row[1], created_at=row[2], data=data, deliveries=deliveries)

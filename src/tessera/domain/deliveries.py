@@ -1,0 +1,74 @@
+"""Deliveries of what was raised: to whom, how often it is tried, when it is given up."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+RETRY_AFTER_S = (10, 60, 300, 1_800, 7_200, 18_000, 36_000)
+"""How long after each failed try the next one comes; after the last, a delivery is given up: 17 hours in all."""
+
+LEASE_S = 60
+"""How long a try may take; one whose process died is taken over after it."""
+
+
+class DeliveryKind(StrEnum):
+    """By letter to a member, or by a signed request to a webhook."""
+
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+
+
+class DeliveryState(StrEnum):
+    """Waiting for its next try, taken by its receiver, or given up."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    GIVEN_UP = "given_up"
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """An address that hears of alerts. `nonce` is what its secret is derived from; the secret is stored nowhere."""
+
+    id: str
+    organization_id: str
+    url: str
+    nonce: str
+    created_at: int
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One notice to one receiver: a member's id or a webhook's."""
+
+    id: str
+    kind: DeliveryKind
+    target: str
+    state: DeliveryState
+    tries: int
+    next_at: int
+    error: str | None = None
+    ended_at: int | None = None
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert that was raised. `id` is the same in every try of every delivery: receivers know repeats by it."""
+
+    id: str
+    organization_id: str
+    created_at: int
+    data: Mapping[str, Any]
+    deliveries: tuple[Delivery, ...] = ()
+
+
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that this process took for one try; `webhook` is None for letters and for webhooks since removed."""
+
+    delivery: Delivery
+    notice: Notice
+    webhook: Webhook | None = None
+
+
+def retry_at(tries: int, now: int) -> int | None:
+    """When to try again after `tries` tries that failed; None to give up."""
+    return now + RETRY_AFTER_S[tries - 1] if tries <= len(RETRY_AFTER_S) else None

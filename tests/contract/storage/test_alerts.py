@@ -1,0 +1,183 @@
+"""Alerts and the outbox of what they raised: each crossing once, however many processes look, on both engines."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ledger_calls import funded, hold_order, usage_event
+from tessera.adapters.storage.alerts import SqlAlerts
+from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.sqlite.people import people_of
+from tessera.domain.alerts import Alert, AlertKind, Period
+from tessera.domain.deliveries import LEASE_S, DeliveryState, Webhook
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.limits import Limits, SubjectKind
+from tessera.domain.money import Mode
+from tessera.domain.people.records import Act
+from tessera.flows.people.organizations import operator_actor
+from tessera.ports import Page
+
+pytestmark = pytest.mark.anyio
+
+Opener = Callable[..., Awaitable[SqliteStorage]]
+ALL = Page(limit=100)
+MONTH_US = 32 * 86_400 * 1_000_000
+
+
+def alerts_of(storage: SqliteStorage) -> SqlAlerts:
+    people = people_of(storage)
+    return SqlAlerts(people.database, people.now, people.make_id, people.signing_key)
+
+
+async def set_alert(store: SqlAlerts, organization: str, kind: AlertKind, **fields: object) -> Alert:
+    values: dict[str, object] = {
+        "mode": Mode.LIVE,
+        "subject_kind": SubjectKind.ORGANIZATION,
+        "subject_id": organization,
+        "period": Period.MONTH,
+        "percent": None,
+        "amount_nanos": None,
+        **fields,
+    }
+    alert = Alert(id=store.make_id("alert"), organization_id=organization, kind=kind, created_at=1, **values)  # type: ignore[arg-type]
+    act = Act(actor=operator_actor(organization), action="alert.created", object_id=alert.id)
+    return await store.create_alert(act, alert)
+
+
+async def add_webhook(store: SqlAlerts, organization: str) -> Webhook:
+    webhook = Webhook(
+        id=store.make_id("webhook"),
+        organization_id=organization,
+        url="https://example.com/",
+        nonce="00",
+        created_at=1,
+    )
+    act = Act(actor=operator_actor(organization), action="webhook.created", object_id=webhook.id)
+    return await store.create_webhook(act, webhook)
+
+
+async def spend(storage: SqliteStorage, organization: str, nanos: int) -> None:
+    order = hold_order(organization, nanos, mode=Mode.LIVE, owner=storage.owner)
+    await storage.hold(order)
+    await storage.settle(usage_event(order, nanos))
+
+
+def now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+async def limit_month(storage: SqliteStorage, organization: str, nanos: int) -> None:
+    limits = Limits(budget_month_nanos=nanos)
+    await storage.set_limits(organization, Mode.LIVE, SubjectKind.ORGANIZATION, organization, limits)
+
+
+async def test_another_organizations_subjects_cannot_be_watched(storage: SqliteStorage) -> None:
+    organization, other = await funded(storage, 100), await funded(storage, 100)
+    store = alerts_of(storage)
+    for kind, subject in ((SubjectKind.ORGANIZATION, other), (SubjectKind.KEY, "key_x"), (SubjectKind.PROJECT, "no")):
+        with pytest.raises(TesseraError) as caught:
+            await set_alert(store, organization, AlertKind.SPEND, amount_nanos=1, subject_kind=kind, subject_id=subject)
+        assert caught.value.code is ErrorCode.NOT_FOUND
+    assert await store.list_alerts(organization, ALL) == ()
+
+
+async def test_a_part_of_a_budget_is_told_once_a_month_and_again_after_the_budget_grew(storage: SqliteStorage) -> None:
+    organization = await funded(storage, 1_000)
+    store = alerts_of(storage)
+    await set_alert(store, organization, AlertKind.BUDGET, percent=80)
+    await spend(storage, organization, 79)
+    assert await store.raise_alerts(now_us()) == (), "there is no budget yet"
+    await limit_month(storage, organization, 100)
+    assert await store.raise_alerts(now_us()) == ()
+    await spend(storage, organization, 1)
+    assert len(await store.raise_alerts(now_us())) == 1
+    await spend(storage, organization, 5)
+    assert await store.raise_alerts(now_us()) == ()
+    await limit_month(storage, organization, 200)
+    assert await store.raise_alerts(now_us()) == ()
+    assert [alert.raised_in for alert in await store.list_alerts(organization, ALL)] == [None]
+    await spend(storage, organization, 75)
+    assert len(await store.raise_alerts(now_us())) == 1
+    assert await store.raise_alerts(now_us() + MONTH_US) == (), "a new month has spent nothing"
+    newest, oldest = await store.list_notices(organization, ALL)
+    assert (oldest.data["value_nanos"], oldest.data["threshold_nanos"]) == (80, 80)
+    assert (newest.data["value_nanos"], newest.data["threshold_nanos"]) == (160, 160)
+
+
+async def test_a_low_balance_is_told_again_only_after_a_top_up_and_holds_do_not_count(storage: SqliteStorage) -> None:
+    organization = await funded(storage, 100)
+    store = alerts_of(storage)
+    await set_alert(store, organization, AlertKind.BALANCE, amount_nanos=50, period=Period.TOTAL)
+    await storage.hold(hold_order(organization, 80, mode=Mode.LIVE, owner=storage.owner))
+    assert await store.raise_alerts(now_us()) == ()
+    await spend(storage, organization, 20)
+    await storage.add_credit(organization, Mode.LIVE, 40, kind="manual", note="")
+    await spend(storage, organization, 40)
+    assert await store.raise_alerts(now_us()) == ()
+    other = await funded(storage, 100)
+    await set_alert(store, other, AlertKind.BALANCE, amount_nanos=50, period=Period.TOTAL)
+    await spend(storage, other, 60)
+    assert len(await store.raise_alerts(now_us())) == 1
+    assert await store.raise_alerts(now_us()) == ()
+    await storage.add_credit(other, Mode.LIVE, 40, kind="manual", note="")
+    assert await store.raise_alerts(now_us()) == ()
+    await spend(storage, other, 40)
+    assert len(await store.raise_alerts(now_us())) == 1
+
+
+async def test_two_processes_that_look_at_once_raise_each_crossing_once_and_take_each_delivery_once(
+    opener: Opener, tmp_path: Path
+) -> None:
+    first, second = await opener(tmp_path), await opener(tmp_path)
+    organization = await funded(first, 1_000)
+    one, two = alerts_of(first), alerts_of(second)
+    for amount in range(1, 11):
+        await set_alert(one, organization, AlertKind.SPEND, amount_nanos=amount)
+    await add_webhook(one, organization)
+    await spend(first, organization, 10)
+    looked = await asyncio.gather(*(store.raise_alerts(now_us()) for store in (one, two) * 4))
+    assert sum(map(len, looked)) == 10
+    assert len(await two.list_notices(organization, ALL)) == 10
+    now = int(time.time()) + 1
+    taken = [
+        errand.delivery.id
+        for errands in await asyncio.gather(*(store.take_errands(now, 100) for store in (one, two) * 4))
+        for errand in errands
+    ]
+    assert len(taken) == len(set(taken)) == 10
+    await first.close()
+    await second.close()
+
+
+async def test_a_try_whose_process_died_is_taken_over_and_what_it_still_says_is_not_heard(
+    opener: Opener, tmp_path: Path
+) -> None:
+    first = await opener(tmp_path)
+    organization = await funded(first, 1_000)
+    store = alerts_of(first)
+    await set_alert(store, organization, AlertKind.SPEND, amount_nanos=10)
+    await add_webhook(store, organization)
+    await spend(first, organization, 10)
+    (notice_id,) = await store.raise_alerts(now_us())
+    now = int(time.time()) + 1
+    (lost,) = await store.take_errands(now, 100)
+    await first.close()
+    second = await opener(tmp_path)
+    store = alerts_of(second)
+    assert await store.raise_alerts(now_us()) == ()
+    assert await store.take_errands(now + LEASE_S - 1, 100) == ()
+    (again,) = await store.take_errands(now + LEASE_S, 100)
+    assert (again.delivery.id, again.notice.id, again.delivery.tries) == (lost.delivery.id, notice_id, 2)
+    await store.end_errand(lost, DeliveryState.SENT, error=None, next_at=0, now=now)
+    (listed,) = await store.list_notices(organization, ALL)
+    assert listed.deliveries[0].state is DeliveryState.WAITING
+    await store.end_errand(again, DeliveryState.SENT, error=None, next_at=0, now=now)
+    (listed,) = await store.list_notices(organization, ALL)
+    assert listed.deliveries[0].state is DeliveryState.SENT
+    assert await store.take_errands(now + 10**6, 100) == ()
+    wrong = [check for check in await second.verify() if not check.ok]
+    await second.close()
+    assert wrong == []
