@@ -15,6 +15,7 @@ DEPTH_MAX = 4
 
 Text = Annotated[str, msgspec.Meta(max_length=1_024)]
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Subject = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
@@ -176,8 +177,8 @@ class CreateAlert(Fields, frozen=True, kw_only=True):
 
     kind: Text
     mode: Text = "live"
-    key: Text | None = None
-    project: Text | None = None
+    key: Subject | None = None
+    project: Subject | None = None
     period: Text | None = None
     percent: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
     amount: Text | None = None
