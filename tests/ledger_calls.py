@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.administration_ports import Check
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.quantities import Quantities
 from tessera.domain.usage import UsageEvent, UsageSource
-from tessera.ports import Check
 
 QUOTED_NANOS_MAX = 10**17
 

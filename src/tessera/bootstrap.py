@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
+from tessera.administration_ports import ApiKey, Check
 from tessera.domain.auth import key_digest, make_key
 from tessera.domain.ids import make_id
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.money import Mode, parse_usd
 from tessera.domain.request import Surface
-from tessera.ports import ApiKey, Check, Deployment, Provider
+from tessera.ports import Deployment, Provider
 from tessera.settings import ProviderSetting, Settings, SettingsError, notices
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.money import Mode
@@ -26,7 +27,7 @@ from tessera.domain.people.records import (
     Standing,
 )
 from tessera.domain.people.roles import Role
-from tessera.ports import ApiKey, Organization, Page
+from tessera.ports import Page
 
 
 class Persons(Protocol):

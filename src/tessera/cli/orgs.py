@@ -17,7 +17,7 @@ from tessera.cli._options import (
 )
 
 if TYPE_CHECKING:
-    from tessera.ports import Organization
+    from tessera.administration_ports import Organization
 
 
 @click.group()

@@ -7,10 +7,11 @@ import pytest
 
 from ledger_calls import funded, hold_order, usage_event
 from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.administration_ports import ApiKey
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
-from tessera.ports import ApiKey, Page
+from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 

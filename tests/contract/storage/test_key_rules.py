@@ -9,12 +9,13 @@ import pytest
 from ledger_calls import funded, hold_order
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.storage.sqlite.people import people_of
+from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind
-from tessera.ports import ApiKey, Page
+from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 

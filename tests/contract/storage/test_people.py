@@ -8,11 +8,12 @@ import pytest
 from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.storage.sqlite.people import people_of
+from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind, AdminKey, Link, LinkPurpose, Person, Session
 from tessera.domain.people.roles import Role
-from tessera.ports import ApiKey, Page
+from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 

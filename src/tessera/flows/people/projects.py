@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from tessera.administration_ports import ApiKey
 from tessera.domain.auth import make_key
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules, made_rules
@@ -12,7 +13,7 @@ from tessera.domain.people.records import Act, Actor, Project
 from tessera.domain.people.rules import normal_name
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.receipts import list_object
-from tessera.ports import ApiKey, Page
+from tessera.ports import Page
 
 KEY_SECONDS_MAX = 10 * 366 * 24 * 3600
 _RANDOM_BYTES = 32

@@ -5,10 +5,11 @@ from typing import Any
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.persons import FIND_PERSON, person_of
 from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, change, first, read, rows
+from tessera.administration_ports import Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Membership, Person
 from tessera.domain.people.roles import Role, check_acts_on, check_grant
-from tessera.ports import Organization, Page
+from tessera.ports import Page
 
 MEMBERSHIP = """
 SELECT membership.organization_id, organization.name, membership.person_id, person.name, person.email,

@@ -19,13 +19,14 @@ from tessera.adapters.storage.people.steps import (
     read,
     rows,
 )
+from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, AdminKey, Project
 from tessera.domain.people.roles import Role
-from tessera.ports import ApiKey, Page
+from tessera.ports import Page
 
 PROJECTS_MAX = 1_000
 KEYS_PER_PROJECT_MAX = 1_000

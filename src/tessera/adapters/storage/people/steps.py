@@ -9,10 +9,10 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
+from tessera.administration_ports import ApiKey
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
-from tessera.ports import ApiKey
 
 Value = str | int | None
 Rows = list[tuple[Any, ...]]

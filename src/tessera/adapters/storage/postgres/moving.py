@@ -22,8 +22,8 @@ from tessera.adapters.storage.sqlite.lease import is_alive, leases
 from tessera.adapters.storage.sqlite.migrations import migrate as migrate_sqlite
 from tessera.adapters.storage.sqlite.outbox import outboxes
 from tessera.adapters.storage.sqlite.secrets import Secrets, copy_secrets, has_secrets, load_secrets
+from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.ports import Check
 
 MOVED_SUFFIX = ".moved-to-postgresql"
 _ROWS_AT_ONCE = 2000

@@ -18,14 +18,15 @@ from tessera.adapters.storage.postgres.secret_mark import shared_secrets
 from tessera.adapters.storage.sqlite.archive import archive
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.committer import Committer
+from tessera.adapters.storage.sqlite.connected import Machine, system_clock
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, unavailable
 from tessera.adapters.storage.sqlite.secrets import Secrets, make_private_folder
-from tessera.adapters.storage.sqlite.storage import Machine, SqliteStorage, system_clock
+from tessera.adapters.storage.sqlite.storage import SqliteStorage
 from tessera.adapters.storage.sqlite.sweep import sweep
+from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.losses import LossLimits
-from tessera.ports import Check
 
 _LIMITS = LossLimits()
 

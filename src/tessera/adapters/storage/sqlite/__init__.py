@@ -6,8 +6,9 @@ processes may write the same file at any time.
 """
 
 from tessera.adapters.storage.sqlite.archive import restore
+from tessera.adapters.storage.sqlite.connected import Machine
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
-from tessera.adapters.storage.sqlite.storage import Machine, SqliteStorage
+from tessera.adapters.storage.sqlite.storage import SqliteStorage
 
 __all__ = ["DATABASE_FILE", "Machine", "Secrets", "SqliteStorage", "load_secrets", "restore"]

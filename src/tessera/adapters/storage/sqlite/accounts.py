@@ -10,6 +10,7 @@ import msgspec
 from tessera.adapters.storage.sqlite.books import Books, sign_wallet
 from tessera.adapters.storage.sqlite.group import INSERT_CREDIT
 from tessera.adapters.storage.sqlite.losses import forgive
+from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.chain import CHAIN_START, Value, signature
@@ -17,7 +18,7 @@ from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account, CreditKind, credit_source
 from tessera.domain.ledger.wallet import LotBalance, add_lot
 from tessera.domain.money import NANOS_PER_USD, Mode
-from tessera.ports import ApiKey, Lot, Organization
+from tessera.ports import Lot
 
 TEST_CREDIT_NANOS = 100 * NANOS_PER_USD
 """What every organization starts with in test mode (money.md, Money in and out)."""

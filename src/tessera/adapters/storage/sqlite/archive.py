@@ -24,8 +24,8 @@ from tessera.adapters.storage.sqlite.secrets import (
     sync_folder,
 )
 from tessera.adapters.storage.sqlite.witness import WITNESS_FILE
+from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.ports import Check
 
 _SECRET_FILES = (PEPPER_FILE, CHECKPOINT_KEY_FILE)
 _SMALL_FILES = (*_SECRET_FILES, WITNESS_FILE)

@@ -18,8 +18,8 @@ from tessera.adapters.storage.sqlite.meters import meter_faults
 from tessera.adapters.storage.sqlite.sweep import LEASE_US
 from tessera.adapters.storage.sqlite.usage_sums import usage_faults
 from tessera.adapters.storage.sqlite.witness import read_witness
+from tessera.administration_ports import Check
 from tessera.domain.money import NANOS_MAX
-from tessera.ports import Check
 
 ORPHAN_MARGIN_US = 60_000_000
 """How long after its lease the sweeper may take to resolve a dead process's hold (invariant I8)."""

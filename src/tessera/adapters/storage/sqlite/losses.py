@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.administration_ports import LossDay
 from tessera.domain.ledger.losses import (
     NO_LOSS,
     DayLoss,
@@ -22,7 +23,7 @@ from tessera.domain.ledger.losses import (
 )
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent, is_free_leave, settled_as
-from tessera.ports import LossDay, Page
+from tessera.ports import Page
 
 log = structlog.get_logger(__name__)
 

@@ -19,8 +19,8 @@ from tessera.adapters.storage.people.steps import (
 from tessera.adapters.storage.sqlite import accounts, meters
 from tessera.adapters.storage.sqlite.books import Books
 from tessera.adapters.storage.sqlite.storage import SqliteStorage
+from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.ports import ApiKey, Organization
 
 T = TypeVar("T")
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from tessera.adapters.storage.sqlite.accounts import read_rules
 from tessera.adapters.storage.sqlite.rows import EVENT_VALUES, HOLD_VALUES, read_event, read_order
+from tessera.administration_ports import UsageRow
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.resolutions import HoldState
 from tessera.domain.ledger.transfers import Account, Transfer, hold_transfers, resolution_transfers
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
-from tessera.ports import Balance, LedgerEntry, Lot, Page, RequestRecord, SavedQuote, UsageRow
+from tessera.ports import Balance, LedgerEntry, Lot, Page, RequestRecord, SavedQuote
 
 _NEWEST = "~"
 """Sorts after every id."""

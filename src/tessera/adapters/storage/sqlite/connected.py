@@ -1,0 +1,243 @@
+"""A ledger in a SQLite file, opened: its writer, its readers, and what runs beside calls as long as it is open."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import structlog
+
+from tessera.adapters.storage.sqlite.committer import Committer
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file, unavailable
+from tessera.adapters.storage.sqlite.migrations import is_current, migrate
+from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
+from tessera.adapters.storage.sqlite.sweep import heartbeat, sweep
+from tessera.adapters.storage.sqlite.witness import write_witness
+from tessera.adapters.storage.sqlite.writer import Duties, Writer
+from tessera.domain.auth import Caller
+from tessera.domain.errors import TesseraError
+from tessera.domain.ids import make_id
+from tessera.domain.ledger.losses import LossLimits
+
+log = structlog.get_logger(__name__)
+
+READERS = 2
+
+RETRY_EVERY_S = 1.0
+SWEEP_EVERY_S = 10.0
+
+_LIMITS = LossLimits()
+
+T = TypeVar("T")
+
+
+def system_clock() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the storage takes from the machine it runs on; the money simulation brings a machine of its own.
+
+    `clock` gives microseconds since 1970, `random` that many random bytes, `connection` is the class of database
+    connections, `writer` makes what takes the writer's turns.
+    """
+
+    clock: Callable[[], int] = system_clock
+    random: Callable[[int], bytes] = os.urandom
+    connection: type[sqlite3.Connection] = sqlite3.Connection
+    writer: Callable[[Committer, Duties], Writer] = Writer
+
+
+class Connected:
+    """One writer thread and a few readers on the ledger of one data folder. Made by `open`, ended by `close`.
+
+    Any number of processes may open the same folder; each has one writer thread. `owner` names this process on its
+    holds.
+    """
+
+    def __init__(self, data_dir: Path, owner: str, secrets: Secrets, machine: Machine, limits: LossLimits) -> None:
+        self.owner = owner
+        self.secrets = secrets
+        self._path = data_dir / DATABASE_FILE
+        self._machine = machine
+        self._clock = machine.clock
+        self._callers: dict[bytes, Caller] = {}
+        self._generation = 0
+        self._committer = self._make_committer(limits)
+        self._committer.changed = self._forget_callers
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tessera-reads")
+        self._reading = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._writer: Writer | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        data_dir: Path,
+        *,
+        owner: str | None = None,
+        clock: Callable[[], int] = system_clock,
+        machine: Machine | None = None,
+        limits: LossLimits = _LIMITS,
+    ) -> Self:
+        """Opens a data folder, making it, its secrets and its schema where they are missing, and sweeps it once.
+
+        `clock` gives microseconds since 1970; `machine` is for whoever brings more than a clock. `limits` bound what an
+        organization may cost the operator on a day. Raises [storage_unavailable], and ValueError if a living process
+        has the name `owner` already.
+        """
+        return await asyncio.to_thread(cls._open, data_dir, owner, machine or Machine(clock=clock), limits)
+
+    @classmethod
+    def _open(cls, data_dir: Path, owner: str | None, machine: Machine, limits: LossLimits) -> Self:
+        try:
+            secrets = load_secrets(data_dir)
+            path = data_dir / DATABASE_FILE
+            create_file(path)
+            connection = connect(path, writable=True, factory=machine.connection)
+            try:
+                if not is_current(connection):
+                    migrate(connection)
+            finally:
+                connection.close()
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(error) from error
+        name = owner or make_id("prc", machine.clock() // 1000, machine.random(10))
+        storage = cls(data_dir, name, secrets, machine, limits)
+        try:
+            storage._start(named=owner is not None)
+        except (sqlite3.Error, OSError) as error:
+            storage._committer.close()
+            raise unavailable(error) from error
+        except BaseException:
+            storage._committer.close()
+            raise
+        return storage
+
+    def _start(self, *, named: bool) -> None:
+        committer = self._committer
+        if named:
+            try:
+                committer.lease.take()
+            except BlockingIOError:
+                raise ValueError(f"another running process is named {self.owner!r}") from None
+        failures: tuple[type[Exception], ...] = (*committer.failures, TesseraError)
+        try:
+            committer.outbox.prepare()
+            self._sweep_orphans(starting=True)
+        except failures as error:
+            # A disk that takes no writes still answers reads; whoever wants to write hears of it then.
+            log.error("ledger.sweep_failed", error=repr(error))
+        duties: Duties = [
+            (0.5, committer.look),
+            (RETRY_EVERY_S, committer.retry),
+            (SWEEP_EVERY_S, self._sweep),
+        ]
+        self._writer = self._machine.writer(committer, duties)
+
+    async def close(self) -> None:
+        """Commits everything handed in, then closes. A second time does nothing."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        await writer.close()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._readers.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
+        try:
+            self._committer.retry()
+            write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
+        except self._committer.failures as error:
+            log.error("ledger.close_failed", error=repr(error))
+        self._committer.close()
+
+    async def sweep(self) -> None:
+        """Resolves orphans of dead processes, expires credit and drops old working rows now, not at the next turn."""
+        await self._writer_call(self._sweep)
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        now_us = self._clock()
+        heartbeat(self._committer, now_us)
+        self._sweep_orphans(starting=False)
+        write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
+
+    def _sweep_orphans(self, *, starting: bool) -> None:
+        sweep(self._committer, self._clock(), self._make_id, starting=starting)
+
+    def _make_committer(self, limits: LossLimits) -> Committer:
+        return Committer(
+            self._path,
+            self.owner,
+            self.secrets.checkpoint_key,
+            self._clock,
+            self._make_id,
+            self._machine.connection,
+            limits,
+        )
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        return connect(self._path, writable=False, factory=self._machine.connection)
+
+    def _running(self) -> Writer:
+        if self._writer is None:
+            raise unavailable(RuntimeError("the storage is closed"))
+        return self._writer
+
+    async def _change(self, work: Callable[..., T], *, of_keys: bool = False) -> T:
+        """Runs a change in a commit of its own. One of keys forgets the callers before anybody hears of it."""
+
+        def change() -> T:
+            result = self._committer.change(work)
+            if of_keys:
+                self._forget_callers()
+            return result
+
+        result: T = await self._writer_call(change)
+        return result
+
+    async def _writer_call(self, work: Callable[[], Any]) -> Any:
+        # Shielded by the writer itself: once handed in, a change is done whether or not its caller still waits.
+        return await self._running().change(work)
+
+    async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
+        """Runs a read on one snapshot in a reader thread. Raises [storage_unavailable] and what `read` raises."""
+        self._running()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, read, arguments)
+
+    def _read_now(self, read: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
+        try:
+            if connection is None:
+                connection = self._reading.connection = self._connect_reader()
+                self._connections.append(connection)
+            connection.execute("BEGIN")
+            try:
+                return read(connection, *arguments)
+            finally:
+                connection.execute("ROLLBACK")
+        except self._committer.failures as error:
+            self._reading.connection = None
+            if connection is not None:
+                self._connections.remove(connection)
+                connection.close()
+            raise unavailable(error) from error
+
+    def _forget_callers(self) -> None:
+        self._generation += 1
+        self._callers.clear()
+
+    def _make_id(self, prefix: str) -> str:
+        return make_id(prefix, self._clock() // 1000, self._machine.random(10))
