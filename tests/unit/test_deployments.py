@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tessera.bootstrap import deployments_of
+from tessera.bootstrap_providers import deployments_of
 from tessera.catalog.catalogue import load_catalogue
 from tessera.settings import load_settings
 

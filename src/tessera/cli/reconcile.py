@@ -92,7 +92,8 @@ async def _compare_provider(
     """Names what the provider's books have otherwise; applies nothing."""
     import os
 
-    from tessera.bootstrap import open_books, open_storage
+    from tessera.bootstrap import open_storage
+    from tessera.bootstrap_providers import open_books
     from tessera.flows.operator.comparison import compare_provider, days_asked
 
     first, last = days_asked(*days)

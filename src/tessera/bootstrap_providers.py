@@ -1,0 +1,150 @@
+"""Which providers there are and what they can serve, out of the settings; the part of the composition root that names
+their adapters."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tessera.domain.request import Surface
+from tessera.ports import Deployment, Provider
+from tessera.settings import ProviderSetting, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from tessera.adapters.providers.sight.provider import SightProvider
+    from tessera.catalog.catalogue import Catalogue
+    from tessera.usage_ports import ProviderBooks
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+INSIDE_ENCODING = "o200k_base"
+"""The encoding in which the providers inside this process count what they say."""
+FIRST_ENCODING = INSIDE_ENCODING
+"""The encoding a server reads before it answers: that of all models but the oldest, whose own is read in a thread when
+one of them is first called, because it would take 25 MB from every server."""
+OPENAI, SIGHT, SANDBOX = "openai", "sight", "sandbox"
+KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
+
+
+def deployments_of(
+    settings: Settings, catalogue: "Catalogue", environment: Mapping[str, str]
+) -> dict[str, tuple[Deployment, ...]]:
+    """What can serve live calls, by canonical model: configured rows in their order, then OpenAI, then `sight`.
+
+    Raises SettingsError.
+    """
+    from tessera.domain.errors import TesseraError
+
+    found: dict[str, list[Deployment]] = {}
+    named = {provider.name: provider for provider in _provider_settings(settings, environment)}
+    for index, row in enumerate(settings.deployment):
+        if row.provider not in named:
+            raise SettingsError(f"deployment[{index}].provider: set OPENAI_API_KEY or add a [[provider]] named openai.")
+        try:
+            model = catalogue.model(row.model)
+        except TesseraError as error:
+            raise SettingsError(f"deployment[{index}].model: {error.message}") from None
+        surfaces = named[row.provider].surfaces or (Surface.CHAT, Surface.RESPONSES)
+        upstream = row.upstream_model or row.model
+        found.setdefault(model.canonical, []).append(_deployment(row.provider, model.canonical, upstream, surfaces))
+    for model in catalogue.models():
+        if model.id == model.canonical and model.provider in (OPENAI if OPENAI in named else SIGHT, SIGHT):
+            provider = model.provider
+            found.setdefault(model.id, []).append(_deployment(provider, model.id, model.id, model.surfaces))
+    return {model: tuple(ways) for model, ways in found.items()}
+
+
+def _deployment(provider: str, model: str, upstream: str, surfaces: Sequence[Surface]) -> Deployment:
+    return Deployment(
+        name=f"{provider}/{upstream}",
+        provider=provider,
+        model=model,
+        upstream_model=upstream,
+        surfaces=tuple(surfaces),
+        explicit_tier=provider == OPENAI,
+    )
+
+
+def _provider_settings(settings: Settings, environment: Mapping[str, str]) -> tuple[ProviderSetting, ...]:
+    """The configured providers; with a key in the environment, OpenAI itself unless one is configured by its name."""
+    configured = settings.provider
+    if environment.get("OPENAI_API_KEY") and all(provider.name != OPENAI for provider in configured):
+        own = ProviderSetting(name=OPENAI, base_url=OPENAI_BASE_URL, credential="env:OPENAI_API_KEY")
+        return (*configured, own)
+    return configured
+
+
+def open_providers(settings: Settings, environment: Mapping[str, str]) -> dict[str, Provider]:
+    """Every provider by name, those inside this process among them. Raises SettingsError."""
+    from tessera.adapters.providers.openai import OpenAIProvider, TransportLimits
+    from tessera.adapters.providers.sandbox import SandboxProvider
+    from tessera.adapters.tokenizers import counter_for
+
+    limits = TransportLimits(
+        first_byte_s=settings.limits.first_byte_seconds_max,
+        gap_s=settings.limits.gap_seconds_max,
+        reply_bytes_max=settings.limits.reply_bytes_max,
+    )
+    sight = open_sight(settings)
+    sandbox = SandboxProvider(sight.describe, counter_for(INSIDE_ENCODING), recognize=sight.recognize)
+    providers: dict[str, Provider] = {SIGHT: sight, SANDBOX: sandbox}
+    for setting in _provider_settings(settings, environment):
+        credential = read_secret(setting.credential, environment, f"provider {setting.name}")
+        try:
+            providers[setting.name] = OpenAIProvider(setting.base_url, credential, limits)
+        except ValueError as error:
+            raise SettingsError(f"provider {setting.name}: {error}") from None
+    return providers
+
+
+def open_books(
+    settings: Settings, environment: Mapping[str, str], provider: str, admin_key: str | None
+) -> "ProviderBooks":
+    """A configured provider's own books; `admin_key` is env:NAME or file:PATH. Raises SettingsError."""
+    from tessera.adapters.providers.openai.administration import OpenAIBooks
+
+    named = {row.name: row.base_url for row in _provider_settings(settings, environment)}
+    base_url = named.get(provider, OPENAI_BASE_URL if provider == OPENAI else None)
+    if base_url is None:
+        raise SettingsError(f"--provider: there is no [[provider]] named {provider!r}.")
+    if admin_key is None or admin_key.partition(":")[0] not in ("env", "file"):
+        raise SettingsError("--admin-key: write env:NAME or file:PATH, never the key itself.")
+    return OpenAIBooks(base_url, read_secret(admin_key, environment, "--admin-key") or "")
+
+
+def read_secret(reference: str | None, environment: Mapping[str, str], place: str) -> str | None:
+    """The secret that `env:NAME` or `file:PATH` refers to. Raises SettingsError, which never shows it."""
+    if reference is None:
+        return None
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        secret = environment.get(name, "")
+    else:
+        try:
+            secret = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(f"{place}: the file {name} cannot be read.") from None
+    if not secret.strip():
+        raise SettingsError(f"{place}: {reference} holds no credential.")
+    return secret.strip()
+
+
+def key_notices(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What to tell the operator of keys in the environment that do nothing yet."""
+    return tuple(
+        f"{name} is set, but {vendor} models cannot be called live in this version: its dialect is not there yet. Test "
+        "keys work for them."
+        for name, vendor in KEYS_OF_LATER_DIALECTS.items()
+        if environment.get(name)
+    )
+
+
+def open_sight(settings: Settings) -> "SightProvider":
+    """The engine that describes pictures, in worker processes of its own."""
+    from tessera.adapters.providers.sight.engine import SightEngine
+    from tessera.adapters.providers.sight.observation import SightLimits
+    from tessera.adapters.providers.sight.provider import SightProvider
+    from tessera.adapters.tokenizers import counter_for
+
+    limits = SightLimits(bytes_max=settings.limits.image_bytes_max, pixels_max=settings.limits.image_pixels_max)
+    workers = max(1, len(os.sched_getaffinity(0)) // 2)
+    return SightProvider(SightEngine(workers=workers, limits=limits), counter_for(INSIDE_ENCODING))
