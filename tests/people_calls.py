@@ -40,6 +40,7 @@ sender = "tessera@example.com"
 [limits]
 tries_per_account_max = {tries}
 tries_per_address_max = 1000000
+password_memory_kib = 8192
 letters_per_mailbox_max = {letters}
 """
 

@@ -33,7 +33,9 @@ async def open_accounts(
     Links lead to `public_url`; whoever serves without one sets `base_url` once the address is known.
     """
     # Half the processors at most: calls go on while people sign in.
-    passwords = Argon2Passwords(at_once=max(1, len(os.sched_getaffinity(0)) // 2))
+    passwords = Argon2Passwords(
+        memory_kib=settings.limits.password_memory_kib, at_once=max(1, len(os.sched_getaffinity(0)) // 2)
+    )
     limits = settings.limits
     webhooks = GuardedWebhooks(
         allow_private_networks=settings.webhooks.allow_private_networks, ports=settings.webhooks.ports

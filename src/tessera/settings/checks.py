@@ -11,6 +11,7 @@ from tessera.settings.shapes import PaymentSettings, Settings, SettingsError, sp
 
 _ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max", "read_on_calls_max")
 WEBHOOK_SECRETS_MAX = 2
+PASSWORD_MEMORY_KIB_MIN = 8192
 _RESERVED_PROVIDERS = ("sight", "sandbox")
 
 
@@ -49,6 +50,10 @@ def check(settings: Settings) -> None:
             _check_amount(f"limits.{name}", value)
         elif value < (0 if name in _ZERO_ALLOWED else 1):
             raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
+    if settings.limits.password_memory_kib < PASSWORD_MEMORY_KIB_MIN:
+        raise SettingsError(
+            f"limits.password_memory_kib: hashing a password takes at least {PASSWORD_MEMORY_KIB_MIN} KiB."
+        )
     for table, ports in (("media", settings.media.ports), ("webhooks", settings.webhooks.ports)):
         if not all(1 <= port <= 65_535 for port in ports):
             raise SettingsError(f"{table}.ports: a port is a number from 1 to 65535.")

@@ -124,6 +124,7 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     idle_seconds_max: int = 75
     drain_seconds_max: int = 30
     calls_max: int = 4096
+    password_memory_kib: int = 65536
     bodies_bytes_max: int = 1024 * 1024 * 1024
     memory_bytes_max: int = 0
     attempts_max: int = 3

@@ -31,8 +31,6 @@ class Argon2Passwords:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="tessera-passwords")
         self._taken_max = at_once + waiting_max
         self._taken = 0
-        # What a password is compared with when there is no account: the same work, and never a match.
-        self._nobodys = self._hasher.hash("nobody's password")
 
     async def hash(self, password: str) -> str:
         """See the port."""
@@ -40,20 +38,24 @@ class Argon2Passwords:
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
         """See the port."""
-        right = await self._run(self._verify, password_hash or self._nobodys, normal_password(password))
+        right = await self._run(self._verify, password_hash, normal_password(password))
         return bool(right) and password_hash is not None
 
     def close(self) -> None:
         """Ends the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _verify(self, password_hash: str, password: str) -> bool:
+    def _verify(self, password_hash: str | None, password: str) -> bool:
         try:
+            if password_hash is None:
+                # There is no account: the same work, and never a match.
+                self._hasher.hash(password)
+                return False
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: object, *arguments: str) -> object:
+    async def _run(self, work: object, *arguments: str | None) -> object:
         assert callable(work)
         if self._taken >= self._taken_max:
             raise TesseraError(
