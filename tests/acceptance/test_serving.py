@@ -53,9 +53,10 @@ def test_a_head_without_end_is_refused_before_it_fills_memory(server: TesseraSer
         endless.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
         sent = 0
         with contextlib.suppress(OSError):
-            while sent < 8 * 1024 * 1024:
+            while sent < 64 * 1024 * 1024:
                 sent += endless.send(b"X-Long: " + b"a" * 8000 + b"\r\n")
-        assert sent < 8 * 1024 * 1024
+        # It is answered 431 after 64 KiB; what still comes is thrown away, so that the answer is heard, up to a bound.
+        assert sent < 48 * 1024 * 1024
 
 
 def test_connections_are_kept_and_the_next_head_has_its_time_again(server: TesseraServer) -> None:

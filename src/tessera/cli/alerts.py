@@ -108,13 +108,17 @@ def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) ->
 @click.argument("alert")
 @org_option
 @place_options
-def remove(alert: str, org: str, config: Path | None, data: Path | None) -> None:
+@as_json_option
+def remove(alert: str, org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Remove an alert for good."""
     from tessera.flows.alerts.rules import remove_alert
 
     async def work(accounts: "Accounts", actor: "Actor") -> None:
         await remove_alert(accounts, actor, alert)
-        click.echo(f"{alert} is removed.")
+        if as_json:
+            print_json({"id": alert, "removed": True})
+        else:
+            click.echo(f"{alert} is removed.")
 
     run_as_operator(org, config, data, work)
 

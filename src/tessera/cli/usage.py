@@ -82,6 +82,7 @@ def _show(org: str, config: Path | None, data: Path | None, as_json: bool) -> No
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last day, all of it (default: today).")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file (default: standard output).")
 @place_options
+@as_json_option
 def export(
     org: str,
     mode: str,
@@ -91,8 +92,9 @@ def export(
     out: Path | None,
     config: Path | None,
     data: Path | None,
+    as_json: bool,
 ) -> None:
-    """Write every call that was settled in a time span, one row each."""
+    """Write every call that was settled in a time span, one row each; with --json, say what was written to --out."""
     from tessera.bootstrap import open_storage
     from tessera.domain.money import Mode
     from tessera.flows.usage.exports import export_usage
@@ -103,6 +105,8 @@ def export(
     start_at, end_at = int(first.replace(tzinfo=UTC).timestamp()), int(end.timestamp())
     if start_at >= end_at:
         raise click.UsageError("--to is before --from.")
+    if as_json and out is None:
+        raise click.UsageError("--json tells of the file that --out names.")
     settings = read_settings(config, data)
 
     async def work() -> None:
@@ -114,6 +118,8 @@ def export(
                     target.write(piece)
 
     run(work())
+    if as_json and out is not None:
+        print_json({"file": str(out), "bytes": out.stat().st_size})
 
 
 def _target(out: Path | None) -> AbstractContextManager[BinaryIO]:

@@ -62,12 +62,16 @@ def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) ->
 @click.argument("webhook")
 @org_option
 @place_options
-def remove(webhook: str, org: str, config: Path | None, data: Path | None) -> None:
+@as_json_option
+def remove(webhook: str, org: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Remove an address for good."""
     from tessera.flows.alerts.webhooks import remove_webhook
 
     async def work(accounts: "Accounts", actor: "Actor") -> None:
         await remove_webhook(accounts, actor, webhook)
-        click.echo(f"{webhook} is removed.")
+        if as_json:
+            print_json({"id": webhook, "removed": True})
+        else:
+            click.echo(f"{webhook} is removed.")
 
     run_as_operator(org, config, data, work)

@@ -24,8 +24,8 @@ def descriptors() -> int:
 
 
 async def settled(condition: Callable[[], bool]) -> None:
-    """Returns as soon as the condition holds, fails after five seconds."""
-    for _ in range(500):
+    """Returns as soon as the condition holds, fails after twenty seconds."""
+    for _ in range(2000):
         if condition():
             return
         await asyncio.sleep(0.01)
