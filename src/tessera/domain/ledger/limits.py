@@ -126,18 +126,17 @@ def resolve(meters: Sequence[Meter], amount_nanos: int, charge_nanos: int, settl
 
     A settlement of a day or month before the last one that was counted belongs to a period that is over.
     """
+    day, month = day_of(settled_at_us), month_of(settled_at_us)
     for meter in meters:
         meter.held_nanos -= amount_nanos
         meter.open_calls -= 1
         if not charge_nanos:
             continue
         meter.spent_nanos += charge_nanos
-        day = day_of(settled_at_us)
         if day > meter.day:
             meter.day, meter.day_nanos = day, 0
         if day == meter.day:
             meter.day_nanos += charge_nanos
-        month = month_of(settled_at_us)
         if month > meter.month:
             meter.month, meter.month_nanos = month, 0
         if month == meter.month:
