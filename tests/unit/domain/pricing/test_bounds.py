@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from price_strategies import quantities, row, rows
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.pricing import PriceRow, Rates, affordable_output_tokens, charge, price_max
+from tessera.domain.pricing.bounds import price_maxima
 from tessera.domain.quantities import Quantities
 
 PLAIN = row(Rates(input=21_000_000_000, output=168_000_000_000))
@@ -130,3 +131,23 @@ def test_not_even_the_input_is_affordable() -> None:
     assert affordable_output_tokens(PLAIN, 1_000, 0, 20_999_999) == 0
     assert affordable_output_tokens(PLAIN, 1_000, 0, 21_000_000) == 0
     assert affordable_output_tokens(PLAIN, 1_000, 0, 21_168_000) == 1
+
+
+def test_what_costs_nothing_is_at_most_nothing() -> None:
+    free = row(Rates(input=0, output=0))
+    assert price_maxima(free, 1_000, 100, 1_000) == (0, 0)
+
+
+def test_a_rate_that_is_not_there_counts_as_nothing_beside_the_others() -> None:
+    # Fractions of a nano show whether a missing rate was taken for more than nothing.
+    assert price_maxima(row(Rates(input=0, output=0, input_image=1)), 10**6, 0, 0) == (0, 0)
+    assert price_maxima(row(Rates(input=1, output=0)), 10**6, 0, 10**6) == (1, 1)
+
+
+@given(priced=rows(), tokens=st.integers(0, 10**6), image=st.integers(0, 10**5), cap=st.integers(0, 10**6))
+def test_the_inputs_maximum_is_that_of_a_call_without_output(
+    priced: PriceRow, tokens: int, image: int, cap: int
+) -> None:
+    whole, of_input = price_maxima(priced, tokens, image, cap)
+    assert whole == price_max(priced, tokens, image, cap)
+    assert of_input == price_max(priced, tokens, image, 0) <= whole
