@@ -82,6 +82,10 @@ def test_the_command_writes_what_http_gives(server: TesseraServer, account: Acco
     out = tmp_path / "usage.parquet"
     tessera("usage", "export", *place, "--to", today(), "--format", "parquet", "--out", str(out))
     assert pyarrow.parquet.read_table(out).num_rows == 3
+    told = tmp_path / "told.csv"
+    said = json.loads(tessera("usage", "export", *place, "--out", str(told), "--json").stdout)
+    assert said == {"file": str(told), "bytes": len(told.read_bytes())}
+    assert tessera("usage", "export", *place, "--json", check=False).returncode == 2
     again = tessera("usage", "export", *place, "--format", "parquet", "--out", str(out), check=False)
     assert again.returncode == 2
     assert tessera("usage", "export", *place, "--to", "2001-01-01", check=False).returncode == 2

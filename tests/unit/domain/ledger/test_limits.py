@@ -144,7 +144,8 @@ def test_a_call_with_more_tokens_than_a_minute_allows_is_never_worth_waiting_for
 
 
 def test_the_tightest_rate_is_shown() -> None:
-    assert rate_left([meter(), meter(budget_total_nanos=5)], NOON) is None or rate_left([meter()], NOON) is None
+    assert rate_left([meter(), meter(budget_total_nanos=5)], NOON) is None
+    assert rate_left([Meter(kind=SubjectKind.KEY, subject_id="key_1")], NOON) is None
     wide, tight = meter(requests_per_minute=100), meter(requests_per_minute=10, tokens_per_minute=600)
     for one in (wide, tight):
         take([one], order(tokens=300), 1, NOON)
