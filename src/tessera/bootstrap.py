@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,16 +64,27 @@ class Served:
     give_up: Callable[[], None]
 
 
+_EPOCH = date(1970, 1, 1)
+_DAY_NS = 86_400_000_000_000
+
+
 class SystemClock:
     """The machine's clocks."""
+
+    def __init__(self) -> None:
+        self._day = -1
+        self._today = date.min
 
     def now_us(self) -> int:
         """Microseconds since 1970."""
         return time.time_ns() // 1_000
 
     def today(self) -> date:
-        """Today in UTC."""
-        return datetime.now(UTC).date()
+        """Today in UTC; a date is made once a day."""
+        day = time.time_ns() // _DAY_NS
+        if day != self._day:
+            self._day, self._today = day, _EPOCH + timedelta(days=day)
+        return self._today
 
     def monotonic_ms(self) -> int:
         """Milliseconds that never jump."""

@@ -133,6 +133,8 @@ def run_server(work: Any) -> None:
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        # Not to be guessed: the application is a plain function that gives a coroutine.
+        interface="asgi3",
         http=bounded_connection(settings.limits.headers_seconds_max, settings.limits.write_seconds_max),
         ws="none",
         lifespan="off",

@@ -76,7 +76,8 @@ def key_digest(key: str, pepper: bytes) -> bytes:
     HMAC is put together from two prepared hashes: on every call, that costs less than half of what `hmac.digest` does,
     which also lets other threads in each time.
     """
-    inner, outer = (half.copy() for half in _halves(pepper))
+    halves = _halves(pepper)
+    inner, outer = halves[0].copy(), halves[1].copy()
     inner.update(key.encode())
     outer.update(inner.digest())
     return outer.digest()

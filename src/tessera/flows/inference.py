@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -38,7 +39,7 @@ class Call(msgspec.Struct, frozen=True):
     endpoint: str
     body: bytes
     terms: Terms
-    headers: dict[str, str]
+    headers: Mapping[str, str]
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -143,7 +144,7 @@ def _order(world: World, caller: Caller, call: Call, found: Estimate, request_id
         quote=msgspec.json.encode(found.quote),
         owner=world.owner,
         placed_at_us=world.clock.now_us(),
-        tokens=found.count.total.predicted + found.output_cap * found.request.choices,
+        tokens=found.quote.total.predicted + found.output_cap * found.request.choices,
     )
 
 

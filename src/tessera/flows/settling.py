@@ -120,6 +120,8 @@ def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed)
     cost = _cost(running, tier, decided, row, price)
     if facts.absurd:
         decided = _quarantine(running, decided)
+    charged = price if charge_nanos == price.nanos else msgspec.structs.replace(price, nanos=charge_nanos)
+    quote = running.found.quote
     return UsageEvent(
         hold_id=running.order.id,
         organization_id=running.order.organization_id,
@@ -128,18 +130,16 @@ def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed)
         status=running.attempts[-1].status or 0 if running.attempts else 0,
         deployment=_name(running.deployment),
         served_tier=tier,
-        price_version=running.found.quote.price_version,
+        price_version=quote.price_version,
         usage=decided.usage,
         usage_source=decided.source,
-        predicted_input_tokens=running.found.count.total.predicted,
-        predicted_image_tokens=running.found.count.image.predicted,
+        predicted_input_tokens=quote.total.predicted,
+        predicted_image_tokens=quote.image.predicted,
         charge_nanos=charge_nanos,
         waived_nanos=price.nanos - charge_nanos,
         cost_nanos=cost[0],
         loss_nanos=cost[1] + _lost_before(running, tier),
-        charge=_encode(
-            {**charge_object(msgspec.structs.replace(price, nanos=charge_nanos)), "policy": decided.policy.value}
-        ),
+        charge=_encode({**charge_object(charged), "policy": decided.policy}),
         attempts=tuple(running.attempts),
         settled_at_us=running.world.clock.now_us(),
         latency_ms=running.elapsed_ms(),
@@ -189,17 +189,14 @@ async def settle(running: Running, outcome: Outcome, facts: ReplyFacts, reply: S
 
 
 async def _delivered(running: Running, outcome: Outcome, facts: ReplyFacts) -> Delivered:
-    count = running.found.count
+    quote = running.found.quote
     reported = None if facts.absurd else facts.usage
     output_tokens = 0
     if facts.output_text and (reported is None or reported.output_tokens == 0):
         output_tokens = await _count_output(running, facts.output_text)
     return Delivered(
         reported=reported,
-        input=Quantities(
-            input_tokens=count.total.predicted,
-            input_image_tokens=count.image.predicted,
-        ),
+        input=Quantities(input_tokens=quote.total.predicted, input_image_tokens=quote.image.predicted),
         output_tokens=output_tokens,
         accepted=running.sent if outcome in LEAVING else running.accepted,
         has_output=facts.has_output,
@@ -280,7 +277,7 @@ def _cost(running: Running, tier: Tier, decided: Owed, price_row: PriceRow, pric
 def _lost_before(running: Running, tier: Tier) -> int:
     """What deployments that took the call and gave no answer may bill for its input; the customer never pays it."""
     total = 0
-    if running.order.mode is Mode.LIVE:
+    if running.lost and running.order.mode is Mode.LIVE:
         count = running.found.count
         own = Quantities(input_tokens=count.total.predicted, input_image_tokens=count.image.predicted)
         for deployment in running.lost:

@@ -24,6 +24,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
 
 
+NO_TERMS = Terms()
+
+
 def read_terms(quote_id: str | None, price_max: str | None, fit: str | None, idempotency_key: str | None) -> Terms:
     """Terms from header values. Raises invalid_request naming the header."""
     price_max_nanos: int | None = None

@@ -176,25 +176,27 @@ def build_app(
 def _direct(endpoints: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIApp:
     """Sends requests for exactly these paths straight to their endpoints, and all others on."""
 
-    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        await endpoints.get(scope["path"], others)(scope, receive, send)
+    def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return endpoints.get(scope["path"], others)(scope, receive, send)
 
     return dispatch
 
 
 def _sane_host(app: ASGIApp) -> ASGIApp:
-    """Refuses a Host header that is not a plain host, before any route sees the request (security-tests T17)."""
+    """Refuses a Host header that is not a plain host, before any route sees the request (security-tests T17).
 
-    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+    No coroutine of its own: each is passed through again whenever a call waits.
+    """
+
+    def checked(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             hosts = [value for name, value in scope["headers"] if name == b"host"]
             # One Host, and none only before HTTP/1.1 (RFC 9112, 3.2).
             missing = not hosts and scope["http_version"] != "1.0"
             if missing or len(hosts) > 1 or (hosts and not _is_plain_host(hosts[0])):
                 error = TesseraError(ErrorCode.INVALID_REQUEST, "The Host header is not one plain host name.")
-                await reply_error(Exchange(scope, receive, send), error)
-                return
-        await app(scope, receive, send)
+                return reply_error(Exchange(scope, receive, send), error)
+        return app(scope, receive, send)
 
     return checked
 

@@ -57,12 +57,12 @@ def presented_key(exchange: Exchange) -> str | None:
             "revoke this one.",
         )
     found: set[str] = set()
-    authorization = exchange.header(b"authorization")
+    headers = exchange.headers()
+    authorization = headers.get(b"authorization")
     if authorization is not None:
-        scheme, _, value = authorization.partition(" ")
+        scheme, _, value = authorization.decode("latin-1").partition(" ")
         found.add(value.strip() if scheme.lower() == "bearer" else "")
     for name in (b"x-api-key", b"x-goog-api-key"):
-        value_or_none = exchange.header(name)
-        if value_or_none is not None:
-            found.add(value_or_none.strip())
+        if name in headers:
+            found.add(headers[name].decode("latin-1").strip())
     return found.pop() if len(found) == 1 else None

@@ -74,10 +74,15 @@ class Exchange:
 
     def header(self, name: bytes) -> str | None:
         """A request header by its lower-case name. Sent twice with different values it is refused."""
+        value = self.headers().get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def headers(self) -> dict[bytes, bytes]:
+        """The request's headers by their lower-case names. Some that were sent twice with different values are
+        refused."""
         if self._headers is None:
             self._headers = self._read_headers()
-        value = self._headers.get(name)
-        return None if value is None else value.decode("latin-1")
+        return self._headers
 
     def _read_headers(self) -> dict[bytes, bytes]:
         received = self.scope["headers"]
@@ -151,6 +156,9 @@ class Exchange:
             timer.cancel()
 
     def _check_coding(self) -> None:
+        headers = self.headers()
+        if headers.get(b"content-type") == JSON[1] and _CODINGS.isdisjoint(headers):
+            return
         kind = self.header(b"content-type")
         if kind is not None and kind != "application/json":
             media_type = kind.partition(";")[0].strip().lower()
@@ -237,6 +245,7 @@ class Exchange:
         self.extra_headers.append((name, encoded))
 
 
+_CODINGS = frozenset({b"content-encoding", b"transfer-encoding"})
 _SINGLE = frozenset(
     {b"authorization", b"x-api-key", b"x-goog-api-key", b"content-length", b"content-type", b"host", b"idempotency-key"}
     | {b"tessera-quote", b"tessera-max-price", b"tessera-fit"}

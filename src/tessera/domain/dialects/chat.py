@@ -78,6 +78,7 @@ _SCHEMA: Mapping[str, Check] = {
     "schema": checks.obj,
     "strict": checks.boolean,
 }
+_PLAIN_ROLES = ("user", "system", "assistant", "developer")
 _ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 
 
@@ -138,6 +139,15 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
         invalid("messages must be a list of at least one message.", "messages")
     found = []
     for index, message in enumerate(messages):
+        if (
+            type(message) is dict
+            and len(message) == 2
+            and message.get("role") in _PLAIN_ROLES
+            and type(text := message.get("content")) is str
+        ):
+            # Most messages; nothing else of one can be wrong.
+            found.append(Message(role=message["role"], texts=(body.text(text),)))
+            continue
         where = f"messages[{index}]"
         checks.fields(checks.obj(message, where), _MESSAGE, where + ".")
         role = message.get("role")

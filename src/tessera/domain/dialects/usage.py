@@ -22,6 +22,10 @@ _SERVED = {
     "fast": Tier.PRIORITY,
     "batch": Tier.BATCH,
 }
+_SIDES = {
+    surface: ("prompt_tokens", "completion_tokens") if surface is Surface.CHAT else ("input_tokens", "output_tokens")
+    for surface in Surface
+}
 _DECODE = msgspec.json.Decoder().decode
 _MESSAGE_MAX = 300
 
@@ -112,19 +116,23 @@ def _chat(reply: dict[str, Any], facts: ReplyFacts) -> Iterator[str]:
         yield from message_texts(choice["message"])
 
 
-def message_texts(message: dict[str, Any]) -> Iterator[str]:
+def message_texts(message: dict[str, Any]) -> list[str]:
     """The delivered texts of a chat message or of a chunk's delta."""
+    texts = []
     for field in ("reasoning_content", "reasoning", "content", "refusal"):
         text = message.get(field)
         if isinstance(text, str):
-            yield text
-    calls = [call.get("function") or call.get("custom") for call in message.get("tool_calls") or ()]
-    for called in [*calls, message.get("function_call")]:
+            texts.append(text)
+    calls, function = message.get("tool_calls"), message.get("function_call")
+    if not calls and function is None:
+        return texts
+    for called in [*(call.get("function") or call.get("custom") for call in calls or ()), function]:
         if called is not None:
             for field in ("name", "arguments", "input"):
                 text = called.get(field)
                 if isinstance(text, str):
-                    yield text
+                    texts.append(text)
+    return texts
 
 
 def _response(reply: dict[str, Any], facts: ReplyFacts) -> Iterator[str]:
@@ -174,8 +182,7 @@ def read_usage(surface: Surface, usage: object) -> Quantities | None:
         return None
     if not isinstance(usage, dict):
         raise ValueError("usage is not an object")
-    side = ("prompt", "completion") if surface is Surface.CHAT else ("input", "output")
-    given, made = f"{side[0]}_tokens", f"{side[1]}_tokens"
+    given, made = _SIDES[surface]
     if usage.get(given) is None and usage.get(made) is None:
         return None
     inputs, outputs = _details(usage, given), _details(usage, made)
@@ -201,7 +208,7 @@ def read_usage(surface: Surface, usage: object) -> Quantities | None:
 
 
 def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
-    details = usage.get(f"{name}_details")
+    details = usage.get(name + "_details")
     if details is None:
         return {}
     if not isinstance(details, dict):
@@ -212,6 +219,8 @@ def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
 def _tokens(owner: dict[str, Any], name: str, *, required: bool = False) -> int:
     """A whole number of tokens. Some servers write 12.0 for 12; it is taken for what it is."""
     number = owner.get(name)
+    if type(number) is int and 0 <= number <= TOKENS_MAX:
+        return number
     if number is None and not required:
         return 0
     if isinstance(number, float) and number.is_integer():

@@ -7,6 +7,7 @@ its project and its organization at its maximum, so that no budget is ever passe
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -80,8 +81,13 @@ class Meter(msgspec.Struct, kw_only=True):
 
 def month_of(time_us: int) -> int:
     """The UTC month of a time in microseconds since 1970, counted from the year 0."""
-    day = datetime.fromtimestamp(time_us // 1_000_000, UTC)
-    return day.year * 12 + day.month - 1
+    return _month_of_day(time_us // DAY_US)
+
+
+@lru_cache(maxsize=64)
+def _month_of_day(day: int) -> int:
+    date = datetime.fromtimestamp(day * (DAY_US // 1_000_000), UTC)
+    return date.year * 12 + date.month - 1
 
 
 def room(meters: Sequence[Meter], order: HoldOrder, now_us: int) -> int | TesseraError:
@@ -113,8 +119,11 @@ def take(meters: Sequence[Meter], order: HoldOrder, granted_nanos: int, now_us: 
     for meter in meters:
         meter.held_nanos += granted_nanos
         meter.open_calls += 1
-        meter.used_at_us = max(meter.used_at_us, now_us)
+        if now_us > meter.used_at_us:
+            meter.used_at_us = now_us
         limits = meter.limits
+        if limits is NO_LIMITS:
+            continue
         if limits.requests_per_minute is not None:
             meter.requests_at_us = max(meter.requests_at_us, now_us) + _cost_us(1, limits.requests_per_minute)
         if limits.tokens_per_minute is not None:
@@ -145,7 +154,10 @@ def resolve(meters: Sequence[Meter], amount_nanos: int, charge_nanos: int, settl
 
 def rate_left(meters: Sequence[Meter], now_us: int) -> RateLeft | None:
     """What the tightest of these limits still allow; None where there are none."""
-    if all(meter.limits is NO_LIMITS for meter in meters):
+    for meter in meters:
+        if meter.limits is not NO_LIMITS:
+            break
+    else:
         return None
     requests = [_left(m.limits.requests_per_minute, m.requests_at_us, now_us) for m in meters]
     tokens = [_left(m.limits.tokens_per_minute, m.tokens_at_us, now_us) for m in meters]

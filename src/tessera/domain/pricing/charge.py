@@ -71,8 +71,9 @@ def charge_object(charged: Charge) -> dict[str, object]:
 
 
 def _check(q: Quantities) -> None:
-    for name, quantity in zip(q.__struct_fields__, msgspec.structs.astuple(q), strict=True):
+    for quantity in msgspec.structs.astuple(q):
         if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:
+            name = next(name for name in q.__struct_fields__ if getattr(q, name) is quantity)
             raise ValueError(f"{name} must be an integer between 0 and 2**53, not {quantity!r}")
     if q.cached_input_tokens + q.cache_write_tokens > q.input_tokens:
         raise ValueError("cached and cache-write tokens are part of input_tokens and cannot exceed them")

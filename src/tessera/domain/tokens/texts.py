@@ -8,7 +8,7 @@ import msgspec
 from tessera.domain.request import InferenceRequest, Tool
 from tessera.domain.tokens.counts import Confidence, Span
 from tessera.domain.tokens.framing import Framing
-from tessera.domain.tokens.slices import count_sliced
+from tessera.domain.tokens.slices import SLICE_CHARS, count_sliced
 
 TEXT_CHARS_COUNTED_MAX = 4 * 1024 * 1024
 """Text beyond this, more than any model's context holds, is taken at one token a byte instead of being tokenized."""
@@ -74,6 +74,9 @@ class _Tally:
             self.tokens += size
             return
         self._chars_left -= len(text)
+        if len(text) <= SLICE_CHARS:
+            self.tokens += self._counter(text)
+            return
         tokens, exact = count_sliced(text, self._counter)
         self.tokens += tokens
         self.exact = self.exact and exact

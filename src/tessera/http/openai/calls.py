@@ -1,5 +1,7 @@
 """POST /v1/chat/completions and /v1/responses: the paid calls."""
 
+from collections.abc import Awaitable, Mapping
+
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import RateLeft, StoredReply
@@ -8,23 +10,26 @@ from tessera.domain.request import Surface
 from tessera.flows.counting import count_input_tokens
 from tessera.flows.inference import Call, infer
 from tessera.flows.serving import LiveStream
-from tessera.flows.terms import read_terms
+from tessera.flows.terms import NO_TERMS, read_terms
 from tessera.flows.world import World
 from tessera.http.exchange import JSON, Exchange
 from tessera.http.sse import Presence, send_stream
 
 FORWARDED_HEADERS = (b"tessera-sandbox-fault",)
 """The caller's headers a provider may see. Everything else, credentials first, stays here."""
+NO_HEADERS: Mapping[str, str] = {}
+TERMS_HEADERS = (b"tessera-quote", b"tessera-max-price", b"tessera-fit", b"idempotency-key")
+_ASKED = frozenset((*FORWARDED_HEADERS, *TERMS_HEADERS))
 
 
-async def chat_completions(world: World, caller: Caller, exchange: Exchange) -> None:
+def chat_completions(world: World, caller: Caller, exchange: Exchange) -> Awaitable[None]:
     """Creates a chat completion, streamed or whole."""
-    await _call(world, caller, exchange, Surface.CHAT, "/v1/chat/completions")
+    return _call(world, caller, exchange, Surface.CHAT, "/v1/chat/completions")
 
 
-async def responses(world: World, caller: Caller, exchange: Exchange) -> None:
+def responses(world: World, caller: Caller, exchange: Exchange) -> Awaitable[None]:
     """Creates a response, streamed or whole."""
-    await _call(world, caller, exchange, Surface.RESPONSES, "/v1/responses")
+    return _call(world, caller, exchange, Surface.RESPONSES, "/v1/responses")
 
 
 async def input_tokens(world: World, caller: Caller, exchange: Exchange) -> None:
@@ -44,13 +49,10 @@ async def input_tokens(world: World, caller: Caller, exchange: Exchange) -> None
 
 
 async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surface, endpoint: str) -> None:
-    terms = read_terms(
-        exchange.header(b"tessera-quote"),
-        exchange.header(b"tessera-max-price"),
-        exchange.header(b"tessera-fit"),
-        exchange.header(b"idempotency-key"),
-    )
-    headers = {name.decode(): value for name in FORWARDED_HEADERS if (value := exchange.header(name)) is not None}
+    terms, headers = NO_TERMS, NO_HEADERS
+    if not _ASKED.isdisjoint(exchange.headers()):
+        terms = read_terms(*map(exchange.header, TERMS_HEADERS))
+        headers = {name.decode(): value for name in FORWARDED_HEADERS if (value := exchange.header(name)) is not None}
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
     async with Presence(exchange):
         served = await infer(world, caller, Call(surface, endpoint, body, terms, headers), exchange.request_id)

@@ -45,25 +45,19 @@ class OpenAIProvider:
         if credential is not None and _HEADER_VALUE.fullmatch(credential) is None:
             raise ValueError("a credential is printable ASCII without line breaks")
         self._connections: Connections = connections or PooledConnections(address, limits or TransportLimits(), tls)
-        self._own_headers = {
-            "Accept-Encoding": "identity",
-            "Content-Type": _JSON,
-            "User-Agent": f"tessera/{__version__}",
-        }
+        own = {"Accept-Encoding": "identity", "Content-Type": _JSON, "User-Agent": f"tessera/{__version__}"}
         if credential is not None:
-            self._own_headers["Authorization"] = f"Bearer {credential}"
+            own["Authorization"] = f"Bearer {credential}"
+        self._own_headers = {False: {**own, "Accept": _JSON}, True: {**own, "Accept": _EVENT_STREAM}}
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """See `ports.Provider`. A redirect, a compressed reply or a success of the wrong content type is refused."""
         path = COUNT_PATH if call.counting else PATHS.get(call.surface)
         if path is None:
             raise ValueError(f"an OpenAI-dialect provider does not speak {call.surface}")
-        headers = {
-            **_passed_on(call.headers),
-            **self._own_headers,
-            "Accept": _EVENT_STREAM if call.stream else _JSON,
-            "X-Client-Request-Id": call.request_id,
-        }
+        headers = {**self._own_headers[call.stream], "X-Client-Request-Id": call.request_id}
+        if call.headers:
+            headers = {**_passed_on(call.headers), **headers}
         reply = await self._connections.post(path, headers, call.body, call.on_sent)
         try:
             _check_head(reply, stream=call.stream)

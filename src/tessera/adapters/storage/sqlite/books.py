@@ -67,7 +67,18 @@ class OpenHold(msgspec.Struct, frozen=True, gc=False):
 class Book:
     """One wallet with its operator accounts and the end of its chain, as it will be after this transaction."""
 
-    __slots__ = ("chain_link", "chain_seq", "id", "meters", "mode", "operator", "organization_id", "wallet", "written")
+    __slots__ = (
+        "chain_link",
+        "chain_seq",
+        "id",
+        "metered",
+        "meters",
+        "mode",
+        "operator",
+        "organization_id",
+        "wallet",
+        "written",
+    )
 
     def __init__(self, organization_id: str, mode: str, row: tuple[Any, ...], lots: tuple[LotBalance, ...]) -> None:
         self.organization_id = organization_id
@@ -86,6 +97,8 @@ class Book:
         self.chain_link: bytes = row[10]
         self.written = (self.chain_seq, lots)
         self.meters: dict[tuple[SubjectKind, str], Meter] = {}
+        # By project and key: the meters above that a call of theirs moves.
+        self.metered: dict[tuple[str, str], tuple[Meter, Meter, Meter]] = {}
 
     def link(self, kind: str, values: tuple[Value, ...]) -> tuple[int, bytes]:
         """Appends a movement to the chain; gives its number and link."""

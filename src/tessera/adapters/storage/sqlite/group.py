@@ -197,7 +197,7 @@ class Group:
         self._event_rows.append((*values, *book.link("event", values)))
         self._usage.add(book, open_hold.kind, open_hold.number, event)
         state = resolved_state(event.outcome, event.charge_nanos)
-        self._resolved_rows.append((state.value, event.charge_nanos, open_hold.number, open_hold.amount_nanos))
+        self._resolved_rows.append((state._value_, event.charge_nanos, open_hold.number, open_hold.amount_nanos))
         book.move(Account.HELD, Account.REVENUE, event.charge_nanos)
         book.move(Account.PROVIDER_COST, Account.PROVIDER_PAYABLE, event.cost_nanos)
         if event.loss_nanos:

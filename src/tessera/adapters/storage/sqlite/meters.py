@@ -73,33 +73,39 @@ class Meters:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._changed: dict[tuple[int, str, str], Meter] = {}
-        self._books: set[Book] = set()
+        self._changed: dict[Book, dict[tuple[str, str], tuple[Meter, Meter, Meter]]] = {}
 
     def of(self, book: Book, project_id: str, key_id: str) -> tuple[Meter, Meter, Meter]:
         """The meters of a key, its project and its organization."""
-        return (
-            self._meter(book, SubjectKind.KEY, key_id),
-            self._meter(book, SubjectKind.PROJECT, project_id),
-            self._meter(book, SubjectKind.ORGANIZATION, book.organization_id),
-        )
+        metered = book.metered.get((project_id, key_id))
+        if metered is None:
+            metered = book.metered[project_id, key_id] = (
+                self._meter(book, SubjectKind.KEY, key_id),
+                self._meter(book, SubjectKind.PROJECT, project_id),
+                self._meter(book, SubjectKind.ORGANIZATION, book.organization_id),
+            )
+        return metered
 
-    def changed(self, book: Book, meters: tuple[Meter, ...]) -> None:
-        """Notes that meters were changed, so that they are written."""
-        for meter in meters:
-            self._changed[book.id, meter.kind.value, meter.subject_id] = meter
-        self._books.add(book)
+    def changed(self, book: Book, meters: tuple[Meter, Meter, Meter]) -> None:
+        """Notes that the meters of a call were changed, so that they are written."""
+        self._changed.setdefault(book, {})[meters[1].subject_id, meters[0].subject_id] = meters
 
     def write(self) -> None:
-        """Writes every meter that changed. Raises sqlite3.Error."""
-        if not self._changed:
-            return
-        rows = [(*key, *_counters(meter)) for key, meter in self._changed.items()]
-        self._connection.executemany(WRITE_METER, rows)
-        for book in self._books:
+        """Writes every meter that changed, once. Raises sqlite3.Error."""
+        rows: dict[tuple[int, str, str], list[int]] = {}
+        for book, changed in self._changed.items():
+            for meters in changed.values():
+                for meter in meters:
+                    key = (book.id, meter.kind.value, meter.subject_id)
+                    if key not in rows:
+                        rows[key] = _counters(meter)
+        if rows:
+            self._connection.executemany(WRITE_METER, [(*key, *counters) for key, counters in rows.items()])
+        for book in self._changed:
             # Only here, where this transaction needs none of them any more.
             if len(book.meters) > METERS_KEPT_MAX:
                 book.meters.clear()
+                book.metered.clear()
 
     def _meter(self, book: Book, kind: SubjectKind, subject_id: str) -> Meter:
         meter = book.meters.get((kind, subject_id))
