@@ -202,12 +202,13 @@ class Cycle:
             await connection.drained()
         if self.gone:
             return
-        if message["type"] == "http.response.start" and not self.started:
-            self._start(message["status"], message.get("headers", ()))
-        elif message["type"] == "http.response.body" and self.started and not self.complete:
+        kind = message["type"]
+        if kind == "http.response.body" and self.started and not self.complete:
             self._write(message.get("body", b""), more=message.get("more_body", False))
+        elif kind == "http.response.start" and not self.started:
+            self._start(message["status"], message.get("headers", ()))
         else:
-            raise RuntimeError(f"{message['type']} came out of order")
+            raise RuntimeError(f"{kind} came out of order")
 
     def _start(self, status: int, headers: "Iterable[tuple[bytes, bytes]]") -> None:
         """Builds the head. It waits for the body when the body's length is known: both go out in one write."""
@@ -240,8 +241,12 @@ class Cycle:
     def _write(self, body: bytes, *, more: bool) -> None:
         if self._chunked:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            if not more:
-                body += b"0\r\n\r\n"
+            if more:
+                # No head waits: that of a reply of unknown length was written at once.
+                if body:
+                    self._connection.transport.write(body)
+                return
+            body += b"0\r\n\r\n"
         elif self._bodiless:
             body = b""
         elif not self._until_close:

@@ -173,7 +173,7 @@ class LiveStream:
                     yield self._keep(piece)
                 while not relay.finished and (chunk := await anext(body, None)) is not None:
                     for piece in relay.feed(chunk):
-                        yield self._keep(piece)
+                        yield piece if self._kept is None else self._keep(piece)
                     self._received += len(chunk)
                     if relay.output_chars > meter.look_at or self._received > bytes_max:
                         await self._cut_if_long(relay, meter)

@@ -229,9 +229,9 @@ class Exchange:
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.extra_headers]})
 
-    async def send_piece(self, piece: bytes) -> None:
+    def send_piece(self, piece: bytes) -> Awaitable[None]:
         """Sends a piece of a streamed body; waits while the client reads slowly."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        return self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self) -> None:
         """Ends a streamed body."""

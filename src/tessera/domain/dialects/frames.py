@@ -1,7 +1,8 @@
 """Server-sent events as bytes: whole frames out of a stream that is cut anywhere."""
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
 
@@ -13,7 +14,7 @@ _LINE = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One event: its bytes as they came, blank line included, and its data (None for a comment)."""
 
     raw: bytes
@@ -35,20 +36,21 @@ class FrameCutter:
         at = max(0, self._searched - 3)
         if b"\r" in text:
             while blank := _BLANK.search(text, at):
-                start, at = self._take(frames, text, start, blank.end())
+                at = blank.end()
+                raw = text[start:at]
+                frames.append(Frame(raw, data_of(raw)))
+                start = at
         else:
             while (blank_at := text.find(b"\n\n", at)) >= 0:
-                start, at = self._take(frames, text, start, blank_at + 2)
+                at = blank_at + 2
+                raw = text[start:at]
+                frames.append(Frame(raw, data_of(raw)))
+                start = at
         self.rest = text[start:] if start else text
         self._searched = len(self.rest)
         if self._searched > FRAME_BYTES_MAX:
             raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent an event that never ends.")
         return frames
-
-    def _take(self, frames: list[Frame], text: bytes, start: int, end: int) -> tuple[int, int]:
-        raw = text[start:end]
-        frames.append(Frame(raw, data_of(raw)))
-        return end, end
 
 
 def data_of(frame: bytes) -> bytes | None:

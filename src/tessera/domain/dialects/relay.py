@@ -21,7 +21,8 @@ class StreamRelay:
 
     On one surface the provider's frames are passed on as they came, comments included; between surfaces each event is
     said anew. Held back are: in chat the usage chunk and `[DONE]`, in responses the final event. A stream ends with
-    exactly one of `finish` and `fail`. `error` is the provider's own error, or None. One use, one stream.
+    exactly one of `finish` and `fail`. `error` is the provider's own error, or None; `output_chars` is how many
+    characters of output have come so far. One use, one stream.
     """
 
     def __init__(self, upstream: Surface, caller: Surface, *, include_usage: bool, model: str) -> None:
@@ -39,17 +40,13 @@ class StreamRelay:
         self._held: bytes | None = None
         self._done: bytes | None = None
         self._cut = False
+        self.output_chars = 0
         self.finished = False
 
     @property
     def facts(self) -> ReplyFacts:
         """What is known of the reply so far."""
         return self._watch.facts
-
-    @property
-    def output_chars(self) -> int:
-        """How many characters of output have come so far."""
-        return self._watch.output_chars
 
     @property
     def error(self) -> TesseraError | None:
@@ -69,6 +66,7 @@ class StreamRelay:
         except TesseraError as error:
             self._watch.fail(error)
             self.finished = True
+        self.output_chars = self._watch.output_chars
         return [b"".join(out)] if len(out) > 1 and self._writer is None else out
 
     def end(self) -> None:

@@ -42,9 +42,11 @@ class Verdict(Enum):
 
 
 class Watch:
-    """Running facts of one stream. Delivered text is kept up to `OUTPUT_TEXT_MAX` characters."""
+    """Running facts of one stream. Delivered text is kept up to `OUTPUT_TEXT_MAX` characters; `output_chars` counts
+    all of it."""
 
     def __init__(self) -> None:
+        self.output_chars = 0
         self._facts = ReplyFacts()
         self._texts: list[str] = []
         self.last: dict[str, Any] = {}
@@ -56,13 +58,9 @@ class Watch:
         if len(self._texts) > 1:
             self._texts = ["".join(self._texts)]
         facts.output_text = self._texts[0] if self._texts else ""
+        facts.output_chars = self.output_chars
         facts.has_output = facts.output_chars > 0
         return facts
-
-    @property
-    def output_chars(self) -> int:
-        """Characters of output so far, without building the facts."""
-        return self._facts.output_chars
 
     def fail(self, error: TesseraError) -> None:
         """Notes that the provider reported an error, or sent what no answer is."""
@@ -93,11 +91,10 @@ class Watch:
         raise NotImplementedError
 
     def _deliver(self, text: str) -> None:
-        facts = self._facts
-        room = OUTPUT_TEXT_MAX - facts.output_chars
+        room = OUTPUT_TEXT_MAX - self.output_chars
         if room > 0 and text:
             self._texts.append(text[:room])
-        facts.output_chars += len(text)
+        self.output_chars += len(text)
 
 
 class ChatWatch(Watch):
@@ -170,7 +167,7 @@ class ResponsesWatch(Watch):
             self.response = event["response"]
         elif kind == "response.output_item.added":
             self._open = event["item"]
-            self._open_from = min(self._facts.output_chars, OUTPUT_TEXT_MAX)
+            self._open_from = min(self.output_chars, OUTPUT_TEXT_MAX)
             name = event["item"].get("name")
             if isinstance(name, str):
                 self._deliver(name)
@@ -186,7 +183,7 @@ class ResponsesWatch(Watch):
         if response.get("status") not in ("completed", "incomplete"):
             provider_said(response.get("error"))
         facts.finish_reason = response_finish(response)
-        if not facts.output_chars:
+        if not self.output_chars:
             for item in response.get("output") or ():
                 for text in item_texts(item):
                     self._deliver(text)

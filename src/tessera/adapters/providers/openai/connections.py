@@ -4,7 +4,7 @@
 nothing of models or dialects. `PooledConnections` in `pool.py` is the one that serves.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -37,7 +37,7 @@ class HttpReply(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    async def read(self) -> bytes:
+    def read(self) -> Awaitable[bytes]:
         """The next piece of the body, b"" at its end. Raises [provider_error, provider_timeout]."""
         ...
 

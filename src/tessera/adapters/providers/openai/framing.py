@@ -31,8 +31,8 @@ class ReplyParser:
     """The replies of one connection, one after the other, in whatever pieces they arrive.
 
     `status` is 0 until the head of a final reply is here; `headers` have lower-case names, repeated ones joined by
-    commas. `pieces` and `unread_bytes` are the body that nobody has taken yet. `keep` says whether the connection can
-    carry another reply once this one is `complete`.
+    commas. `pieces` and `unread_bytes` are the body that nobody has taken yet, `body_bytes` is all of it so far. `keep`
+    says whether the connection can carry another reply once this one is `complete`.
     """
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class ReplyParser:
         self.complete = True
         self.pieces: list[bytes] = []
         self.unread_bytes = 0
+        self.body_bytes = 0
         self._until_eof = False
         self._lines: list[tuple[bytes, bytes]] = []
         self._framing_bytes = 0
@@ -53,7 +54,7 @@ class ReplyParser:
         self.headers = {}
         self.keep = self.complete = self._until_eof = False
         self.pieces = []
-        self.unread_bytes = 0
+        self.unread_bytes = self.body_bytes = 0
         self._framing_bytes = 0
 
     def feed(self, data: bytes) -> None:
@@ -132,7 +133,9 @@ class ReplyParser:
     def on_body(self, piece: bytes) -> None:
         """Bytes of the body."""
         self.pieces.append(piece)
-        self.unread_bytes += len(piece)
+        size = len(piece)
+        self.unread_bytes += size
+        self.body_bytes += size
 
     def on_message_complete(self) -> None:
         """The end of a reply; an informational one ends without having begun anything."""

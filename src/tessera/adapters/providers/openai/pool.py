@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from yarl import URL
 
@@ -70,7 +70,7 @@ class PooledConnections:
             if connection is not None:
                 connection.cut()
             raise
-        return PooledReply(connection, self, limits, now + limits.total_s)
+        return PooledReply(connection, self, limits, now + limits.total_s, loop)
 
     async def close(self) -> None:
         """Closes every connection, also those in use; returns when they are gone, at the latest after a second."""
@@ -139,10 +139,15 @@ class PooledConnections:
 class PooledReply:
     """A reply on a connection of the pool; see `HttpReply`."""
 
-    __slots__ = ("_bytes_read", "_connection", "_deadline", "_limits", "_loop", "_pool", "headers", "status")
+    __slots__ = ("_connection", "_deadline", "_limits", "_loop", "_pool", "headers", "status")
 
     def __init__(
-        self, connection: Connection, pool: PooledConnections, limits: TransportLimits, deadline: float
+        self,
+        connection: Connection,
+        pool: PooledConnections,
+        limits: TransportLimits,
+        deadline: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.status = connection.reply.status
         self.headers: Mapping[str, str] = connection.reply.headers
@@ -150,27 +155,27 @@ class PooledReply:
         self._pool = pool
         self._limits = limits
         self._deadline = deadline
-        self._bytes_read = 0
+        self._loop = loop
 
-    async def read(self) -> bytes:
+    def read(self) -> Awaitable[bytes]:
         """See `HttpReply.read`. After `close`, a provider error."""
-        connection = self._connection
+        connection, limits = self._connection, self._limits
         if connection is None:
-            raise transport_failure(STOPPED)
+            return _failed(transport_failure(STOPPED))
         limit = self._deadline
         if not connection.reply.complete:
-            now = asyncio.get_running_loop().time()
+            now = self._loop.time()
             if now >= limit:
-                raise TesseraError(ErrorCode.PROVIDER_TIMEOUT, SILENT)
-            limit = min(limit, now + self._limits.gap_s)
-        piece = await connection.read(limit)
-        self._bytes_read += len(piece)
-        if self._bytes_read > self._limits.reply_bytes_max:
-            raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider's reply is larger than this server accepts.")
-        return piece
+                return _failed(TesseraError(ErrorCode.PROVIDER_TIMEOUT, SILENT))
+            limit = min(limit, now + limits.gap_s)
+        return connection.read(limit, limits.reply_bytes_max)
 
     async def close(self) -> None:
         """See `HttpReply.close`."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.finished(connection)
+
+
+async def _failed(error: TesseraError) -> bytes:
+    raise error

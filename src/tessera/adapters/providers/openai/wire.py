@@ -21,6 +21,7 @@ CLOSED = "The provider closed the connection."
 CUT = "The provider's reply ended before it was complete."
 NOT_HTTP = "The provider's reply was not valid HTTP."
 NO_ANSWER = "The provider took too long to answer."
+TOO_LARGE = "The provider's reply is larger than this server accepts."
 SILENT = "The provider took too long to go on with its answer."
 
 _NEVER = float("inf")
@@ -73,10 +74,11 @@ class Connection(asyncio.Protocol):
             await self._head(deadline)
             reply.keep = reply.keep and whole
 
-    async def read(self, deadline: float) -> bytes:
+    async def read(self, deadline: float, bytes_max: int) -> bytes:
         """What has arrived of the body since the last read, b"" at its end. Raises [provider_error, provider_timeout].
 
-        What arrived before a failure is given out before the failure is raised.
+        What arrived before a failure is given out before the failure is raised. `bytes_max` is the most the whole body
+        may have.
         """
         reply = self.reply
         while not reply.unread_bytes:
@@ -89,6 +91,8 @@ class Connection(asyncio.Protocol):
             self._reading_paused = False
             if self._transport is not None and not self._gone:
                 self._transport.resume_reading()
+        if reply.body_bytes > bytes_max:
+            raise TesseraError(ErrorCode.PROVIDER_ERROR, TOO_LARGE)
         return reply.take()
 
     def finish(self) -> bool:
