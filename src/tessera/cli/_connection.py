@@ -286,7 +286,7 @@ class HttpConnection(BoundedWriting):
     def body_taken(self, size_bytes: int) -> None:
         """So much of a body waits no more: reads on, unless too much still does."""
         self._unread_bytes -= size_bytes
-        if self._unread_bytes <= UNREAD_BYTES_MAX:
+        if self._reading_paused and self._unread_bytes <= UNREAD_BYTES_MAX:
             self._resume_reading()
 
     # ---- answering -----------------------------------------------------------------------------------------------

@@ -122,12 +122,14 @@ class Cycle:
             self.pieces = [b"".join(self.pieces)]
         self.pieces.append(piece)
         self.pieces_bytes += len(piece)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def end_of_request(self) -> None:
         """The request has arrived to its end."""
         self.whole = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def client_left(self) -> None:
         """The connection is gone."""
@@ -257,8 +259,10 @@ class Cycle:
         if not more:
             self.complete = True
             self._on_disconnect = None
-            self._wake()
-            self._take()
+            if self._waiter is not None:
+                self._wake()
+            if self.pieces:
+                self._take()
             self._connection.replied(self)
 
     def _put(self, written: bytes) -> None:

@@ -45,6 +45,7 @@ def format_usd(nanos: int) -> str:
     return f"{sign}{whole}.{decimals}"
 
 
+@lru_cache(maxsize=1024)
 def format_price(nanos_per_million: int) -> str:
     """A price per million as the shortest exact decimal string: 14,700,000,000 is `14.7`, 21·10⁹ is `21`."""
     whole, rest = divmod(nanos_per_million, NANOS_PER_USD)

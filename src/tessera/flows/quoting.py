@@ -88,7 +88,7 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
         rows=rows,
         tier=tier,
         output_cap=output_cap,
-        output_cap_min=min(output_cap, max(_OUTPUT_MIN[way] for _, way in ways)),
+        output_cap_min=min(output_cap, max([_OUTPUT_MIN[way] for _, way in ways])),
         as_of=as_of,
         encoding=framing.encoding,
         quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap),

@@ -41,7 +41,7 @@ async def open_upstream(
     """
     world, found = running.world, running.found
     if running.ways is None:
-        ways = standing(found.plan, world.health, world.clock.monotonic_ms())
+        ways = standing(found.plan, world.health, world.clock.monotonic_ms()) if world.health else found.plan
         running.ways = iter(ways[: world.limits.attempts_max])
     for deployment, surface in running.ways:
         if running.accepted and running.deployment is not None:

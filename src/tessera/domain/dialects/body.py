@@ -180,7 +180,7 @@ def _checked(skeleton: bytes, depth_max: int) -> dict[str, Any]:
     if type(value) is not dict:
         raise _invalid("The body must be a JSON object.")
     # In valid JSON each colon outside strings ends one key, so a key that a dict swallowed shows as a colon too many.
-    pairs = _pairs(value, depth_max, depth_max)
+    pairs = _pairs(value, depth_max)
     if not _is_that_many(skeleton, pairs) and _STRING.sub(b"", skeleton).count(b":") != pairs:
         _refuse_duplicate(skeleton)
     return value
@@ -195,19 +195,23 @@ def _is_that_many(skeleton: bytes, pairs: int) -> bool:
     return skeleton.count(b'":') == pairs and not any(map(skeleton.count, (b" :", b"\n:", b"\t:", b"\r:")))
 
 
-def _pairs(value: Any, depth: int, depth_max: int) -> int:
-    """How many keys a value has, in itself and below."""
-    if depth == 0:
-        raise _invalid(f"The body is nested deeper than {depth_max} levels.")
-    if type(value) is dict:
-        count = len(value)
-        value = value.values()
-    else:
-        count = 0
-    for inner in value:
-        if type(inner) is dict or type(inner) is list:
-            count += _pairs(inner, depth - 1, depth_max)
-    return count
+def _pairs(value: dict[str, Any], depth_max: int) -> int:
+    """How many keys a value has, in itself and below, looked at level by level."""
+    count = 0
+    level: list[Any] = [value]
+    for _ in range(depth_max):
+        deeper = []
+        for owner in level:
+            if type(owner) is dict:
+                count += len(owner)
+                owner = owner.values()
+            for inner in owner:
+                if type(inner) is dict or type(inner) is list:
+                    deeper.append(inner)
+        if not deeper:
+            return count
+        level = deeper
+    raise _invalid(f"The body is nested deeper than {depth_max} levels.")
 
 
 def _refuse_duplicate(skeleton: bytes) -> NoReturn:

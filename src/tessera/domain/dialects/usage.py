@@ -186,14 +186,17 @@ def read_usage(surface: Surface, usage: object) -> Quantities | None:
     if usage.get(given) is None and usage.get(made) is None:
         return None
     inputs, outputs = _details(usage, given), _details(usage, made)
+    input_tokens, output_tokens = _tokens(usage, given, required=True), _tokens(usage, made, required=True)
+    cached, written, seen = _parts(inputs, "cached_tokens", "cache_write_tokens", "image_tokens")
+    reasoning, drawn = _parts(outputs, "reasoning_tokens", "image_tokens")
     read = Quantities(
-        input_tokens=_tokens(usage, given, required=True),
-        cached_input_tokens=_tokens(inputs, "cached_tokens"),
-        cache_write_tokens=_tokens(inputs, "cache_write_tokens"),
-        input_image_tokens=_tokens(inputs, "image_tokens"),
-        output_tokens=_tokens(usage, made, required=True),
-        reasoning_tokens=_tokens(outputs, "reasoning_tokens"),
-        output_image_tokens=_tokens(outputs, "image_tokens"),
+        input_tokens=input_tokens,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        input_image_tokens=seen,
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning,
+        output_image_tokens=drawn,
     )
     if read.cached_input_tokens + read.cache_write_tokens > read.input_tokens:
         raise ValueError("more cached tokens than input tokens")
@@ -214,6 +217,11 @@ def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(details, dict):
         raise ValueError(f"{name}_details is not an object")
     return details
+
+
+def _parts(owner: dict[str, Any], *names: str) -> list[int]:
+    """The parts of one side; nearly all are zero or not there."""
+    return [0 if owner.get(name) is None else _tokens(owner, name) for name in names]
 
 
 def _tokens(owner: dict[str, Any], name: str, *, required: bool = False) -> int:

@@ -32,9 +32,9 @@ def count_text(request: InferenceRequest, framing: Framing, counter: Callable[[s
             tally.tokens += framing.per_name
             tally.add(message.name)
     tally.tokens += framing.priming
-    published = request.surface in framing.published_on and all(
-        message.role in _PUBLISHED_ROLES and len(message.texts) <= 1 for message in request.messages
-    )
+    published = request.surface in framing.published_on
+    for message in request.messages if published else ():
+        published = published and message.role in _PUBLISHED_ROLES and len(message.texts) <= 1
     if request.tools:
         published = _add_tools(tally, request.tools, framing) and published and request.tool_choice == "auto"
     if request.output_format.kind != "text":

@@ -63,7 +63,8 @@ class Connection(asyncio.Protocol):
         """
         transport, reply = self._transport, self.reply
         assert transport is not None
-        assert self.usable
+        assert not self._gone
+        assert not self._running
         self._running = True
         reply.begin()
         if body_bytes <= JOINED_BYTES_MAX:

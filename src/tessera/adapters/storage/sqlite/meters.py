@@ -96,7 +96,7 @@ class Meters:
         for book, changed in self._changed.items():
             for meters in changed.values():
                 for meter in meters:
-                    key = (book.id, meter.kind.value, meter.subject_id)
+                    key = (book.id, meter.kind._value_, meter.subject_id)
                     if key not in rows:
                         rows[key] = _counters(meter)
         if rows:
