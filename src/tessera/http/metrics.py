@@ -13,8 +13,8 @@ REGISTRY = CollectorRegistry()
 TASKS = Gauge("tessera_tasks", "Tasks of the event loop that have not ended", registry=REGISTRY)
 TASKS.set_function(lambda: len(asyncio.all_tasks()))
 
-_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
-_BOUNDS_NS = tuple(round(bound * 1_000_000_000) for bound in _BOUNDS_S)
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+_BOUNDS_NS = tuple(round(bound * 1_000_000_000) for bound in BOUNDS_S)
 
 
 class Requests:
@@ -45,7 +45,7 @@ class Requests:
         seconds = HistogramMetricFamily(
             "tessera_http_request_seconds", "Time from the head of a request to the end of its reply", labels=["route"]
         )
-        bounds = [str(float(bound)) for bound in _BOUNDS_S] + ["+Inf"]
+        bounds = [str(float(bound)) for bound in BOUNDS_S] + ["+Inf"]
         for route, (counts, (sum_ns,)) in sorted(self._times.items()):
             buckets = list(zip(bounds, accumulate(counts), strict=True))
             seconds.add_metric([route], buckets, sum_ns / 1_000_000_000)

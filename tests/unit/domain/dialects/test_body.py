@@ -69,6 +69,24 @@ def test_a_duplicate_key_is_named() -> None:
     assert "twice" in refused.value.message
 
 
+SPACES = st.text(alphabet=" \t\r\n", max_size=2)
+MEMBERS = st.lists(
+    st.tuples(SPACES, st.sampled_from(["a", "b", "a:", 'a":', ""]), SPACES, st.text(alphabet=' ":\\a\n', max_size=6)),
+    max_size=4,
+)
+
+
+@given(MEMBERS)
+def test_a_key_that_stands_twice_is_refused_however_it_is_written(members: list[tuple[str, str, str, str]]) -> None:
+    written = [f"{before}{json.dumps(key)}{after}:{json.dumps(value)}" for before, key, after, value in members]
+    raw = f"{{{','.join(written)}}}".encode()
+    if len({key for _, key, _, _ in members}) == len(members):
+        assert open_body(raw).value == json.loads(raw)
+    else:
+        with pytest.raises(TesseraError, match="stands twice"):
+            open_body(raw)
+
+
 def test_colons_and_quotes_inside_strings_are_not_keys() -> None:
     text = 'say "a":1, {"b":2}\\":'
     assert open_body(json.dumps({"x": text, "y:": [text]}).encode()).value == {"x": text, "y:": [text]}
