@@ -7,6 +7,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from tessera.cli._connection import HttpConnection, bounded_connection
+from tessera.http.door import Door
 
 HEAD_SECONDS, WRITE_SECONDS, IDLE_SECONDS = 10, 30, 5
 
@@ -65,10 +66,10 @@ class RememberedTransport(asyncio.Transport):
 class Wire:
     """A client's end: sends bytes, lets the server work, and says what came. `with Wire(app) as wire`."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, door: Door | None = None) -> None:
         self.loop = Clock()
         self.state = ServerState()
-        kind = bounded_connection(HEAD_SECONDS, WRITE_SECONDS)
+        kind = bounded_connection(HEAD_SECONDS, WRITE_SECONDS, door)
         config = uvicorn.Config(app, http=kind, ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
         config.timeout_keep_alive = IDLE_SECONDS
         config.load()

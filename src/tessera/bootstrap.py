@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tessera.flows.money.treasury import Treasury
     from tessera.flows.people.accounts import Accounts
     from tessera.flows.world import CallLimits, World
+    from tessera.http.door import Door
 
 _DISPLAY_START, _DISPLAY_END = 16, 4
 """How much of a key can be shown again: prefix, mode and four characters, and its last four."""
@@ -54,10 +55,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The HTTP application, what the operator should hear at start, what to call when the server begins to end, and
-    when the time for calls in flight is over, before they are cancelled."""
+    """The HTTP application, what refuses requests before it, what the operator should hear at start, what to call when
+    the server begins to end, and when the time for calls in flight is over, before they are cancelled."""
 
     app: "ASGIApp"
+    door: "Door"
     accounts: "Accounts"
     notices: tuple[str, ...]
     leave: Callable[[], None]
@@ -162,6 +164,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
     from tessera.bootstrap_money import watch
     from tessera.bootstrap_people import watch_people
     from tessera.http.app import build_app
+    from tessera.http.door import Door
     from tessera.http.load import Load, watched
 
     token = read_secret(settings.metrics_token, environment, "metrics_token")
@@ -180,7 +183,8 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
         def give_up() -> None:
             world.stopping = True
 
-        yield Served(app, accounts, (*notices(settings), *key_notices(environment)), world.live.close, give_up)
+        door = Door(load, new_id, settings.cors_origins)
+        yield Served(app, door, accounts, (*notices(settings), *key_notices(environment)), world.live.close, give_up)
 
 
 def open_people(

@@ -6,9 +6,7 @@ limit has moved on, so that an ordinary request sets and cancels none.
 
 import asyncio
 from collections import deque
-from functools import lru_cache
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
 import msgspec
@@ -18,8 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from tessera.cli._cycle import Cycle, Message
-from tessera.cli._writing import BoundedWriting
+from tessera.cli._cycle import Cycle, Message, target_of
+from tessera.cli._shedding import Shedding
+from tessera.http.door import Door
 from tessera.http.exchange import CONNECTION
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -34,14 +33,16 @@ _NEVER = float("inf")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
-def bounded_connection(head_seconds_max: int, write_seconds_max: int) -> type["HttpConnection"]:
-    """The protocol class with its bounds: on the time from a connection, or a head's first byte, to the head's end, and
-    on the time for which a client may stop the server's writing."""
-    bounds = {"head_seconds_max": head_seconds_max, "write_seconds_max": write_seconds_max}
+def bounded_connection(
+    head_seconds_max: int, write_seconds_max: int, door: Door | None = None
+) -> type["HttpConnection"]:
+    """The protocol class with its bounds: on the time from a connection, or a head's first byte, to the head's end, on
+    the time for which a client may stop the server's writing, and what `door` says of requests."""
+    bounds = {"head_seconds_max": head_seconds_max, "write_seconds_max": write_seconds_max, "door": door}
     return type("BoundedHttpConnection", (HttpConnection,), bounds)
 
 
-class HttpConnection(BoundedWriting):
+class HttpConnection(Shedding):
     """One client's connection. Requests that come before the reply to an earlier one wait for their turn.
 
     Answers 408 to a head that takes too long, 431 to one that has no end and 400 to what is not HTTP/1, and closes. A
@@ -49,8 +50,6 @@ class HttpConnection(BoundedWriting):
     the last request of a connection means nothing. A client that does not read is cut off, one that ends its side has
     left. An offer to change to another protocol is not taken up; the request is served as it is.
     """
-
-    head_seconds_max = 10
 
     def __init__(
         self,
@@ -75,6 +74,7 @@ class HttpConnection(BoundedWriting):
         self._expects_continue = False
         self._offered = False
         self._in_head = True
+        self._between = True
         self._head_bytes = 0
         # Whether the bytes at hand began a head, and whether they got anywhere: to a head, or further in a body.
         self._begun = False
@@ -84,7 +84,7 @@ class HttpConnection(BoundedWriting):
         self._ignored_bytes = 0
         self._arriving: Cycle | None = None
         self._answering: Cycle | None = None
-        self._waiting: deque[tuple[Cycle, Message]] = deque()
+        self._waiting: deque[tuple[Cycle, ASGIApp, Message]] = deque()
         self._unread_bytes = 0
         self._reading_paused = False
         self._limit_at = _NEVER
@@ -117,7 +117,9 @@ class HttpConnection(BoundedWriting):
 
     def shutdown(self) -> None:
         """The server stops: ends the connection, after the replies that are due."""
-        if self._arriving is None:
+        if self._refused is not None and self.door is not None:
+            self._give_up(self.door)
+        elif self._arriving is None:
             self.close()
         else:
             self._arriving.keep_alive = False
@@ -151,6 +153,13 @@ class HttpConnection(BoundedWriting):
             if self._ignored_bytes > IGNORED_BYTES_MAX:
                 self._pause_reading()
             return
+        door = self.door
+        if door is not None and self._between and self._arriving is None:
+            if self._refused is not None:
+                self._throw_away(door, self._refused, data)
+                return
+            if self._sheds(door, data):
+                return
         self._begun = self._moved = False
         try:
             self._feed(data)
@@ -196,6 +205,7 @@ class HttpConnection(BoundedWriting):
         self._moved = True
         self._begun = self._begun or not self._in_head
         self._in_head = True
+        self._between = False
         self._head_bytes = 0
         self._expects_continue = False
 
@@ -228,7 +238,7 @@ class HttpConnection(BoundedWriting):
             last.keep_alive = False
             raise httptools.HttpParserError("behind the last request of the connection")
         method = parser.get_method().decode("ascii")
-        path, raw_path, query = _target(self._url) if len(self._url) <= _TARGET_KEPT_MAX else _read_target(self._url)
+        path, raw_path, query = target_of(self._url)
         cycle = Cycle(
             self,
             method=method,
@@ -250,14 +260,15 @@ class HttpConnection(BoundedWriting):
             "extensions": {CONNECTION: cycle},
             **self._addresses,
         }
+        app = self._app if self._lets_in(self._url, self._headers) else cast(Door, self.door).app
         self._in_head = False
         self._limit_at = _NEVER
         self._headers = []
         self._arriving = cycle
         if self._answering is None:
-            self._answer(cycle, scope)
+            self._answer(cycle, app, scope)
         else:
-            self._waiting.append((cycle, scope))
+            self._waiting.append((cycle, app, scope))
 
     def on_body(self, body: bytes) -> None:
         """Parser: a piece of the body."""
@@ -270,6 +281,7 @@ class HttpConnection(BoundedWriting):
 
     def on_message_complete(self) -> None:
         """Parser: the request is here."""
+        self._between = True
         if not self._offered and self._arriving is not None:
             self._arriving.end_of_request()
 
@@ -291,9 +303,9 @@ class HttpConnection(BoundedWriting):
 
     # ---- answering -----------------------------------------------------------------------------------------------
 
-    def _answer(self, cycle: Cycle, scope: Message) -> None:
+    def _answer(self, cycle: Cycle, app: ASGIApp, scope: Message) -> None:
         self._answering = cycle
-        task = self.loop.create_task(cycle.run(self._app, scope))
+        task = self.loop.create_task(cycle.run(app, scope))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
 
@@ -342,6 +354,8 @@ class HttpConnection(BoundedWriting):
         if self.loop.time() < self._limit_at:
             self._timer_at = self._limit_at
             self._timer = self.loop.call_at(self._limit_at, self._look_at_clock)
+        elif self._refused is not None and self.door is not None:
+            self._give_up(self.door)
         elif self._in_head and not self._ignoring:
             self._look_at_head()
         else:
@@ -372,22 +386,6 @@ class HttpConnection(BoundedWriting):
         else:
             self._ignoring = True
             self.close()
-
-
-_TARGET_KEPT_MAX = 256
-
-
-def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
-    """Path, raw path and query of a request's address. Raises httptools.HttpParserError."""
-    parsed = httptools.parse_url(url)
-    raw_path: bytes | None = parsed.path
-    if raw_path is None:
-        raise httptools.HttpParserError("an address without a path")
-    path = raw_path.decode("ascii")
-    return unquote(path) if "%" in path else path, raw_path, parsed.query or b""
-
-
-_target = lru_cache(maxsize=1024)(_read_target)
 
 
 def _refusal(message: str) -> bytes:

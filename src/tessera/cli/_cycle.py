@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any, Protocol
+from urllib.parse import unquote
 
+import httptools
 import structlog
 from starlette.types import ASGIApp
 
@@ -308,3 +310,23 @@ def _label(name: bytes) -> bytes:
     if not name or not _TOKEN.issuperset(name):
         raise RuntimeError(f"{name!r} is not the name of a header")
     return b"\r\n" + name + b": "
+
+
+_TARGET_KEPT_MAX = 256
+
+
+def target_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, raw path and query of a request's address. Raises httptools.HttpParserError."""
+    return _kept_target(url) if len(url) <= _TARGET_KEPT_MAX else _read_target(url)
+
+
+def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
+    parsed = httptools.parse_url(url)
+    raw_path: bytes | None = parsed.path
+    if raw_path is None:
+        raise httptools.HttpParserError("an address without a path")
+    path = raw_path.decode("ascii")
+    return unquote(path) if "%" in path else path, raw_path, parsed.query or b""
+
+
+_kept_target = lru_cache(maxsize=1024)(_read_target)

@@ -7,15 +7,20 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from tessera.cli._accepting import AcceptQueue, tells_its_length
 from tessera.cli._connection import bounded_connection
+from tessera.http.door import Door
 from tessera.settings import Settings
+
+if TYPE_CHECKING:
+    from tessera.bootstrap import Served
 
 BACKLOG = 2048
 _CUT_SECONDS = 5
@@ -34,6 +39,11 @@ class Server(uvicorn.Server):
         """Starts, and lets whoever waits for `answers` go on."""
         await super().startup(sockets)
         self.answers.set()
+
+    def make_connection(self) -> asyncio.Protocol:
+        """A protocol for a connection, as the listening server makes one."""
+        kind = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def listen_for_signals(self) -> None:
         """From now on SIGINT and SIGTERM end `until_signal`; a second one ends the drain at once."""
@@ -83,21 +93,18 @@ def address_of(listener: socket.socket) -> str:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp,
-    listener: socket.socket,
-    settings: Settings,
-    give_up: Callable[[], None],
-    leave: Callable[[], None],
+    served: "Served", listener: socket.socket, settings: Settings, *, alone: bool = True
 ) -> AsyncIterator[Server]:
     """The application, answering while the block runs; on leaving, open calls get the drain time to end.
 
-    At once, `leave` is called: who only listens is let go. When the time is over, `give_up` is called and what still
-    runs is cancelled: it ends with an error and is settled.
+    At once, `served.leave` is called: who only listens is let go. When the time is over, `served.give_up` is called and
+    what still runs is cancelled: it ends with an error and is settled. Unless it is `alone`, others take connections up
+    from the same listener.
     """
-    server = Server(_config(app, settings))
+    server = Server(_config(served.app, settings, served.door))
 
     def cut() -> None:
-        give_up()
+        served.give_up()
         for running in tuple(server.server_state.tasks):
             running.cancel()
 
@@ -106,12 +113,15 @@ async def serving(
     try:
         await server.answers.wait()
         server.listen_for_signals()
+        if alone and tells_its_length(listener):
+            served.door.watch_queue(AcceptQueue(listener, BACKLOG, server.make_connection))
         gc.collect()
         gc.freeze()
         yield server
     finally:
         server.should_exit = True
-        leave()
+        served.leave()
+        served.door.watch_queue(None)
         timer = asyncio.get_running_loop().call_later(settings.limits.drain_seconds_max, cut)
         await task
         timer.cancel()
@@ -130,12 +140,13 @@ def run_server(work: Any) -> None:
         runner.run(work)
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, door: Door) -> uvicorn.Config:
+    limits = settings.limits
     return uvicorn.Config(
         app,
         # Not to be guessed: the application is a plain function that gives a coroutine.
         interface="asgi3",
-        http=bounded_connection(settings.limits.headers_seconds_max, settings.limits.write_seconds_max),
+        http=bounded_connection(limits.headers_seconds_max, limits.write_seconds_max, door),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -143,7 +154,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_keep_alive=settings.limits.idle_seconds_max,
-        timeout_graceful_shutdown=settings.limits.drain_seconds_max + _CUT_SECONDS,
+        timeout_keep_alive=limits.idle_seconds_max,
+        timeout_graceful_shutdown=limits.drain_seconds_max + _CUT_SECONDS,
         backlog=BACKLOG,
     )

@@ -71,7 +71,7 @@ async def _demo(settings: "Settings", content: bytes, name: str, *, once: bool, 
 
     async with open_storage(settings) as opened, open_app(settings, opened, {}) as served:
         listener = bind(settings.host, settings.port)
-        async with serving(served.app, listener, settings, served.give_up, served.leave) as server:
+        async with serving(served, listener, settings) as server:
             address = address_of(listener)
             key = await _first_key(opened)
             shown = await asyncio.to_thread(_call, address, key, content)

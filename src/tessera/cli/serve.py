@@ -105,7 +105,7 @@ async def _serve(
         address = address_of(listener)
         if settings.public_url is None:
             served.accounts.base_url = address
-        async with serving(served.app, listener, settings, served.give_up, served.leave) as server:
+        async with serving(served, listener, settings, alone=parent is None) as server:
             if parent is not None:
                 server.stop_at_end_of(parent)
             pid = os.getpid() if parent is None else os.getppid()

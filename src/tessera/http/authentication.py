@@ -34,6 +34,8 @@ async def authenticate(world: World, exchange: Exchange) -> Caller:
             ErrorCode.INVALID_API_KEY,
             "This API key is missing or not valid. Send a key as `Authorization: Bearer sk-tess-…`.",
         )
+    if exchange.load is not None and key is not None:
+        exchange.load.remember_owner(key, caller.organization_id)
     if caller.rules is not None:
         client = exchange.scope.get("client")
         check_entry(caller.rules, exchange.scope["path"], client[0] if client else "")

@@ -43,13 +43,13 @@ class Exchange:
 
     __slots__ = (
         "_headers",
-        "_load",
         "_receive",
         "_send",
         "body_bytes",
         "connection",
         "extra_headers",
         "gone",
+        "load",
         "request_id",
         "scope",
         "started",
@@ -59,7 +59,7 @@ class Exchange:
         self, scope: Scope, receive: Receive, send: Send, request_id: str = "", load: Load | None = None
     ) -> None:
         self.request_id = request_id
-        self._load = load
+        self.load = load
         self.body_bytes = 0
         self.scope = scope
         self.connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
@@ -201,8 +201,8 @@ class Exchange:
     def _take(self, more_bytes: int, bytes_max: int) -> None:
         if self.body_bytes + more_bytes > bytes_max:
             raise _too_large(bytes_max)
-        if self._load is not None:
-            self._load.take(more_bytes)
+        if self.load is not None:
+            self.load.take(more_bytes)
         self.body_bytes += more_bytes
 
     async def watch_disconnect(self) -> None:

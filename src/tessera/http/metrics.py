@@ -16,6 +16,13 @@ TASKS.set_function(lambda: len(asyncio.all_tasks()))
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 _BOUNDS_NS = tuple(round(bound * 1_000_000_000) for bound in BOUNDS_S)
 
+_shed: dict[str, int] = {}
+
+
+def count_shed(reason: str) -> None:
+    """Counts a request that was refused for overload. Under overload nothing is called more often."""
+    _shed[reason] = _shed.get(reason, 0) + 1
+
 
 class Requests:
     """Counts and times requests for one event loop, whose thread alone may: the library's own counters take a lock and
@@ -71,7 +78,12 @@ def exposition(quarantined: Mapping[str, int]) -> bytes:
     )
     for deployment, count in sorted(quarantined.items()):
         calls.add_metric([deployment], count)
-    return generate_latest(REGISTRY) + generate_latest(_Families([calls]))
+    shed = CounterMetricFamily(
+        "tessera_http_shed", "Requests refused for overload, by what there was too much of", None, ["reason"]
+    )
+    for reason, count in sorted(_shed.items()):
+        shed.add_metric([reason], count)
+    return generate_latest(REGISTRY) + generate_latest(_Families([calls, shed]))
 
 
 class _Families(CollectorRegistry):
