@@ -57,6 +57,9 @@ class AiohttpConnections:
             raise
         return _PooledReply(response, self, limits, deadline)
 
+    def retire(self) -> None:
+        """aiohttp closes what is idle by itself after a moment."""
+
     async def close(self) -> None:
         """Closes every connection."""
         if self._session is not None:
@@ -152,6 +155,9 @@ class _PooledReply:
             transport = self._response.connection.transport if self._response.connection is not None else None
             if transport is None or transport.is_closing():
                 raise aiohttp.ClientPayloadError
+
+    def retire(self) -> None:
+        """aiohttp closes what is idle by itself after a moment."""
 
     async def close(self) -> None:
         if self._closed:

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from yarl import URL
 
@@ -20,6 +20,10 @@ CALLER_HEADERS = frozenset({"openai-beta", "traceparent", "tracestate"})
 """The caller's headers that may go on. Everything else stays here, whatever it is called: keys, cookies, addresses,
 and OpenAI-Organization and -Project, which would choose among the operator's own accounts."""
 
+HIDDEN_FROM_CHARS = 8
+"""A shorter credential is no secret, and stands in any text by chance."""
+REFUSAL_BYTES_MAX = 64 * 1024
+
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,1024}", re.ASCII)
 _EVENT_STREAM, _JSON = "text/event-stream", "application/json"
 
@@ -29,6 +33,7 @@ class OpenAIProvider:
 
     `base_url` ends where OpenAI's ends (`https://api.openai.com/v1`). `credential` goes out as a bearer token, to this
     address only; None sends none. `tls` replaces the system's trusted certificates, for a server with a private one.
+    `allows` says which addresses may be dialled, for a server that was not named in the configuration; None is any.
     Raises ValueError for an address that is not plain http or https.
     """
 
@@ -40,12 +45,16 @@ class OpenAIProvider:
         *,
         tls: ssl.SSLContext | None = None,
         connections: Connections | None = None,
+        allows: Callable[[str], bool] | None = None,
     ) -> None:
         address = checked_base_url(base_url)
         if credential is not None and _HEADER_VALUE.fullmatch(credential) is None:
             raise ValueError("a credential is printable ASCII without line breaks")
-        self._connections: Connections = connections or PooledConnections(address, limits or TransportLimits(), tls)
+        self._connections: Connections = connections or PooledConnections(
+            address, limits or TransportLimits(), tls, allows
+        )
         own = {"Accept-Encoding": "identity", "Content-Type": _JSON, "User-Agent": f"tessera/{__version__}"}
+        self._hidden = credential.encode() if credential and len(credential) >= HIDDEN_FROM_CHARS else b""
         if credential is not None:
             own["Authorization"] = f"Bearer {credential}"
         self._own_headers = {False: {**own, "Accept": _JSON}, True: {**own, "Accept": _EVENT_STREAM}}
@@ -64,7 +73,11 @@ class OpenAIProvider:
         except BaseException:
             await reply.close()
             raise
-        return _Answer(reply)
+        return _Refusal(reply, self._hidden) if reply.status >= 300 and self._hidden else _Answer(reply)
+
+    def retire(self) -> None:
+        """Closes what is idle now, and the rest as its calls end."""
+        self._connections.retire()
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -93,6 +106,22 @@ class _Answer:
 
     async def close(self) -> None:
         await self._reply.close()
+
+
+class _Refusal(_Answer):
+    """An error's body, in large pieces, without the credential: a provider may quote what it was sent."""
+
+    def __init__(self, reply: HttpReply, hidden: bytes) -> None:
+        super().__init__(reply)
+        self._hidden = hidden
+
+    async def __anext__(self) -> bytes:
+        body = b""
+        while len(body) <= REFUSAL_BYTES_MAX and (piece := await self._reply.read()):
+            body += piece
+        if not body:
+            raise StopAsyncIteration
+        return body.replace(self._hidden, "…".encode())
 
 
 def checked_base_url(base_url: str) -> str:

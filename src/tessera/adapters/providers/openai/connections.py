@@ -62,6 +62,10 @@ class Connections(Protocol):
         """
         ...
 
+    def retire(self) -> None:
+        """Closes what is idle now, and the rest as its replies end."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, TypeVar, cast
 
+import structlog
 from yarl import URL
 
 from tessera.adapters.providers.openai.connections import took_too_long, transport_failure
@@ -20,21 +21,35 @@ KEEPALIVE_S = 60
 """The other side is asked whether it is still there after this much silence: a model may think for minutes, and routers
 forget connections that are silent."""
 
+log = structlog.get_logger(__name__)
+
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+class BlockedAddressError(OSError):
+    """An address that may not be dialled. Callers hear of it as of one that does not answer."""
 
 
 class Dialler:
     """Connects to the host and port of `origin`, with TLS when its scheme is https.
 
-    `tls` replaces the system's trusted certificates. Raises ValueError for one that would accept any certificate.
+    `tls` replaces the system's trusted certificates. `allows` says whether an address may be dialled; None is any.
+    Raises ValueError for a `tls` that would accept any certificate.
     """
 
-    def __init__(self, origin: URL, connect_s: float, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        origin: URL,
+        connect_s: float,
+        tls: ssl.SSLContext | None = None,
+        allows: Callable[[str], bool] | None = None,
+    ) -> None:
         host, port = origin.raw_host, origin.port
         if host is None or port is None:
             raise ValueError(f"{origin} names no host")
         self._host, self._port = host, port
         self._connect_s = connect_s
+        self._allows = allows
         self._tls = (tls or _trusting_the_system()) if origin.scheme == "https" else None
         if self._tls is not None and (self._tls.verify_mode != ssl.CERT_REQUIRED or not self._tls.check_hostname):
             raise ValueError("certificates and host names must be verified")
@@ -86,7 +101,10 @@ class Dialler:
         self, loop: asyncio.AbstractEventLoop, protocol: Callable[[], P], address: str
     ) -> tuple[asyncio.BaseTransport, P]:
         """One connection. Runs to its end, whoever stops waiting, because loops do not clean up after a cancelled
-        handshake; opens the socket itself, because one given to uvloop is closed twice when it is lost at once."""
+        handshake; opens the socket itself, because one given to uvloop is closed twice when it is lost at once.
+
+        What is checked here is what is dialled: the address is no name any more, so nobody looks it up again."""
+        self._check(address)
         secure: dict[str, Any] = {}
         if self._tls is not None:
             secure = {"ssl": self._tls, "server_hostname": self._host, "ssl_handshake_timeout": self._connect_s}
@@ -110,11 +128,19 @@ class Dialler:
 
     async def _ask(self, loop: asyncio.AbstractEventLoop) -> Sequence[str]:
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        for *_, (address, *_) in found:
+            self._check(str(address))
         first = [str(address[0]) for family, _, _, _, address in found if family == found[0][0]]
         other = [str(address[0]) for family, _, _, _, address in found if family != found[0][0]]
         self._addresses = [address for pair in zip_longest(first, other) for address in pair if address is not None]
         self._addresses_until = loop.time() + ADDRESSES_S
         return self._addresses
+
+    def _check(self, address: str) -> None:
+        """One forbidden address among a host's refuses the host."""
+        if self._allows is not None and not self._allows(address):
+            log.warning("provider.address_blocked", host=self._host, address=address)
+            raise BlockedAddressError(address)
 
 
 def _take_note(task: "asyncio.Task[Sequence[str]]") -> None:

@@ -26,18 +26,25 @@ class PooledConnections:
     decided above.
     """
 
-    def __init__(self, base_url: str, limits: TransportLimits, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        limits: TransportLimits,
+        tls: ssl.SSLContext | None = None,
+        allows: Callable[[str], bool] | None = None,
+    ) -> None:
         url = URL(base_url)
         self._host = url.host_port_subcomponent or ""
         self._path = url.raw_path.rstrip("/")
         self._limits = limits
-        self._dialler = Dialler(url, min(limits.connect_s, limits.first_byte_s), tls)
+        self._dialler = Dialler(url, min(limits.connect_s, limits.first_byte_s), tls, allows)
         self._running = 0
         self._standing: set[Connection] = set()
         self._idle: dict[Connection, None] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._generation = 0
+        self._retired = False
 
     async def post(
         self,
@@ -72,6 +79,12 @@ class PooledConnections:
             raise
         return PooledReply(connection, self, limits, now + limits.total_s, loop)
 
+    def retire(self) -> None:
+        """Closes what is idle now, and every other connection as its reply ends."""
+        self._retired = True
+        for connection in tuple(self._idle):
+            connection.cut()
+
     async def close(self) -> None:
         """Closes every connection, also those in use; returns when they are gone, at the latest after a second."""
         self._generation += 1
@@ -90,6 +103,9 @@ class PooledConnections:
         """A reply of this pool was closed."""
         self._running -= 1
         if not connection.finish():
+            return
+        if self._retired:
+            connection.cut()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
