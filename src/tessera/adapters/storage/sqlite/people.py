@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tessera.adapters.storage.credentials import SqlCredentials
 from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.storage.people.steps import (
     NewKey,
@@ -110,3 +111,9 @@ def people_of(storage: SqliteStorage) -> SqlPeople:
         storage._make_id,
         storage.secrets.checkpoint_key,
     )
+
+
+def credentials_of(storage: SqliteStorage) -> SqlCredentials:
+    """The storage of providers' credentials in the same database."""
+    people = people_of(storage)
+    return SqlCredentials(people.database, people.now, people.make_id, people.signing_key)
