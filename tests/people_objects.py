@@ -70,13 +70,16 @@ VALID: dict[type[msgspec.Struct], dict[str, Any]] = {
 
 EXAMPLES: dict[str, Any] = {
     "amount": "5.00",
+    "base_url": "https://api.example.com/v1",
     "code": "NO-SUCH-CODE",
+    "credential": "sk-of-a-provider-0123456789",
     "currency": "usd",
     "enabled": False,
     "mode": "live",
     "month_max": "10.00",
     "name": "name",
     "save_card": False,
+    "surfaces": ["chat"],
     "threshold": "1.00",
 }
 """Values for the fields of every other write. A field that is missing here fails the tests: give it a value."""
@@ -144,6 +147,14 @@ def _full(people: People, name: str) -> Full:
         "session": owner.get("/account/sessions").json["data"][0]["id"],
     }
     return Full(owner, members, objects, keys, key["value"])
+
+
+@pytest.fixture(scope="module")
+def operator(people: People) -> Browser:
+    """Somebody who operates the installation and belongs to neither organization."""
+    made = people.newcomer("Olga")
+    people.server.tessera("members", "operator", made.email)
+    return made
 
 
 @pytest.fixture(scope="module")

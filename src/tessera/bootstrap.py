@@ -19,7 +19,10 @@ from tessera.bootstrap_providers import (
     key_notices,
     open_providers,
     open_sight,
+    open_stored,
     read_secret,
+    unserved,
+    vault_of,
 )
 from tessera.domain.auth import key_digest, make_key
 from tessera.domain.ids import make_id
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from tessera.adapters.media import MediaLimits
     from tessera.flows.money.treasury import Treasury
+    from tessera.flows.operator.credentials import Vault
     from tessera.flows.people.accounts import Accounts
     from tessera.flows.world import CallLimits, World
     from tessera.http.door import Door
@@ -184,7 +188,8 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
             world.stopping = True
 
         door = Door(load, new_id, settings.cors_origins)
-        yield Served(app, door, accounts, (*notices(settings), *key_notices(environment)), world.live.close, give_up)
+        told = (*notices(settings), *key_notices(environment), *unserved(settings, world.providers))
+        yield Served(app, door, accounts, told, world.live.close, give_up)
 
 
 def open_people(
@@ -195,7 +200,15 @@ def open_people(
     from tessera.bootstrap_people import open_accounts
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
-    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, password)
+    vault = open_vault(settings, opened, environment)
+    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, password, vault)
+
+
+def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":
+    """What the flows of providers' credentials work with, on an open data folder."""
+    from tessera.adapters.storage.sqlite.people import credentials_of
+
+    return vault_of(settings, environment, credentials_of(opened.storage))
 
 
 def open_money(
@@ -215,6 +228,7 @@ def open_money(
 async def open_world(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> AsyncIterator["World"]:
     """Everything flows reach, closed in order: work in flight, connections, then (by the caller) the database."""
     from tessera.adapters.media import GuardedFetch, MediaProber
+    from tessera.adapters.storage.sqlite.people import credentials_of
     from tessera.adapters.tokenizers import counter_for, is_loaded
     from tessera.catalog.on_cancel import OnCancelRules, packaged_on_cancel
     from tessera.flows.cutting import watch_cuts
@@ -251,9 +265,14 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
                 packaged_on_cancel(), {row.name: row.on_cancel for row in settings.provider if row.on_cancel}
             ).find,
         )
+        stored = open_stored(settings, catalogue, environment, world, credentials_of(opened.storage))
+        stack.push_async_callback(stored.close)
+        await stored.look()
         stack.push_async_callback(world.drain)
         cuts = asyncio.get_running_loop().create_task(watch_cuts(world))
         stack.callback(cuts.cancel)
+        looks = asyncio.get_running_loop().create_task(stored.follow())
+        stack.callback(looks.cancel)
         yield world
 
 

@@ -12,6 +12,7 @@ from tessera.adapters.storage.alerts import SqlAlerts
 from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.webhooks import GuardedWebhooks
 from tessera.flows.alerts.duty import watch_alerts
+from tessera.flows.operator.credentials import Vault
 from tessera.flows.people.accounts import AccountLimits, Accounts
 from tessera.people_ports import Mail
 from tessera.settings import Settings
@@ -27,6 +28,7 @@ async def open_accounts(
     digest: Callable[[str], bytes],
     make_id: Callable[[str], str],
     smtp_password: str | None,
+    vault: Vault,
 ) -> AsyncIterator[Accounts]:
     """What the flows of people work with; at the end, letters on their way are waited for.
 
@@ -43,6 +45,7 @@ async def open_accounts(
     accounts = Accounts(
         alerts=SqlAlerts(people.database, people.now, people.make_id, people.signing_key),
         webhooks=webhooks,
+        vault=vault,
         people=people,
         usage=usage,
         passwords=passwords,

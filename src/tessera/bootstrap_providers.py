@@ -2,7 +2,7 @@
 their adapters."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,14 @@ from tessera.ports import Deployment, Provider
 from tessera.settings import ProviderSetting, Settings, SettingsError
 
 if TYPE_CHECKING:
+    from tessera.adapters.media.base_urls import GuardedBaseUrls
+    from tessera.adapters.providers.openai import TransportLimits
     from tessera.adapters.providers.sight.provider import SightProvider
     from tessera.catalog.catalogue import Catalogue
+    from tessera.credential_ports import Credentials, StoredCredential
+    from tessera.flows.operator.credentials import Vault
+    from tessera.flows.stored_providers import StoredProviders
+    from tessera.flows.world import World
     from tessera.usage_ports import ProviderBooks
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -22,30 +28,36 @@ FIRST_ENCODING = INSIDE_ENCODING
 """The encoding a server reads before it answers: that of all models but the oldest, whose own is read in a thread when
 one of them is first called, because it would take 25 MB from every server."""
 OPENAI, SIGHT, SANDBOX = "openai", "sight", "sandbox"
+DEFAULT_SURFACES = (Surface.CHAT, Surface.RESPONSES)
+_NONE_STORED: Mapping[str, tuple[Surface, ...]] = {}
 KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
 
 
 def deployments_of(
-    settings: Settings, catalogue: "Catalogue", environment: Mapping[str, str]
+    settings: Settings,
+    catalogue: "Catalogue",
+    environment: Mapping[str, str],
+    stored: Mapping[str, tuple[Surface, ...]] = _NONE_STORED,
 ) -> dict[str, tuple[Deployment, ...]]:
     """What can serve live calls, by canonical model: configured rows in their order, then OpenAI, then `sight`.
 
-    Raises SettingsError.
+    `stored` are the surfaces of the providers whose credentials are stored, by name. A row whose provider is nowhere
+    serves nothing. Raises SettingsError.
     """
     from tessera.domain.errors import TesseraError
 
     found: dict[str, list[Deployment]] = {}
-    named = {provider.name: provider for provider in _provider_settings(settings, environment)}
+    configured = {row.name: row.surfaces or DEFAULT_SURFACES for row in _provider_settings(settings, environment)}
+    named = {**stored, **configured}
     for index, row in enumerate(settings.deployment):
-        if row.provider not in named:
-            raise SettingsError(f"deployment[{index}].provider: set OPENAI_API_KEY or add a [[provider]] named openai.")
         try:
             model = catalogue.model(row.model)
         except TesseraError as error:
             raise SettingsError(f"deployment[{index}].model: {error.message}") from None
-        surfaces = named[row.provider].surfaces or (Surface.CHAT, Surface.RESPONSES)
-        upstream = row.upstream_model or row.model
-        found.setdefault(model.canonical, []).append(_deployment(row.provider, model.canonical, upstream, surfaces))
+        if row.provider in named:
+            upstream = row.upstream_model or row.model
+            way = _deployment(row.provider, model.canonical, upstream, named[row.provider])
+            found.setdefault(model.canonical, []).append(way)
     for model in catalogue.models():
         if model.id == model.canonical and model.provider in (OPENAI if OPENAI in named else SIGHT, SIGHT):
             provider = model.provider
@@ -75,15 +87,11 @@ def _provider_settings(settings: Settings, environment: Mapping[str, str]) -> tu
 
 def open_providers(settings: Settings, environment: Mapping[str, str]) -> dict[str, Provider]:
     """Every provider by name, those inside this process among them. Raises SettingsError."""
-    from tessera.adapters.providers.openai import OpenAIProvider, TransportLimits
+    from tessera.adapters.providers.openai import OpenAIProvider
     from tessera.adapters.providers.sandbox import SandboxProvider
     from tessera.adapters.tokenizers import counter_for
 
-    limits = TransportLimits(
-        first_byte_s=settings.limits.first_byte_seconds_max,
-        gap_s=settings.limits.gap_seconds_max,
-        reply_bytes_max=settings.limits.reply_bytes_max,
-    )
+    limits = _transport_limits(settings)
     sight = open_sight(settings)
     sandbox = SandboxProvider(sight.describe, counter_for(INSIDE_ENCODING), recognize=sight.recognize)
     providers: dict[str, Provider] = {SIGHT: sight, SANDBOX: sandbox}
@@ -94,6 +102,70 @@ def open_providers(settings: Settings, environment: Mapping[str, str]) -> dict[s
         except ValueError as error:
             raise SettingsError(f"provider {setting.name}: {error}") from None
     return providers
+
+
+def _transport_limits(settings: Settings) -> "TransportLimits":
+    from tessera.adapters.providers.openai import TransportLimits
+
+    return TransportLimits(
+        first_byte_s=settings.limits.first_byte_seconds_max,
+        gap_s=settings.limits.gap_seconds_max,
+        reply_bytes_max=settings.limits.reply_bytes_max,
+    )
+
+
+def _entered_addresses(settings: Settings) -> "GuardedBaseUrls":
+    """OpenAI's own address is ours, not one that anybody entered."""
+    from tessera.adapters.media.base_urls import GuardedBaseUrls
+
+    return GuardedBaseUrls((OPENAI_BASE_URL, *settings.trusted_base_urls))
+
+
+def vault_of(settings: Settings, environment: Mapping[str, str], credentials: "Credentials") -> "Vault":
+    """What operators store credentials with, under what the settings say of providers."""
+    from tessera.flows.operator.credentials import Configured, Vault
+
+    in_file = {row.name for row in settings.provider}
+    return Vault(
+        credentials=credentials,
+        addresses=_entered_addresses(settings),
+        configured={
+            row.name: Configured(base_url=row.base_url, source="file" if row.name in in_file else "environment")
+            for row in _provider_settings(settings, environment)
+        },
+        known_addresses={OPENAI: OPENAI_BASE_URL},
+    )
+
+
+def open_stored(
+    settings: Settings,
+    catalogue: "Catalogue",
+    environment: Mapping[str, str],
+    world: "World",
+    credentials: "Credentials",
+) -> "StoredProviders":
+    """The providers whose credentials are stored, put beside a world's own at its first look. Must be closed."""
+    from tessera.adapters.providers.openai import OpenAIProvider
+    from tessera.domain.errors import ErrorCode, TesseraError
+    from tessera.flows.stored_providers import StoredProviders
+
+    limits, addresses = _transport_limits(settings), _entered_addresses(settings)
+
+    def open_one(credential: "StoredCredential", secret: str) -> OpenAIProvider:
+        base_url = addresses.check(credential.base_url)
+        try:
+            return OpenAIProvider(base_url, secret, limits, allows=addresses.guard_of(base_url))
+        except ValueError as error:
+            raise TesseraError(ErrorCode.INVALID_REQUEST, str(error)) from None
+
+    configured = frozenset(row.name for row in _provider_settings(settings, environment))
+    return StoredProviders(
+        world,
+        credentials,
+        open_one,
+        lambda stored: deployments_of(settings, catalogue, environment, stored),
+        configured,
+    )
 
 
 def open_books(
@@ -126,6 +198,16 @@ def read_secret(reference: str | None, environment: Mapping[str, str], place: st
     if not secret.strip():
         raise SettingsError(f"{place}: {reference} holds no credential.")
     return secret.strip()
+
+
+def unserved(settings: Settings, providers: Collection[str]) -> tuple[str, ...]:
+    """What to tell the operator of deployments at providers that are not among those there are."""
+    return tuple(
+        f"deployment[{index}] serves nothing yet: there is no [[provider]] {row.provider!r}, and no credential is "
+        f"stored for it. Set one with `tessera providers set {row.provider}`."
+        for index, row in enumerate(settings.deployment)
+        if row.provider not in providers
+    )
 
 
 def key_notices(environment: Mapping[str, str]) -> tuple[str, ...]:

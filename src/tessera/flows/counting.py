@@ -47,7 +47,7 @@ async def _ask(world: World, found: Estimate, deployment: Deployment, request_id
     fields = [b'"model":' + msgspec.json.encode(deployment.upstream_model)]
     fields += [sent[at[name][0] : at[name][2]] for name in _COUNTED if name in at]
     counting = msgspec.structs.replace(call, body=(b"{" + b",".join(fields) + b"}",), stream=False, counting=True)
-    reply = await world.providers[deployment.provider].send(counting)
+    reply = await world.provider(deployment.provider).send(counting)
     try:
         body = b""
         async for piece in reply.chunks():

@@ -6,6 +6,7 @@ import msgspec
 import pybase64
 import structlog
 
+from tessera.credential_ports import UNAUTHORIZED
 from tessera.domain.dialects.refusals import read_refusal
 from tessera.domain.dialects.splice import Edits, splice
 from tessera.domain.dialects.translate import translate_request
@@ -15,7 +16,8 @@ from tessera.domain.routing import Health, standing
 from tessera.domain.usage import Attempt
 from tessera.flows.quoting import Estimate
 from tessera.flows.settling import Running
-from tessera.ports import Deployment, ProbedImage, UpstreamCall, UpstreamReply
+from tessera.flows.world import World
+from tessera.ports import Deployment, ProbedImage, Provider, UpstreamCall, UpstreamReply
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +30,13 @@ _FAILURES = {
 }
 _SELF_HOSTED = ("configuration", "open-weight")
 """Whose models run on the operator's own servers, which may know a chat's output cap by its old name only."""
-_FALLBACK_CODES = {ErrorCode.PROVIDER_ERROR, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.OVERLOADED}
+_FALLBACK_CODES = {
+    ErrorCode.PROVIDER_ERROR,
+    ErrorCode.PROVIDER_TIMEOUT,
+    ErrorCode.OVERLOADED,
+    ErrorCode.NO_DEPLOYMENT,
+    ErrorCode.PROVIDER_CREDENTIAL_REJECTED,
+}
 
 
 async def open_upstream(
@@ -54,10 +62,12 @@ async def open_upstream(
             found, deployment, surface, running.order.id, headers, world.limits.forward_images, running.note_sent
         )
         status: int | None = None
+        provider: Provider | None = None
         try:
             # Until the provider answers we cannot know that it did not take the call.
             running.accepted, running.sent = True, False
-            reply = await world.providers[deployment.provider].send(call)
+            provider = world.provider(deployment.provider)
+            reply = await provider.send(call)
             status = reply.status
             if status < 300:
                 running.sent = True
@@ -72,7 +82,10 @@ async def open_upstream(
             running.accepted = raised.code is ErrorCode.PROVIDER_TIMEOUT
             error, fall_back = raised, raised.code in _FALLBACK_CODES
         _record(running, deployment, status, error.code, started_at, started_ms)
-        _count_against(running, deployment, status, error)
+        if error.code is ErrorCode.PROVIDER_CREDENTIAL_REJECTED:
+            count_rejection(world, deployment.provider, provider, status)
+        else:
+            _count_against(running, deployment, status, error)
         if not fall_back:
             raise error
         last = error
@@ -93,19 +106,28 @@ def spoiled(running: Running, error: TesseraError) -> bool:
 
 
 def _count_against(running: Running, deployment: Deployment, status: int | None, error: TesseraError) -> None:
-    """Counts a provider's fault against its deployment, or its refusal of our credential against the provider."""
+    """Counts a provider's fault against its deployment."""
     world = running.world
     ejection_ms = world.limits.ejection_seconds * 1000
     now_ms = world.clock.monotonic_ms()
-    if error.code is ErrorCode.PROVIDER_CREDENTIAL_REJECTED:
-        if world.health.setdefault(deployment.provider, Health()).reject(now_ms, ejection_ms):
-            log.error("provider.credential_rejected", provider=deployment.provider, status=status)
-        return
     # Our own bound on calls in flight, which comes without a status, says nothing of the deployment.
     if error.code in _FAILURES and (status is not None or error.code is not ErrorCode.OVERLOADED):
         health = world.health.setdefault(deployment.name, Health())
         if health.failed(now_ms, ejection_ms):
             log.error("deployment.ejected", deployment=deployment.name, code=error.code)
+
+
+def count_rejection(world: World, name: str, provider: Provider | None, status: int | None) -> None:
+    """Counts a refusal of our credential against its provider. One without a status was never sent, and one of a
+    credential that was changed meanwhile says nothing of the new one."""
+    if status is None or world.providers.get(name) is not provider:
+        return
+    ejection_ms = world.limits.ejection_seconds * 1000
+    is_news = world.health.setdefault(name, Health()).reject(world.clock.monotonic_ms(), ejection_ms)
+    if is_news:
+        log.error("provider.credential_rejected", provider=name, status=status)
+    if is_news or status == UNAUTHORIZED:
+        world.credential_rejected(name, status)
 
 
 def upstream_call(

@@ -340,6 +340,7 @@ def _outcome(error: BaseException, running: Running) -> Outcome:
 _PROVIDER_CODES = {
     ErrorCode.PROVIDER_ERROR,
     ErrorCode.PROVIDER_CREDENTIAL_REJECTED,
+    ErrorCode.NO_DEPLOYMENT,
     ErrorCode.OVERLOADED,
     ErrorCode.RESOURCE_UNAVAILABLE,
     ErrorCode.RATE_LIMIT_EXCEEDED,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tessera.catalog.catalogue import Catalogue
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.pricing.book import PriceBook
 from tessera.domain.request import Surface
 from tessera.domain.routing import Health
@@ -66,6 +67,10 @@ def _unknown(_provider: str, _surface: Surface, _as_of: date) -> OnCancel:
     return OnCancel.UNKNOWN
 
 
+def _nobody_notes(_provider: str, _status: int) -> None:
+    return None
+
+
 @dataclass(slots=True)
 class World:
     """The ports, the data and the limits every flow works with.
@@ -77,7 +82,8 @@ class World:
     for calls in flight is over: from then on a cancelled call was cut by us, not left by its client. `on_cancel` says
     what a provider bills on a surface for an answer that is not read to its end, `reading_on` are the tasks that read
     such answers to their end after their client has left. `calls` are those that are held, by request id;
-    `live` are those who listen to what happens.
+    `live` are those who listen to what happens. `credential_rejected` notes that a provider refused its credential, and
+    with which status; `providers` and `deployments` are put in place anew when stored credentials change.
     """
 
     storage: Storage
@@ -101,6 +107,16 @@ class World:
     calls: dict[str, RunningCall] = field(default_factory=dict)
     reading_on: set[asyncio.Task[Any]] = field(default_factory=set)
     live: Live = field(default_factory=Live)
+    credential_rejected: Callable[[str, int], None] = _nobody_notes
+
+    def provider(self, name: str) -> Provider:
+        """A provider by name. Raises [no_deployment] for one that was removed since the call was planned."""
+        found = self.providers.get(name)
+        if found is None:
+            raise TesseraError(
+                ErrorCode.NO_DEPLOYMENT, "The provider of this call was removed a moment ago. Try again."
+            )
+        return found
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs work that must end even when the call that started it is cancelled; awaited at shutdown."""

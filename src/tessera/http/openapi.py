@@ -123,7 +123,7 @@ def _errors(route: Route) -> dict[str, Any]:
     """Every status a route can answer with beside 200, and the codes that come with it."""
     by_status: dict[int, list[str]] = {}
     for code, status in STATUS.items():
-        if route.method == "POST" or status not in (402, 408, 409, 413, 504):
+        if route.method in ("POST", "PUT") or status not in (402, 408, 409, 413, 504):
             by_status.setdefault(status, []).append(code)
     return {
         str(status): _content("Codes: " + ", ".join(codes), "Error", stream=False)

@@ -5,6 +5,7 @@ import re
 
 import msgspec
 
+from tessera.credential_ports import PROVIDER_NAME, PROVIDERS_INSIDE
 from tessera.domain.money import parse_usd
 from tessera.domain.request import Surface
 from tessera.settings.shapes import PaymentSettings, Settings, SettingsError, split_listen
@@ -12,7 +13,7 @@ from tessera.settings.shapes import PaymentSettings, Settings, SettingsError, sp
 _ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max", "read_on_calls_max")
 WEBHOOK_SECRETS_MAX = 2
 PASSWORD_MEMORY_KIB_MIN = 8192
-_RESERVED_PROVIDERS = ("sight", "sandbox")
+_BASE_URL = r"https?://[^\s@?#]+"
 
 
 def notices(settings: Settings) -> tuple[str, ...]:
@@ -114,7 +115,7 @@ def _check_providers(settings: Settings) -> None:
     names: set[str] = set()
     for index, provider in enumerate(settings.provider):
         place = f"provider[{index}]"
-        if provider.name in _RESERVED_PROVIDERS or provider.name in names:
+        if provider.name in PROVIDERS_INSIDE or provider.name in names:
             raise SettingsError(f"{place}.name: {provider.name!r} is taken; choose another name.")
         names.add(provider.name)
         if provider.dialect != "openai":
@@ -124,17 +125,26 @@ def _check_providers(settings: Settings) -> None:
                 raise SettingsError(
                     f"{place}.surfaces: `{surface}` is not available in this version; `chat` and `responses` are."
                 )
-        if not re.fullmatch(r"https?://[^\s@?#]+", provider.base_url):
+        if not re.fullmatch(_BASE_URL, provider.base_url):
             raise SettingsError(
                 f"{place}.base_url: write an address such as http://127.0.0.1:9000/v1, without credentials."
             )
         _check_secret(f"{place}.credential", provider.credential)
+    _check_deployments(settings, names)
+    for url in settings.trusted_base_urls:
+        if not re.fullmatch(_BASE_URL, url):
+            raise SettingsError(f"trusted_base_urls: {url!r} is not an address such as http://10.0.0.5:8000/v1.")
+
+
+def _check_deployments(settings: Settings, names: set[str]) -> None:
+    """A provider that is not in the file may be one whose credential is stored: only the database knows."""
     for index, deployment in enumerate(settings.deployment):
-        if deployment.provider not in names and deployment.provider != "openai":
+        name = deployment.provider
+        if name not in names and (name in PROVIDERS_INSIDE or not re.fullmatch(PROVIDER_NAME, name, re.ASCII)):
             known = ", ".join(sorted(names)) or "none is configured"
             raise SettingsError(
-                f"deployment[{index}].provider: there is no provider {deployment.provider!r} here ({known}); "
-                "add a [[provider]] with that name."
+                f"deployment[{index}].provider: there is no provider {name!r} here ({known}), and no credential can be "
+                "stored under that name; add a [[provider]] with it."
             )
 
 

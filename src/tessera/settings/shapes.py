@@ -172,6 +172,7 @@ class Settings(Shape, frozen=True, kw_only=True):
     sign_up: Literal["open", "invite", "closed"] = "open"
     cors_origins: tuple[str, ...] = ()
     metrics_token: str | None = None
+    trusted_base_urls: tuple[str, ...] = ()
     smtp: SmtpSettings = SmtpSettings()
     prices: PricesSettings = PricesSettings()
     payments: PaymentSettings = PaymentSettings()

@@ -8,15 +8,17 @@ from people_calls import PASSWORD, Browser, People, running_people, send
 from people_objects import PEOPLE_ROUTES, Full, body_of, names
 from tessera.http.route import Door, Route
 
-CHANGES = [route for route in PEOPLE_ROUTES if route.method != "GET" and route.door in (Door.PERSON, Door.MEMBER)]
+BY_COOKIE = (Door.PERSON, Door.MEMBER, Door.OPERATOR)
+CHANGES = [route for route in PEOPLE_ROUTES if route.method != "GET" and route.door in BY_COOKIE]
 
 
 @pytest.mark.parametrize("route", CHANGES, ids=names)
 def test_a_change_by_cookie_needs_its_own_origin_and_token(
-    people: People, two_organizations: tuple[Full, Full], route: Route
+    people: People, two_organizations: tuple[Full, Full], operator: Browser, route: Route
 ) -> None:
     mine, theirs = two_organizations
-    owner, path, body = mine.owner, mine.path(route), body_of(route)
+    owner = operator if route.door is Door.OPERATOR else mine.owner
+    path, body = mine.path(route), body_of(route)
     host = people.base_url.removeprefix("http://")
     attacks = [
         {"Origin": "https://evil.example"},

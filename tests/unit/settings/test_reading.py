@@ -50,7 +50,9 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ('trusted_proxies = ["proxy"]', "trusted_proxies"),
         ('[[provider]]\nname = "sight"\nbase_url = "http://h/v1"', "provider[0].name"),
         ('[[provider]]\nname = "a"\nbase_url = "h:9000"', "provider[0].base_url"),
-        ('[[deployment]]\nmodel = "m"\nprovider = "nobody"', "deployment[0].provider"),
+        ('[[deployment]]\nmodel = "m"\nprovider = "No Body"', "deployment[0].provider"),
+        ('[[deployment]]\nmodel = "m"\nprovider = "sandbox"', "deployment[0].provider"),
+        ('trusted_base_urls = ["10.0.0.5:8000"]', "trusted_base_urls"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_path(tmp_path: Path, text: str, named: str) -> None:

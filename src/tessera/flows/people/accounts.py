@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from tessera.alert_ports import Alerts, WebhookSender
+from tessera.flows.operator.credentials import Vault
 from tessera.people_ports import Letter, Mail, Passwords, People
 from tessera.usage_ports import UsageRecords
 
@@ -40,12 +41,14 @@ class Accounts:
 
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970. `sign_up` is open, invite or
     closed. `base_url` is where links lead. `usage` is what their organizations used. `has_model` says whether an id or
-    alias is a model's. `tasks` holds work that goes on after the reply.
+    alias is a model's. `vault` is for operators only: the credentials of providers. `tasks` holds work that goes on
+    after the reply.
     """
 
     people: People
     alerts: Alerts
     webhooks: WebhookSender
+    vault: Vault
     usage: UsageRecords
     passwords: Passwords
     mail: Mail
