@@ -38,6 +38,7 @@ VALID: dict[type[msgspec.Struct], dict[str, Any]] = {
     bodies.ForgetPassword: {"email": "nobody@example.com"},
     bodies.ResetPassword: {"token": "0" * 64, "password": PASSWORD, "code": "000000"},
     bodies.ChangePassword: {"password": "not this one", "new_password": PASSWORD},
+    bodies.ChangeEmail: {"email": "new@example.com", "password": "not this one", "code": "000000"},
     bodies.Password: {"password": "not this one"},
     bodies.Code: {"code": "000000"},
     bodies.Name: {"name": "another name"},

@@ -54,7 +54,8 @@ class Persons(Protocol):
         ...
 
     async def set_password(self, act: Act, password_hash: str, keep_session: str) -> None:
-        """A new password; every other session of the person ends. Raises [not_found]."""
+        """A new password; every other session of the person ends, and a change of address that waits. Raises
+        [not_found]."""
         ...
 
     async def keep_link(self, digest: str, link: Link) -> None:
@@ -66,7 +67,8 @@ class Persons(Protocol):
         ...
 
     async def reset_password(self, act: Act, digest: str, password_hash: str) -> bool:
-        """Uses a link for a new password; every session and every other link of the person ends. False: used before."""
+        """Uses a link for a new password; every session, every other link and a waiting change of address of the person
+        end. False: used before."""
         ...
 
     async def open_session(
@@ -93,6 +95,22 @@ class Persons(Protocol):
 
     async def count_tries(self, buckets: tuple[str, ...], window_s: int) -> tuple[int, ...]:
         """Counts one more try in each bucket's current window; how many there are now, this one among them."""
+        ...
+
+
+class EmailChanges(Protocol):
+    """Changes of people's e-mail addresses. A person waits for at most one; nothing changes before it is confirmed."""
+
+    async def ask_email_change(self, act: Act, email: str, digest: str, expires_at: int) -> None:
+        """Keeps what the link of a letter stands for, in place of what the person asked before. Raises [not_found]."""
+        ...
+
+    async def change_email(self, act: Act, digest: str, keep_session: str) -> Person | None:
+        """Gives the person the address that a link stands for; every other session ends, and links sent to the old
+        address work no more. Invitations follow the person. None: the link is not this person's, or cannot be used.
+
+        Raises [invalid_request] for an address that has an account by now.
+        """
         ...
 
 
@@ -327,7 +345,18 @@ class Erasure(Protocol):
         ...
 
 
-class People(Persons, SecondFactors, Organizations, Invitations, Projects, AdminKeys, AuditLog, Erasure, Protocol):
+class People(
+    Persons,
+    EmailChanges,
+    SecondFactors,
+    Organizations,
+    Invitations,
+    Projects,
+    AdminKeys,
+    AuditLog,
+    Erasure,
+    Protocol,
+):
     """All of it, as one database keeps it."""
 
 

@@ -263,3 +263,42 @@ async def test_an_erased_person_leaves_every_chain_whole(storage: SqliteStorage,
     with pytest.raises(TesseraError):
         await people.erase_person(act(acting(owner), owner.id))
     assert all(check.ok for check in await storage.verify())
+
+
+async def test_an_address_changes_once_for_who_asked_and_in_time(people: SqlPeople) -> None:
+    ada, _ = await newcomer(people)
+    eve, _ = await newcomer(people, "Eve")
+    email = f"new{next(_numbers)}@example.com"
+    await people.ask_email_change(act(acting(ada), ada.id), email, "late", 1)
+    assert await people.change_email(act(acting(ada), ada.id), "late", "") is None
+    await people.ask_email_change(act(acting(ada), ada.id), email, "change", FAR)
+    assert await people.change_email(act(acting(eve), eve.id), "change", "") is None
+    changed = await asyncio.gather(*(people.change_email(act(acting(ada), ada.id), "change", "") for _ in range(5)))
+    assert [one.email for one in changed if one is not None] == [email]
+    assert await people.find_standing(ada.email) is None
+
+
+async def test_of_two_who_want_one_address_one_gets_it(people: SqlPeople) -> None:
+    pair = [(await newcomer(people))[0] for _ in range(2)]
+    email = f"wanted{next(_numbers)}@example.com"
+    for one in pair:
+        await people.ask_email_change(act(acting(one), one.id), email, f"wanted{one.id}", FAR)
+    results = await asyncio.gather(
+        *(people.change_email(act(acting(one), one.id), f"wanted{one.id}", "") for one in pair), return_exceptions=True
+    )
+    assert len([one for one in results if isinstance(one, Person)]) == 1
+    (refused,) = [one for one in results if isinstance(one, TesseraError)]
+    assert refused.code is ErrorCode.INVALID_REQUEST
+
+
+async def test_an_erased_person_waits_for_no_address_and_nobody_waits_for_theirs(people: SqlPeople) -> None:
+    ada, _ = await newcomer(people)
+    eve, _ = await newcomer(people, "Eve")
+    await people.ask_email_change(act(acting(ada), ada.id), "elsewhere@example.com", "gone", FAR)
+    await people.ask_email_change(act(acting(eve), eve.id), ada.email, "hers", FAR)
+    await people.erase_person(act(acting(ada), ada.id, "person.erased"))
+    assert await people.change_email(act(acting(ada), ada.id), "gone", "") is None
+    assert await people.change_email(act(acting(eve), eve.id), "hers", "") is None
+    with pytest.raises(TesseraError) as caught:
+        await people.ask_email_change(act(acting(ada), ada.id), "elsewhere@example.com", "again", FAR)
+    assert caught.value.code is ErrorCode.NOT_FOUND

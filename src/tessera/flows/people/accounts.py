@@ -31,6 +31,7 @@ class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
     sign_up_link_s: int = 24 * 3600
     operator_link_s: int = 24 * 3600
     reset_link_s: int = 3600
+    email_link_s: int = 24 * 3600
     invitation_s: int = 7 * 24 * 3600
     rotation_overlap_s_max: int = 90 * 24 * 3600
 

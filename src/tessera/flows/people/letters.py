@@ -63,6 +63,53 @@ If it was not you, choose a new password at {accounts.base_url}/sign-in at once.
     )
 
 
+def new_email_letter(accounts: Accounts, email: str, token: str) -> Letter:
+    """Confirms the mailbox that an account's address is to be changed to."""
+    return _letter(
+        email,
+        "Confirm your new e-mail address",
+        f"""Somebody, hopefully you, wants to use this address for an account at {accounts.base_url}.
+To confirm it, open this where you are signed in:
+
+{accounts.base_url}/new-email#{token}
+
+The link works once, for {_hours(accounts.limits.email_link_s)}.
+If it was not you, do nothing: nothing is changed.""",
+    )
+
+
+def email_taken_letter(accounts: Accounts, email: str) -> Letter:
+    """What the mailbox gets when the address asked for has an account already."""
+    return _letter(
+        email,
+        "You have an account already",
+        f"""Somebody, hopefully you, wants to use this address for another account at {accounts.base_url}.
+But it has one. Sign in with it at {accounts.base_url}/sign-in, or erase that account first.
+If it was not you, do nothing.""",
+    )
+
+
+def email_asked_letter(accounts: Accounts, email: str, new_email: str) -> Letter:
+    """Tells the mailbox until now that the address may change, in time to prevent it."""
+    return _letter(
+        email,
+        "A new e-mail address was asked for",
+        f"""Somebody, hopefully you, asked for your account at {accounts.base_url} to have the address {new_email}.
+It changes once that mailbox is confirmed. If it was not you, choose a new password at {accounts.base_url}/sign-in
+at once: the change is then off.""",
+    )
+
+
+def email_changed_letter(accounts: Accounts, email: str, new_email: str) -> Letter:
+    """Tells the mailbox until now that the address was changed."""
+    return _letter(
+        email,
+        "Your e-mail address was changed",
+        f"""Your account at {accounts.base_url} now has the address {new_email}, and all other sessions were signed out.
+This mailbox gets no more letters for it. If it was not you, tell the operator of this installation at once.""",
+    )
+
+
 def invitation_link(accounts: Accounts, token: str) -> str:
     """Where an invitation is taken."""
     return f"{accounts.base_url}/join#{token}"

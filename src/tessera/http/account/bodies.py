@@ -84,6 +84,14 @@ class ChangePassword(Fields, frozen=True, kw_only=True):
     new_password: Text
 
 
+class ChangeEmail(Fields, frozen=True, kw_only=True):
+    """The new address, the password, and a code where there is a second factor."""
+
+    email: Text
+    password: Text
+    code: Text | None = None
+
+
 class Password(Fields, frozen=True, kw_only=True):
     """The password again, before what cannot be undone."""
 

@@ -1,7 +1,7 @@
 """/account: signing up, in and out, and what people do to their own accounts."""
 
 from tessera.domain.people.records import Actor, Person, Session
-from tessera.flows.people import organizations, own_account, second_factor, sessions, signing_in, signing_up
+from tessera.flows.people import new_email, organizations, own_account, second_factor, sessions, signing_in, signing_up
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.sessions import SignedIn
 from tessera.flows.receipts import list_object
@@ -104,6 +104,20 @@ async def change_password(accounts: Accounts, actor: Actor, exchange: Exchange) 
     fields = await read_fields(exchange, bodies.ChangePassword)
     browser = browser_of(accounts, exchange)
     done = await own_account.change_password(accounts, actor, fields.password, fields.new_password, browser)
+    await _reply_signed_in(accounts, exchange, done)
+
+
+async def ask_email(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
+    """Sends a letter that confirms a new e-mail address; the same answer whoever has it."""
+    fields = await read_fields(exchange, bodies.ChangeEmail)
+    await new_email.ask(accounts, actor, fields.email, fields.password, fields.code)
+    await exchange.reply_json(200, _CHECK_MAIL)
+
+
+async def confirm_email(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
+    """Changes the e-mail address; every other session ends, and this one gets a new cookie."""
+    fields = await read_fields(exchange, bodies.TokenOnly)
+    done = await new_email.confirm(accounts, actor, fields.token, browser_of(accounts, exchange))
     await _reply_signed_in(accounts, exchange, done)
 
 

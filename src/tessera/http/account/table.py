@@ -54,6 +54,8 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
     _own("GET", "/sessions", own.list_sessions, "SessionList"),
     _own("DELETE", "/sessions/{session}", own.end_session, "Done"),
     _own("POST", "/password", own.change_password, "Session", bodies.ChangePassword),
+    _own("POST", "/email", own.ask_email, "Sent", bodies.ChangeEmail),
+    _own("POST", "/email/confirm", own.confirm_email, "Session", bodies.TokenOnly),
     _own("POST", "/person", own.rename, "Person", bodies.Name),
     _own("GET", "/person/export", own.export, "Export"),
     _own("POST", "/person/erase", own.erase, "Done", bodies.Password),

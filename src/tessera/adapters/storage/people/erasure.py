@@ -8,6 +8,7 @@ from typing import Any
 
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of
+from tessera.adapters.storage.people.persons import LOCK_PERSON
 from tessera.adapters.storage.people.second_factors import DROP_CODES
 from tessera.adapters.storage.people.steps import (
     RenameKey,
@@ -37,6 +38,7 @@ _PERSON_TABLES = {
         SELECT id, organization_id, name, display, created_at, expires_at, last_used_at, revoked_at
         FROM admin_key WHERE person_id = $1 ORDER BY id
     """,
+    "email_changes": "SELECT email, created_at, expires_at FROM email_change WHERE person_id = $1",
     "invitations": """
         SELECT id, organization_id, role, created_at, expires_at, accepted_at, withdrawn_at
         FROM invitation WHERE email = (SELECT email FROM person WHERE id = $1) ORDER BY id
@@ -90,14 +92,15 @@ UPDATE person SET email = NULL, name = '', password_hash = NULL, is_operator = 0
     totp_confirmed = 0, totp_step = 0, erased_at = $2
 WHERE id = $1 AND erased_at IS NULL RETURNING id
 """
-_EMAIL = "SELECT email FROM person WHERE id = $1"
 _FORGET_PERSON = (
     "DELETE FROM session WHERE person_id = $1",
     DROP_CODES,
+    "DELETE FROM email_change WHERE person_id = $1",
     "DELETE FROM membership WHERE person_id = $1",
 )
 _FORGET_ADDRESS = (
     "DELETE FROM link WHERE email = $1",
+    "DELETE FROM email_change WHERE email = $1",
     "UPDATE invitation SET email = '' WHERE email = $1 AND (accepted_at IS NOT NULL OR withdrawn_at IS NOT NULL)",
     "DELETE FROM invitation WHERE email = $1",
 )
@@ -167,6 +170,7 @@ class Erasure(Store):
         members = [membership_of(row) for row in (yield from rows(_MEMBERSHIPS, person_id))]
         for member in members:
             yield from rows(LOCK, member.organization_id)
+        email = yield from first(LOCK_PERSON, person_id)
         if (yield from first(_SOLE_OWNER, person_id)) is not None:
             raise TesseraError(
                 ErrorCode.INVALID_REQUEST,
@@ -174,7 +178,6 @@ class Erasure(Store):
             )
         if (yield from first(_LAST_OPERATOR, person_id)) is not None:
             raise TesseraError(ErrorCode.INVALID_REQUEST, "This is the last operator. Make another one first.")
-        email = yield from first(_EMAIL, person_id)
         for member in members:
             others = yield from rows(_MEMBERS, member.organization_id)
             if member.role is Role.OWNER and len(others) == 1:

@@ -13,6 +13,8 @@ _PERSON = """
 SELECT id, email, name, is_operator, totp_confirmed, created_at FROM person
 """
 FIND_PERSON = _PERSON + " WHERE id = $1 AND erased_at IS NULL"
+# Changes of who a person is wait for each other on every engine, their erasure among them.
+LOCK_PERSON = "UPDATE person SET name = name WHERE id = $1 AND erased_at IS NULL RETURNING email"
 _ANY_OPERATOR = "SELECT id FROM person WHERE is_operator = 1 LIMIT 1"
 _SET_OPERATOR = "UPDATE person SET is_operator = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"
 _OTHER_OPERATOR = "SELECT id FROM person WHERE is_operator = 1 AND id <> $1 LIMIT 1"
@@ -36,6 +38,7 @@ WHERE digest = $1 AND purpose = $2 AND expires_at > $3
 """
 _TAKE_LINK = "DELETE FROM link WHERE digest = $1 AND purpose = $2 AND expires_at > $3 RETURNING email"
 _DROP_LINKS_OF = "DELETE FROM link WHERE email = $1"
+_DROP_EMAIL_CHANGE = "DELETE FROM email_change WHERE person_id = $1"
 _DROP_LINKS_FOR = "DELETE FROM link WHERE purpose = $1"
 
 _OPEN_SESSION = """
@@ -138,9 +141,11 @@ class Persons(Store):
 
     @change
     def set_password(self, act: Act, password_hash: str, keep_session: str) -> Steps[None]:
-        """A new password; every other session of the person ends. Raises [not_found]."""
+        """A new password; every other session of the person ends, and a change of address that waits. Raises
+        [not_found]."""
         if (yield from first(_SET_PASSWORD, act.object_id, password_hash)) is None:
             raise _nobody()
+        yield from rows(_DROP_EMAIL_CHANGE, act.object_id)
         yield from rows(_END_OTHER_SESSIONS, act.object_id, keep_session)
         yield from record(self, act)
 
@@ -180,6 +185,7 @@ class Persons(Store):
         if (yield from first(_SET_PASSWORD, act.object_id, password_hash)) is None:
             return False
         yield from rows(_DROP_LINKS_OF, taken[0])
+        yield from rows(_DROP_EMAIL_CHANGE, act.object_id)
         yield from rows(_END_SESSIONS, act.object_id)
         yield from record(self, act)
         return True
