@@ -199,9 +199,11 @@ def open_people(
     from tessera.adapters.storage.sqlite.people import people_of
     from tessera.bootstrap_people import open_accounts
 
-    password = read_secret(settings.smtp.password, environment, "smtp.password")
+    def secret(reference: str | None, place: str) -> str | None:
+        return read_secret(reference, environment, place)
+
     vault = open_vault(settings, opened, environment)
-    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, password, vault)
+    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, secret, vault)
 
 
 def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":

@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 from tessera.adapters.people.mail import LoggedMail, SmtpMail, SmtpServer
 from tessera.adapters.people.passwords import Argon2Passwords
@@ -19,6 +20,9 @@ from tessera.settings import Settings
 from tessera.settings.rows import catalogue_of
 from tessera.usage_ports import UsageRecords
 
+if TYPE_CHECKING:
+    from tessera.adapters.people.oidc import OidcProvider
+
 
 @contextlib.asynccontextmanager
 async def open_accounts(
@@ -27,10 +31,11 @@ async def open_accounts(
     usage: UsageRecords,
     digest: Callable[[str], bytes],
     make_id: Callable[[str], str],
-    smtp_password: str | None,
+    secret: Callable[[str | None, str], str | None],
     vault: Vault,
 ) -> AsyncIterator[Accounts]:
-    """What the flows of people work with; at the end, letters on their way are waited for.
+    """What the flows of people work with; at the end, letters on their way are waited for. `secret` reads the setting
+    whose place it is given. Raises SettingsError.
 
     Links lead to `public_url`; whoever serves without one sets `base_url` once the address is known.
     """
@@ -42,6 +47,7 @@ async def open_accounts(
     webhooks = GuardedWebhooks(
         allow_private_networks=settings.webhooks.allow_private_networks, ports=settings.webhooks.ports
     )
+    providers = _identity_providers(settings, secret)
     accounts = Accounts(
         alerts=SqlAlerts(people.database, people.now, people.make_id, people.signing_key),
         webhooks=webhooks,
@@ -49,7 +55,8 @@ async def open_accounts(
         people=people,
         usage=usage,
         passwords=passwords,
-        mail=_mail(settings, smtp_password),
+        mail=_mail(settings, secret(settings.smtp.password, "smtp.password")),
+        identity_providers=providers,
         digest=digest,
         random=os.urandom,
         make_id=make_id,
@@ -68,12 +75,30 @@ async def open_accounts(
     finally:
         await accounts.drain()
         passwords.close()
+        for provider in providers.values():
+            await provider.close()
         await webhooks.close()
 
 
 def watch_people(accounts: Accounts) -> "asyncio.Task[None]":
     """Starts what a server does for organizations beside calls: raising their alerts, and delivering them."""
     return asyncio.get_running_loop().create_task(watch_alerts(accounts))
+
+
+def _identity_providers(
+    settings: Settings, secret: Callable[[str | None, str], str | None]
+) -> dict[str, "OidcProvider"]:
+    if not settings.oidc:
+        # A server without them is spared what checks signatures, which takes some megabytes.
+        return {}
+    from tessera.adapters.people.oidc import OidcProvider
+
+    return {
+        row.name: OidcProvider(
+            row.name, row.issuer, row.client_id, secret(row.client_secret, f"oidc[{index}].client_secret"), _now
+        )
+        for index, row in enumerate(settings.oidc)
+    }
 
 
 def _now() -> int:

@@ -27,6 +27,7 @@ from tessera.domain.people.records import (
     Standing,
 )
 from tessera.domain.people.roles import Role
+from tessera.identity_ports import Identities
 from tessera.ports import Page
 
 
@@ -349,6 +350,7 @@ class People(
     Persons,
     EmailChanges,
     SecondFactors,
+    Identities,
     Organizations,
     Invitations,
     Projects,

@@ -224,6 +224,10 @@ class Exchange:
         """Sends a value as JSON."""
         await self.reply(status, msgspec.json.encode(value))
 
+    async def redirect(self, location: str) -> None:
+        """Sends a browser on to an address, which it gets (RFC 9110, 15.4.4)."""
+        await self.reply(303, b"", [(b"location", location.encode("ascii"))])
+
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Sends the head; once sent, an error can no longer change the status."""
         self.started = True

@@ -74,7 +74,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "operationId": _operation_id(route),
         "security": _SECURITY[route.door],
-        "responses": {"200": _content("The answer", route.reply, stream=route.paid), **_errors(route)},
+        "responses": {**_answer(route), **_errors(route)},
     }
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -104,6 +104,13 @@ def _operation(route: Route) -> dict[str, Any]:
         name = route.body if isinstance(route.body, str) else f"{route.body.__name__}Fields"
         operation["requestBody"] = {"required": True, **_content(None, name, stream=False)}
     return operation
+
+
+def _answer(route: Route) -> dict[str, Any]:
+    if route.redirects:
+        where = {"description": "Where the browser goes on", "schema": {"type": "string"}}
+        return {"303": {"description": "The browser goes on elsewhere", "headers": {"Location": where}}}
+    return {"200": _content("The answer", route.reply, stream=route.paid)}
 
 
 def _operation_id(route: Route) -> str:

@@ -46,7 +46,8 @@ class Route:
     `body` and `reply` name schemas of the API's description (a struct describes itself), `surface` is the dialect of
     its errors, `query` its query parameters. A `paid` route takes the headers that say what a call may cost, and can
     stream. `right` is what a member or admin key must have. `money` routes work on a `Treasury`, whoever enters;
-    `files` are the kinds of file a route can answer with beside JSON, `headers` what it takes beside the usual.
+    `files` are the kinds of file a route can answer with beside JSON, `headers` what it takes beside the usual. A route
+    that `redirects` sends a browser on, and has no reply of its own.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Route:
     money: bool = False
     files: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    redirects: bool = False
 
     @property
     def summary(self) -> str:

@@ -2,7 +2,7 @@
 
 from tessera.domain.request import Surface
 from tessera.http import quotes, requests
-from tessera.http.account.table import ACCOUNT_ROUTES
+from tessera.http.account.table import ACCOUNT_ROUTES, IDENTITY_PROVIDER_ROUTES
 from tessera.http.money.table import MONEY_ROUTES
 from tessera.http.openai import calls, models
 from tessera.http.operator.table import OPERATOR_ROUTES
@@ -28,6 +28,7 @@ ROUTES = (
     Route("GET", "/v1/ledger", requests.ledger, "EntryList", query=PAGE),
     *USAGE_ROUTES,
     *ACCOUNT_ROUTES,
+    *IDENTITY_PROVIDER_ROUTES,
     *OPERATOR_ROUTES,
     *MONEY_ROUTES,
 )

@@ -14,6 +14,8 @@ _ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_
 WEBHOOK_SECRETS_MAX = 2
 PASSWORD_MEMORY_KIB_MIN = 8192
 _BASE_URL = r"https?://[^\s@?#]+"
+_LOOPBACK = r"http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?"
+_ISSUER = re.compile(rf"(https://[A-Za-z0-9.-]+(:[0-9]+)?|{_LOOPBACK})(/[^\s?#@\\]*)?")
 
 
 def notices(settings: Settings) -> tuple[str, ...]:
@@ -60,6 +62,7 @@ def check(settings: Settings) -> None:
             raise SettingsError(f"{table}.ports: a port is a number from 1 to 65535.")
     _check_secret("metrics_token", settings.metrics_token)
     _check_people(settings)
+    _check_identity_providers(settings)
     _check_payments(settings.payments)
     _check_providers(settings)
 
@@ -89,6 +92,26 @@ def _check_people(settings: Settings) -> None:
         raise SettingsError("smtp.sender: write the address that letters come from, such as tessera@example.com.")
     if smtp.username is not None and (smtp.password is None or smtp.security == "none"):
         raise SettingsError("smtp.username: it needs a password, and security other than none to send it by.")
+
+
+def _check_identity_providers(settings: Settings) -> None:
+    names, issuers = set(), set()
+    for index, provider in enumerate(settings.oidc):
+        place = f"oidc[{index}]"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", provider.name) or provider.name in names:
+            raise SettingsError(
+                f"{place}.name: {provider.name!r} is taken, or is not of a-z, 0-9 and -: it stands in addresses."
+            )
+        if not _ISSUER.fullmatch(provider.issuer) or provider.issuer in issuers:
+            raise SettingsError(
+                f"{place}.issuer: write an address such as https://id.example.com, once, as the provider's discovery "
+                "document has it; only on this machine it may be http."
+            )
+        if not provider.client_id.isprintable() or not provider.client_id:
+            raise SettingsError(f"{place}.client_id: write what the provider knows this server by.")
+        _check_secret(f"{place}.client_secret", provider.client_secret)
+        names.add(provider.name)
+        issuers.add(provider.issuer)
 
 
 def _check_payments(payments: PaymentSettings) -> None:

@@ -89,7 +89,10 @@ def _read_file(environment: Mapping[str, str], config: Path | None) -> dict[str,
     for key in ("data_dir", "secrets_dir"):
         if key in tables:
             tables[key] = str(path.parent / tables[key])
-    for table, key in [(tables, "metrics_token"), *((row, "credential") for row in tables.get("provider", ()))]:
+    secrets = [(tables, "metrics_token"), (tables.get("smtp", {}), "password")]
+    secrets += [(row, "credential") for row in tables.get("provider", ())]
+    secrets += [(row, "client_secret") for row in tables.get("oidc", ())]
+    for table, key in secrets:
         if table.get(key, "").startswith("file:"):
             table[key] = f"file:{path.parent / table[key].removeprefix('file:')}"
     _place_payment_secrets(path.parent, tables.get("payments", {}))

@@ -85,6 +85,15 @@ class SmtpSettings(Shape, frozen=True, kw_only=True):
     sender: str | None = None
 
 
+class OidcSetting(Shape, frozen=True, kw_only=True):
+    """An `[[oidc]]` row: an identity provider where people can sign in."""
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: str | None = None
+
+
 class PaymentSettings(Shape, frozen=True, kw_only=True):
     """`[payments]`: the Stripe account that takes money, for live and for test credit, and the bounds of a top-up."""
 
@@ -161,7 +170,8 @@ class DeploymentSetting(Shape, frozen=True, kw_only=True):
 
 
 class Settings(Shape, frozen=True, kw_only=True):
-    """Everything an operator can choose. `price`, `cost`, `model`, `provider`, `deployment` are the `[[…]]` rows."""
+    """Everything an operator can choose. `price`, `cost`, `model`, `provider`, `deployment` and `oidc` are the `[[…]]`
+    rows."""
 
     database: str | None = None
     data_dir: Path = Path("tessera-data")
@@ -184,6 +194,7 @@ class Settings(Shape, frozen=True, kw_only=True):
     model: tuple[ModelSetting, ...] = ()
     provider: tuple[ProviderSetting, ...] = ()
     deployment: tuple[DeploymentSetting, ...] = ()
+    oidc: tuple[OidcSetting, ...] = ()
 
     @property
     def host(self) -> str:

@@ -8,6 +8,16 @@ import pytest
 from tessera.domain.request import Tier
 from tessera.settings import Settings, SettingsError, load_settings, notices, split_listen
 
+WRONG_ISSUERS = [
+    "id.example.com",
+    "http://id.example.com",
+    "http://localhost.evil.example",
+    "https://user:secret@id.example.com",
+    "https://id.example.com?x",
+    "https://id.example.com/#x",
+    "",
+]
+
 
 def from_file(tmp_path: Path, text: str, **environment: str) -> Settings:
     path = tmp_path / "tessera.toml"
@@ -53,6 +63,13 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ('[[deployment]]\nmodel = "m"\nprovider = "No Body"', "deployment[0].provider"),
         ('[[deployment]]\nmodel = "m"\nprovider = "sandbox"', "deployment[0].provider"),
         ('trusted_base_urls = ["10.0.0.5:8000"]', "trusted_base_urls"),
+        *((f'[[oidc]]\nname = "a"\nissuer = "{url}"\nclient_id = "t"', "oidc[0].issuer") for url in WRONG_ISSUERS),
+        *(
+            (f'[[oidc]]\nname = "{name}"\nissuer = "https://h"\nclient_id = "t"', "oidc[0].name")
+            for name in ("", "A/b")
+        ),
+        ('[[oidc]]\nname = "a"\nissuer = "https://h"\nclient_id = ""', "oidc[0].client_id"),
+        ('[[oidc]]\nname = "a"\nissuer = "https://h"\nclient_id = "t"\n' * 2, "oidc[1].name"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_path(tmp_path: Path, text: str, named: str) -> None:
@@ -68,9 +85,13 @@ def test_an_amount_written_as_a_number_is_refused_because_it_may_not_be_exact(tm
 
 @pytest.mark.parametrize("value", ["sk-proj-secret123", "secret123"])
 def test_a_credential_in_the_file_is_refused_and_not_repeated(tmp_path: Path, value: str) -> None:
-    with pytest.raises(SettingsError, match="env:NAME or file:PATH") as caught:
-        from_file(tmp_path, f'[[provider]]\nname = "a"\nbase_url = "http://h/v1"\ncredential = "{value}"')
-    assert "secret123" not in str(caught.value)
+    for text in (
+        f'[[provider]]\nname = "a"\nbase_url = "http://h/v1"\ncredential = "{value}"',
+        f'[[oidc]]\nname = "a"\nissuer = "https://h"\nclient_id = "t"\nclient_secret = "{value}"',
+    ):
+        with pytest.raises(SettingsError, match="env:NAME or file:PATH") as caught:
+            from_file(tmp_path, text)
+        assert "secret123" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +169,9 @@ def test_paths_in_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
     )
     assert found.data_dir == tmp_path / "state"
     assert found.provider[0].credential == f"file:{tmp_path / 'key'}"
+    provider = '[[oidc]]\nname = "a"\nissuer = "https://h"\nclient_id = "t"\nclient_secret = "file:secret"\n'
+    found = from_file(tmp_path, provider + '[smtp]\npassword = "file:secret"')
+    assert found.oidc[0].client_secret == found.smtp.password == f"file:{tmp_path / 'secret'}"
 
 
 def test_rows_are_read_with_their_types(tmp_path: Path) -> None:

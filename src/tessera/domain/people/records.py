@@ -24,10 +24,11 @@ class Person(Record, frozen=True, kw_only=True):
 
 
 class Standing(Record, frozen=True, kw_only=True):
-    """What sign-in needs of a person: the password's hash and what the second factor is derived from."""
+    """What sign-in needs of a person: the password's hash, None of who has none, and what the second factor is derived
+    from."""
 
     person: Person
-    password_hash: str
+    password_hash: str | None
     totp_nonce: str | None
     totp_step: int
 
@@ -45,6 +46,15 @@ class Session(Record, frozen=True, kw_only=True):
     expires_at: int
     address: str
     user_agent: str
+
+
+class KnownIdentity(Record, frozen=True, kw_only=True):
+    """Who a person is at an identity provider: `subject` names them at `issuer`."""
+
+    id: str
+    issuer: str
+    subject: str
+    created_at: int
 
 
 class Membership(Record, frozen=True, kw_only=True):

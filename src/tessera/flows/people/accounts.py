@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import structlog
 
 from tessera.alert_ports import Alerts, WebhookSender
 from tessera.flows.operator.credentials import Vault
+from tessera.identity_ports import IdentityProvider
 from tessera.people_ports import Letter, Mail, Passwords, People
 from tessera.usage_ports import UsageRecords
 
@@ -32,6 +33,7 @@ class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
     operator_link_s: int = 24 * 3600
     reset_link_s: int = 3600
     email_link_s: int = 24 * 3600
+    provider_sign_in_s: int = 600
     invitation_s: int = 7 * 24 * 3600
     rotation_overlap_s_max: int = 90 * 24 * 3600
 
@@ -43,7 +45,7 @@ class Accounts:
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970. `sign_up` is open, invite or
     closed. `base_url` is where links lead. `usage` is what their organizations used. `has_model` says whether an id or
     alias is a model's. `vault` is for operators only: the credentials of providers. `tasks` holds work that goes on
-    after the reply.
+    after the reply. `identity_providers` are those of the configuration file, by name.
     """
 
     people: People
@@ -60,6 +62,7 @@ class Accounts:
     sign_up: str
     base_url: str
     has_model: Callable[[str], bool]
+    identity_providers: Mapping[str, IdentityProvider] = field(default_factory=dict)
     limits: AccountLimits = field(default_factory=AccountLimits)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

@@ -110,6 +110,16 @@ This mailbox gets no more letters for it. If it was not you, tell the operator o
     )
 
 
+def identity_letter(accounts: Accounts, email: str, provider: str) -> Letter:
+    """Tells somebody that their account can be signed in to at an identity provider."""
+    return _letter(
+        email,
+        "A way to sign in was added",
+        f"""Your account at {accounts.base_url} can now be signed in to through {provider},
+which vouched for this address. If it was not you, remove that identity from your account and choose a new password.""",
+    )
+
+
 def invitation_link(accounts: Accounts, token: str) -> str:
     """Where an invitation is taken."""
     return f"{accounts.base_url}/join#{token}"

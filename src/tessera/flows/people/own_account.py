@@ -25,6 +25,12 @@ async def step_up(accounts: Accounts, actor: Actor, password: str) -> Person:
     """Asks who is signed in for the password again, before what cannot be undone. Raises [sign_in_failed,
     rate_limit_exceeded, overloaded]."""
     standing = await standing_of(accounts, actor)
+    if standing.password_hash is None:
+        raise TesseraError(
+            ErrorCode.SIGN_IN_FAILED,
+            "You have no password, and this needs one. Choose one by a letter first: POST /account/password/forget.",
+            param="password",
+        )
     await count_try(accounts, "password", standing.person.email, actor.address)
     if not await accounts.passwords.matches(password, standing.password_hash):
         raise TesseraError(ErrorCode.SIGN_IN_FAILED, "The password is wrong.", param="password")

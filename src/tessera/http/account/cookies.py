@@ -1,4 +1,4 @@
-"""The session cookie, and what tells a page's own request from another site's."""
+"""The cookies of a session and of a sign-in elsewhere, and what tells a page's own request from another site's."""
 
 from urllib.parse import urlsplit
 
@@ -8,8 +8,10 @@ from tessera.flows.people.sessions import Browser, SignedIn
 from tessera.http.exchange import Exchange
 
 CSRF_HEADER = b"x-csrf-token"
-_SECURE_NAME = "__Host-tessera"
-_PLAIN_NAME = "tessera-session"
+_SESSION = ("__Host-tessera", "tessera-session")
+_SIGN_IN = ("__Host-tessera-sign-in", "tessera-sign-in")
+"""Names over HTTPS, which no other host can set, and on plain HTTP, where browsers refuse those."""
+
 _SAFE = ("GET", "HEAD")
 
 
@@ -19,19 +21,34 @@ def browser_of(accounts: Accounts, exchange: Exchange) -> Browser:
     return Browser(
         address=client[0] if client else "",
         user_agent=exchange.header(b"user-agent") or "",
-        session_token=_token(accounts, exchange),
+        session_token=_value(accounts, exchange, _SESSION),
     )
 
 
 def set_session(accounts: Accounts, exchange: Exchange, signed_in: SignedIn) -> None:
     """Hands the session's token to the browser, out of reach of scripts and of other sites' requests."""
     seconds = signed_in.session.expires_at - signed_in.session.created_at
-    _set(accounts, exchange, signed_in.token, seconds)
+    _set(accounts, exchange, _SESSION, signed_in.token, seconds)
 
 
 def clear_session(accounts: Accounts, exchange: Exchange) -> None:
     """Takes the token back."""
-    _set(accounts, exchange, "", 0)
+    _set(accounts, exchange, _SESSION, "", 0)
+
+
+def set_sign_in(accounts: Accounts, exchange: Exchange, kept: str, seconds: int) -> None:
+    """Has the browser keep what a sign-in at an identity provider is known by."""
+    _set(accounts, exchange, _SIGN_IN, kept, seconds)
+
+
+def sign_in_of(accounts: Accounts, exchange: Exchange) -> str | None:
+    """What the browser kept of a sign-in that it began."""
+    return _value(accounts, exchange, _SIGN_IN)
+
+
+def clear_sign_in(accounts: Accounts, exchange: Exchange) -> None:
+    """Takes it back."""
+    _set(accounts, exchange, _SIGN_IN, "", 0)
 
 
 def check_origin(accounts: Accounts, exchange: Exchange, *, by_cookie: bool) -> None:
@@ -80,20 +97,20 @@ def _secure(accounts: Accounts, exchange: Exchange) -> bool:
     return accounts.base_url.startswith("https://") or exchange.scope.get("scheme") == "https"
 
 
-def _set(accounts: Accounts, exchange: Exchange, token: str, seconds: int) -> None:
+def _set(accounts: Accounts, exchange: Exchange, names: tuple[str, str], value: str, seconds: int) -> None:
     secure = _secure(accounts, exchange)
-    name = _SECURE_NAME if secure else _PLAIN_NAME
-    parts = [f"{name}={token}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={seconds}"]
+    name = names[0] if secure else names[1]
+    parts = [f"{name}={value}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={seconds}"]
     exchange.add_header(b"set-cookie", "; ".join([*parts, "Secure"] if secure else parts))
 
 
-def _token(accounts: Accounts, exchange: Exchange) -> str | None:
+def _value(accounts: Accounts, exchange: Exchange, names: tuple[str, str]) -> str | None:
     """The one value of the one cookie; two different ones are none."""
-    name = _SECURE_NAME if _secure(accounts, exchange) else _PLAIN_NAME
+    name = names[0] if _secure(accounts, exchange) else names[1]
     found = set()
     for part in (exchange.header(b"cookie") or "").split(";"):
         key, separator, value = part.strip().partition("=")
         if separator and key == name:
             found.add(value)
-    token = found.pop() if len(found) == 1 else None
-    return token if token and len(token) <= 256 else None
+    one = found.pop() if len(found) == 1 else None
+    return one if one and len(one) <= 256 else None

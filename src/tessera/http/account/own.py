@@ -28,7 +28,7 @@ async def confirm_sign_up(accounts: Accounts, _: Actor, exchange: Exchange) -> N
     fields = await read_fields(exchange, bodies.ConfirmSignUp)
     browser = browser_of(accounts, exchange)
     done = await signing_up.confirm_sign_up(accounts, fields.token, fields.password, browser)
-    await _reply_signed_in(accounts, exchange, done)
+    await reply_signed_in(accounts, exchange, done)
 
 
 async def sign_up_invited(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
@@ -36,7 +36,7 @@ async def sign_up_invited(accounts: Accounts, _: Actor, exchange: Exchange) -> N
     fields = await read_fields(exchange, bodies.SignUpInvited)
     browser = browser_of(accounts, exchange)
     done = await signing_up.sign_up_invited(accounts, fields.token, fields.name, fields.password, browser)
-    await _reply_signed_in(accounts, exchange, done)
+    await reply_signed_in(accounts, exchange, done)
 
 
 async def become_operator(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
@@ -44,7 +44,7 @@ async def become_operator(accounts: Accounts, _: Actor, exchange: Exchange) -> N
     fields = await read_fields(exchange, bodies.BecomeOperator)
     browser = browser_of(accounts, exchange)
     done = await signing_up.become_operator(accounts, fields.token, fields.email, fields.name, fields.password, browser)
-    await _reply_signed_in(accounts, exchange, done)
+    await reply_signed_in(accounts, exchange, done)
 
 
 async def sign_in(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
@@ -52,7 +52,7 @@ async def sign_in(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
     fields = await read_fields(exchange, bodies.SignIn)
     browser = browser_of(accounts, exchange)
     done = await signing_in.sign_in(accounts, fields.email, fields.password, fields.code, browser)
-    await _reply_signed_in(accounts, exchange, done)
+    await reply_signed_in(accounts, exchange, done)
 
 
 async def sign_out(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
@@ -104,7 +104,7 @@ async def change_password(accounts: Accounts, actor: Actor, exchange: Exchange) 
     fields = await read_fields(exchange, bodies.ChangePassword)
     browser = browser_of(accounts, exchange)
     done = await own_account.change_password(accounts, actor, fields.password, fields.new_password, browser)
-    await _reply_signed_in(accounts, exchange, done)
+    await reply_signed_in(accounts, exchange, done)
 
 
 async def ask_email(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
@@ -118,7 +118,7 @@ async def confirm_email(accounts: Accounts, actor: Actor, exchange: Exchange) ->
     """Changes the e-mail address; every other session ends, and this one gets a new cookie."""
     fields = await read_fields(exchange, bodies.TokenOnly)
     done = await new_email.confirm(accounts, actor, fields.token, browser_of(accounts, exchange))
-    await _reply_signed_in(accounts, exchange, done)
+    await reply_signed_in(accounts, exchange, done)
 
 
 async def rename(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
@@ -160,7 +160,8 @@ async def remove_second_factor(accounts: Accounts, actor: Actor, exchange: Excha
     await exchange.reply_json(200, _DONE)
 
 
-async def _reply_signed_in(accounts: Accounts, exchange: Exchange, done: SignedIn) -> None:
+async def reply_signed_in(accounts: Accounts, exchange: Exchange, done: SignedIn) -> None:
+    """Answers with the session that begins, and its cookie."""
     set_session(accounts, exchange, done)
     members = await accounts.people.memberships(done.person.id)
     mine = [organizations.organization_object(member) for member in members]

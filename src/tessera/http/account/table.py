@@ -7,7 +7,7 @@ import msgspec
 
 from tessera.domain.people.roles import Right
 from tessera.http.account import administration as admin
-from tessera.http.account import alerts, bodies, limits, organizations, own
+from tessera.http.account import alerts, bodies, identities, limits, organizations, own
 from tessera.http.requests import PAGE
 from tessera.http.route import Door, Handler, Route
 
@@ -62,6 +62,10 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
     _own("POST", "/second-factor", own.start_second_factor, "SecondFactor", bodies.Password),
     _own("POST", "/second-factor/confirm", own.confirm_second_factor, "SecondFactor", bodies.Code),
     _own("POST", "/second-factor/remove", own.remove_second_factor, "Done", bodies.Code),
+    Route("GET", "/account/oidc", identities.list_providers, "IdentityProviderList", door=Door.OPEN),
+    _open("/oidc/second-factor", identities.finish_with_code, bodies.Code, "Session"),
+    _own("GET", "/identities", identities.list_identities, "IdentityList"),
+    _own("DELETE", "/identities/{identity}", identities.remove_identity, "Done"),
     _own("GET", "/organizations", organizations.index, "OrganizationList"),
     _own("POST", "/organizations", organizations.create, "Organization", bodies.Name),
     _own("POST", "/invitations/accept", organizations.join, "Organization", bodies.TokenOnly),
@@ -143,3 +147,17 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
     *_both("DELETE", "/webhooks/{webhook}", alerts.remove_webhook, "Deleted", Right.MONEY_CHANGE),
     *_both("GET", "/audit_logs", admin.list_audit_logs, "AuditEventList", Right.AUDIT_READ, query=PAGE),
 )
+
+IDENTITY_PROVIDER_ROUTES: tuple[Route, ...] = (
+    Route("GET", "/account/oidc/{provider}/start", identities.begin, "", door=Door.OPEN, redirects=True),
+    Route(
+        "GET",
+        "/account/oidc/{provider}/callback",
+        identities.finish,
+        "",
+        query=identities.CAME_BACK,
+        door=Door.OPEN,
+        redirects=True,
+    ),
+)
+"""Where browsers are sent to and come back from; a provider that is not configured is not there."""

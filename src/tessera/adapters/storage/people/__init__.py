@@ -8,6 +8,7 @@ is a constant with its values apart; an engine adds only how steps are run (`ste
 from tessera.adapters.storage.people.audit_log import AuditLog
 from tessera.adapters.storage.people.email_changes import EmailChanges
 from tessera.adapters.storage.people.erasure import Erasure
+from tessera.adapters.storage.people.identities import Identities
 from tessera.adapters.storage.people.invitations import Invitations
 from tessera.adapters.storage.people.organizations import Organizations
 from tessera.adapters.storage.people.persons import Persons
@@ -16,7 +17,7 @@ from tessera.adapters.storage.people.second_factors import SecondFactors
 
 
 class SqlPeople(
-    Persons, EmailChanges, SecondFactors, Organizations, Invitations, Projects, AdminKeys, AuditLog, Erasure
+    Persons, EmailChanges, SecondFactors, Identities, Organizations, Invitations, Projects, AdminKeys, AuditLog, Erasure
 ):
     """The port `People` on any database that runs steps."""
 

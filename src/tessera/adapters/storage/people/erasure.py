@@ -38,6 +38,7 @@ _PERSON_TABLES = {
         SELECT id, organization_id, name, display, created_at, expires_at, last_used_at, revoked_at
         FROM admin_key WHERE person_id = $1 ORDER BY id
     """,
+    "identities": "SELECT id, issuer, subject, created_at FROM identity WHERE person_id = $1 ORDER BY id",
     "email_changes": "SELECT email, created_at, expires_at FROM email_change WHERE person_id = $1",
     "invitations": """
         SELECT id, organization_id, role, created_at, expires_at, accepted_at, withdrawn_at
@@ -96,6 +97,8 @@ _FORGET_PERSON = (
     "DELETE FROM session WHERE person_id = $1",
     DROP_CODES,
     "DELETE FROM email_change WHERE person_id = $1",
+    "DELETE FROM identity WHERE person_id = $1",
+    "UPDATE provider_sign_in SET person_id = NULL, issuer = NULL, subject = NULL WHERE person_id = $1",
     "DELETE FROM membership WHERE person_id = $1",
 )
 _FORGET_ADDRESS = (

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.persons import FIND_PERSON, person_of
+from tessera.adapters.storage.people.persons import FIND_PERSON, NO_PASSWORD, person_of
 from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, change, first, read, rows
 from tessera.administration_ports import Organization
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -71,25 +71,9 @@ class Organizations(Store):
         `link` carries what the person becomes: e-mail, name and password hash. Raises [invalid_request] for an address
         that has an account.
         """
-        assert link.email is not None
-        assert link.name is not None
-        now = self.now()
-        if (yield from first(_TAKE_LINK, digest, link.purpose.value, now)) is None:
+        if (yield from first(_TAKE_LINK, digest, link.purpose.value, self.now())) is None:
             return None
-        if (yield from first(_PERSON_BY_EMAIL, link.email)) is not None:
-            raise TesseraError(
-                ErrorCode.INVALID_REQUEST, "This address has an account: sign in with it.", param="email"
-            )
-        yield from rows(_DROP_LINKS_OF, link.email)
-        person_id = self.make_id("person")
-        is_operator = int(link.purpose is LinkPurpose.OPERATOR)
-        yield from rows(_INSERT_PERSON, person_id, link.email, link.name, link.password_hash, is_operator, now)
-        actor = Actor(kind=act.actor.kind, id=person_id, address=act.actor.address)
-        yield from record(self, Act(actor=actor, action=act.action, object_id=person_id, details=act.details))
-        yield from _found(self, actor, person_id, (yield from _free_name(link.name, self.make_id("org")[-6:])))
-        row = yield from first(FIND_PERSON, person_id)
-        assert row is not None
-        return person_of(row)
+        return (yield from add_person(self, act, link))
 
     @change
     def found_organization(self, actor: Actor, name: str) -> Steps[Membership]:
@@ -158,6 +142,26 @@ class Organizations(Store):
             yield from _check_another_owner(act.where)
         yield from rows(REMOVE, act.where, act.object_id)
         yield from record(self, act)
+
+
+def add_person(store: Store, act: Act, link: Link) -> Steps[Person]:
+    """A new person, as a link says, with an organization of their own. Raises [invalid_request] for an address that has
+    an account."""
+    assert link.email is not None
+    assert link.name is not None
+    if (yield from first(_PERSON_BY_EMAIL, link.email)) is not None:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "This address has an account: sign in with it.", param="email")
+    yield from rows(_DROP_LINKS_OF, link.email)
+    person_id = store.make_id("person")
+    is_operator = int(link.purpose is LinkPurpose.OPERATOR)
+    password_hash = link.password_hash or NO_PASSWORD
+    yield from rows(_INSERT_PERSON, person_id, link.email, link.name, password_hash, is_operator, store.now())
+    actor = Actor(kind=act.actor.kind, id=person_id, address=act.actor.address)
+    yield from record(store, Act(actor=actor, action=act.action, object_id=person_id, details=act.details))
+    yield from _found(store, actor, person_id, (yield from _free_name(link.name, store.make_id("org")[-6:])))
+    row = yield from first(FIND_PERSON, person_id)
+    assert row is not None
+    return person_of(row)
 
 
 def _acts_on_anybody(actor: Actor, member: Membership) -> bool:

@@ -8,6 +8,8 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Link, LinkPurpose, Person, Session, Standing
 
 ATTEMPTS_KEPT_S = 86_400
+NO_PASSWORD = ""
+"""In place of the hash of a password of who has none: signed up at an identity provider."""
 
 _PERSON = """
 SELECT id, email, name, is_operator, totp_confirmed, created_at FROM person
@@ -23,7 +25,7 @@ SELECT id, email, name, is_operator, totp_confirmed, created_at, password_hash, 
 WHERE erased_at IS NULL
 """
 _STANDING_BY_EMAIL = _STANDING + " AND email = $1"
-_STANDING_BY_ID = _STANDING + " AND id = $1"
+STANDING_BY_ID = _STANDING + " AND id = $1"
 _SET_PASSWORD = "UPDATE person SET password_hash = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"  # noqa: S105
 _RENAME = "UPDATE person SET name = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"
 
@@ -93,8 +95,9 @@ def _session_of(row: tuple[Any, ...]) -> Session:
     )
 
 
-def _standing_of(row: tuple[Any, ...]) -> Standing:
-    return Standing(person=person_of(row), password_hash=row[6], totp_nonce=row[7], totp_step=row[8])
+def standing_of(row: tuple[Any, ...]) -> Standing:
+    """What sign-in needs, from the columns of `STANDING_BY_ID`."""
+    return Standing(person=person_of(row), password_hash=row[6] or None, totp_nonce=row[7], totp_step=row[8])
 
 
 class Persons(Store):
@@ -121,13 +124,13 @@ class Persons(Store):
     def find_standing(self, email: str) -> Steps[Standing | None]:
         """What sign-in needs, by e-mail address."""
         row = yield from first(_STANDING_BY_EMAIL, email)
-        return None if row is None else _standing_of(row)
+        return None if row is None else standing_of(row)
 
     @read
     def standing_of(self, person_id: str) -> Steps[Standing | None]:
         """What sign-in needs, by id."""
-        row = yield from first(_STANDING_BY_ID, person_id)
-        return None if row is None else _standing_of(row)
+        row = yield from first(STANDING_BY_ID, person_id)
+        return None if row is None else standing_of(row)
 
     @change
     def rename_person(self, act: Act, name: str) -> Steps[Person]:
