@@ -165,7 +165,7 @@ def test_every_document_can_be_found_from_the_index() -> None:
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs/reference/configuration.md").read_text()
     tables = {"smtp", "prices", "payments", "webhooks", "media", "limits"}
-    tables |= {"price", "cost", "model", "provider", "deployment"}
+    tables |= {"price", "cost", "model", "provider", "deployment", "oidc"}
     assert not [name for name in setting_names() if name not in tables and f"`{name}`" not in text]
 
 

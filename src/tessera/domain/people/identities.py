@@ -4,12 +4,12 @@ Pure: the signature was checked before, and by whom the claims were signed.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Record
-from tessera.domain.people.rules import NAME_LENGTH_MAX, normal_email
+from tessera.domain.people.rules import normal_email, normal_name
 
 SUBJECT_LENGTH_MAX = 255
 """Core 1.0, 2: a subject has at most 255 ASCII characters."""
@@ -52,16 +52,14 @@ def vouched_for(claims: Mapping[str, Any], issuer: str, subject: str) -> Identit
     they are about somebody else.
 
     An address counts only with `email_verified` true, the truth value: anybody can write an address they do not have.
+    One that cannot be used here counts as none.
     """
     if _subject(claims) != subject:
         raise ClaimsError("sub is another person")
     email = None
-    if claims.get("email_verified") is True and isinstance(claims.get("email"), str):
-        try:
-            email = normal_email(claims["email"])
-        except TesseraError as error:
-            raise ClaimsError("email is no address that can be used") from error
-    return Identity(issuer=issuer, subject=subject, email=email, name=_name(claims))
+    if claims.get("email_verified") is True:
+        email = _usable(normal_email, claims.get("email"))
+    return Identity(issuer=issuer, subject=subject, email=email, name=_usable(normal_name, claims.get("name")) or "")
 
 
 def name_of(identity: Identity) -> str:
@@ -73,7 +71,7 @@ def no_verified_email() -> TesseraError:
     """The refusal of somebody new whose provider vouches for no address of theirs."""
     return TesseraError(
         ErrorCode.PERMISSION_DENIED,
-        "The identity provider does not vouch for your e-mail address (email_verified), so it cannot be told whose "
+        "The identity provider vouches for no e-mail address of yours (email_verified), so it cannot be told whose "
         "account this is. Verify the address there, or sign in with a password.",
     )
 
@@ -115,9 +113,9 @@ def _subject(claims: Mapping[str, Any]) -> str:
     return subject
 
 
-def _name(claims: Mapping[str, Any]) -> str:
-    """A name that is no name is left out: nobody fails to sign in by what they are called."""
-    name = claims.get("name")
-    if not isinstance(name, str) or not name.isprintable():
-        return ""
-    return name.strip()[:NAME_LENGTH_MAX].strip()
+def _usable(rule: Callable[[str], str], value: object) -> str | None:
+    """A text by its rule, None for one that cannot be used: nobody known fails to sign in by what they are called."""
+    try:
+        return rule(value) if isinstance(value, str) else None
+    except TesseraError:
+        return None

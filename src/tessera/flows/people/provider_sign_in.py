@@ -79,7 +79,7 @@ async def finish(
     if not await accounts.people.use_provider_sign_in(digest, expires_at):
         raise _not_begun()
     if came_back.error is not None or not came_back.code or len(came_back.code) > CODE_LENGTH_MAX:
-        log.warning("oidc.not_signed_in", provider=name, error=(came_back.error or "no code")[:64])
+        log.warning("oidc.not_signed_in", provider=name, error=_one_word(came_back.error or "no_code"))
         raise TesseraError(ErrorCode.SIGN_IN_FAILED, f"You were not signed in at {name}. Start again.")
     identity = await provider.identify(sign_in, came_back.code, came_back.issuer)
     standing = await _standing_of(accounts, identity)
@@ -172,6 +172,11 @@ def _expires_at(accounts: Accounts, kept: str | None) -> int | None:
 
 def _actor(person: Person, browser: Browser) -> Actor:
     return Actor(kind=ActorKind.PERSON, id=person.id, person_id=person.id, address=browser.address)
+
+
+def _one_word(error: str) -> str:
+    """An error of OAuth's for the log, which nothing a browser brings can add a line to."""
+    return error[:64] if error.replace("_", "").isalnum() and error.isascii() else "unknown"
 
 
 def _not_begun() -> TesseraError:
