@@ -166,7 +166,7 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
     # Before anything else: what reading it takes for a moment is then memory that the rest can use.
     tokenizers.load(FIRST_ENCODING)
     from tessera.bootstrap_money import watch
-    from tessera.bootstrap_people import watch_people
+    from tessera.bootstrap_people import open_identity_providers, watch_people
     from tessera.http.app import build_app
     from tessera.http.door import Door
     from tessera.http.load import Load, watched
@@ -177,6 +177,8 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
         world = await stack.enter_async_context(open_world(settings, opened, environment))
         await stack.enter_async_context(watched(load, settings.limits.memory_bytes_max))
         accounts = await stack.enter_async_context(open_people(settings, opened, environment))
+        providers = open_identity_providers(settings, lambda one, place: read_secret(one, environment, place))
+        accounts.identity_providers = await stack.enter_async_context(providers)
         treasury = await stack.enter_async_context(open_money(settings, opened, environment, lambda: accounts.base_url))
         stack.callback(watch(settings, treasury).cancel)
         stack.callback(watch_people(accounts).cancel)
@@ -199,11 +201,9 @@ def open_people(
     from tessera.adapters.storage.sqlite.people import people_of
     from tessera.bootstrap_people import open_accounts
 
-    def secret(reference: str | None, place: str) -> str | None:
-        return read_secret(reference, environment, place)
-
+    password = read_secret(settings.smtp.password, environment, "smtp.password")
     vault = open_vault(settings, opened, environment)
-    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, secret, vault)
+    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, password, vault)
 
 
 def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":

@@ -5,7 +5,6 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
 
 from tessera.adapters.people.mail import LoggedMail, SmtpMail, SmtpServer
 from tessera.adapters.people.passwords import Argon2Passwords
@@ -15,13 +14,11 @@ from tessera.adapters.webhooks import GuardedWebhooks
 from tessera.flows.alerts.duty import watch_alerts
 from tessera.flows.operator.credentials import Vault
 from tessera.flows.people.accounts import AccountLimits, Accounts
+from tessera.identity_ports import IdentityProvider
 from tessera.people_ports import Mail
 from tessera.settings import Settings
 from tessera.settings.rows import catalogue_of
 from tessera.usage_ports import UsageRecords
-
-if TYPE_CHECKING:
-    from tessera.adapters.people.oidc import OidcProvider
 
 
 @contextlib.asynccontextmanager
@@ -31,11 +28,10 @@ async def open_accounts(
     usage: UsageRecords,
     digest: Callable[[str], bytes],
     make_id: Callable[[str], str],
-    secret: Callable[[str | None, str], str | None],
+    smtp_password: str | None,
     vault: Vault,
 ) -> AsyncIterator[Accounts]:
-    """What the flows of people work with; at the end, letters on their way are waited for. `secret` reads the setting
-    whose place it is given. Raises SettingsError.
+    """What the flows of people work with; at the end, letters on their way are waited for.
 
     Links lead to `public_url`; whoever serves without one sets `base_url` once the address is known.
     """
@@ -47,7 +43,6 @@ async def open_accounts(
     webhooks = GuardedWebhooks(
         allow_private_networks=settings.webhooks.allow_private_networks, ports=settings.webhooks.ports
     )
-    providers = _identity_providers(settings, secret)
     accounts = Accounts(
         alerts=SqlAlerts(people.database, people.now, people.make_id, people.signing_key),
         webhooks=webhooks,
@@ -55,8 +50,7 @@ async def open_accounts(
         people=people,
         usage=usage,
         passwords=passwords,
-        mail=_mail(settings, secret(settings.smtp.password, "smtp.password")),
-        identity_providers=providers,
+        mail=_mail(settings, smtp_password),
         digest=digest,
         random=os.urandom,
         make_id=make_id,
@@ -75,8 +69,6 @@ async def open_accounts(
     finally:
         await accounts.drain()
         passwords.close()
-        for provider in providers.values():
-            await provider.close()
         await webhooks.close()
 
 
@@ -85,20 +77,26 @@ def watch_people(accounts: Accounts) -> "asyncio.Task[None]":
     return asyncio.get_running_loop().create_task(watch_alerts(accounts))
 
 
-def _identity_providers(
+@contextlib.asynccontextmanager
+async def open_identity_providers(
     settings: Settings, secret: Callable[[str | None, str], str | None]
-) -> dict[str, "OidcProvider"]:
+) -> AsyncIterator[dict[str, IdentityProvider]]:
+    """The identity providers where people can sign in, by name: for a server, commands sign nobody in. `secret` reads
+    the setting whose place it is given. Raises SettingsError."""
     if not settings.oidc:
         # A server without them is spared what checks signatures, which takes some megabytes.
-        return {}
+        yield {}
+        return
     from tessera.adapters.people.oidc import OidcProvider
 
-    return {
-        row.name: OidcProvider(
-            row.name, row.issuer, row.client_id, secret(row.client_secret, f"oidc[{index}].client_secret"), _now
-        )
-        for index, row in enumerate(settings.oidc)
-    }
+    async with contextlib.AsyncExitStack() as stack:
+        providers: dict[str, IdentityProvider] = {}
+        for index, row in enumerate(settings.oidc):
+            client_secret = secret(row.client_secret, f"oidc[{index}].client_secret")
+            provider = OidcProvider(row.name, row.issuer, row.client_id, client_secret, _now)
+            stack.push_async_callback(provider.close)
+            providers[row.name] = provider
+        yield providers
 
 
 def _now() -> int:

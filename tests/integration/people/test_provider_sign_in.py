@@ -10,6 +10,8 @@ import pytest
 
 from identity_provider import CLIENT_SECRET, IdentityProviderStandIn, Visitor
 from tessera.bootstrap import open_people, open_storage
+from tessera.bootstrap_people import open_identity_providers
+from tessera.bootstrap_providers import read_secret
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.flows.people import provider_sign_in
 from tessera.flows.people.accounts import Accounts
@@ -44,7 +46,12 @@ def settings_in(folder: Path, idp: IdentityProviderStandIn, top: str) -> Setting
 async def opened_accounts(folder: Path, idp: IdentityProviderStandIn, top: str) -> AsyncIterator[Accounts]:
     """What a server has of people."""
     settings = settings_in(folder, idp, top)
-    async with open_storage(settings) as opened, open_people(settings, opened, {}) as accounts:
+    async with (
+        open_storage(settings) as opened,
+        open_people(settings, opened, {}) as accounts,
+        open_identity_providers(settings, lambda one, place: read_secret(one, {}, place)) as providers,
+    ):
+        accounts.identity_providers = providers
         yield accounts
 
 

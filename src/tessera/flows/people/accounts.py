@@ -45,7 +45,7 @@ class Accounts:
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970. `sign_up` is open, invite or
     closed. `base_url` is where links lead. `usage` is what their organizations used. `has_model` says whether an id or
     alias is a model's. `vault` is for operators only: the credentials of providers. `tasks` holds work that goes on
-    after the reply. `identity_providers` are those of the configuration file, by name.
+    after the reply. `identity_providers` are those of the configuration file, by name, where a server runs.
     """
 
     people: People
