@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tessera.adapters.media import MediaLimits
     from tessera.flows.money.treasury import Treasury
     from tessera.flows.operator.credentials import Vault
+    from tessera.flows.operator.prices import PriceList
     from tessera.flows.people.accounts import Accounts
     from tessera.flows.world import CallLimits, World
     from tessera.http.door import Door
@@ -202,8 +203,10 @@ def open_people(
     from tessera.bootstrap_people import open_accounts
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
-    vault = open_vault(settings, opened, environment)
-    return open_accounts(settings, people_of(opened.storage), opened.storage, opened.digest, new_id, password, vault)
+    vault, prices = open_vault(settings, opened, environment), price_list(settings, opened)
+    return open_accounts(
+        settings, people_of(opened.storage), opened.storage, prices, opened.digest, new_id, password, vault
+    )
 
 
 def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":
@@ -211,6 +214,21 @@ def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str
     from tessera.adapters.storage.sqlite.people import credentials_of
 
     return vault_of(settings, environment, credentials_of(opened.storage))
+
+
+def price_list(settings: Settings, opened: Opened | None) -> "PriceList":
+    """The operator's price book, to be looked at; with a ledger, organizations have both their names. Raises
+    SettingsError."""
+    from tessera.flows.operator.prices import PriceList
+    from tessera.settings.rows import all_providers_of, catalogue_of, price_book_of
+
+    catalogue = catalogue_of(settings)
+    return PriceList(
+        catalogue=catalogue,
+        book=price_book_of(settings, catalogue),
+        providers=all_providers_of(settings, catalogue),
+        find_organization=opened.storage.find_organization if opened else None,
+    )
 
 
 def open_money(

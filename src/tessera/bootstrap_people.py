@@ -13,11 +13,11 @@ from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.webhooks import GuardedWebhooks
 from tessera.flows.alerts.duty import watch_alerts
 from tessera.flows.operator.credentials import Vault
+from tessera.flows.operator.prices import PriceList
 from tessera.flows.people.accounts import AccountLimits, Accounts
 from tessera.identity_ports import IdentityProvider
 from tessera.people_ports import Mail
 from tessera.settings import Settings
-from tessera.settings.rows import catalogue_of
 from tessera.usage_ports import UsageRecords
 
 
@@ -26,6 +26,7 @@ async def open_accounts(
     settings: Settings,
     people: SqlPeople,
     usage: UsageRecords,
+    prices: PriceList,
     digest: Callable[[str], bytes],
     make_id: Callable[[str], str],
     smtp_password: str | None,
@@ -49,6 +50,7 @@ async def open_accounts(
         vault=vault,
         people=people,
         usage=usage,
+        prices=prices,
         passwords=passwords,
         mail=_mail(settings, smtp_password),
         digest=digest,
@@ -56,7 +58,7 @@ async def open_accounts(
         make_id=make_id,
         now=_now,
         sign_up=settings.sign_up,
-        has_model=catalogue_of(settings).has_model,
+        has_model=prices.catalogue.has_model,
         base_url=(settings.public_url or f"http://{settings.listen}").rstrip("/"),
         limits=AccountLimits(
             tries_per_account_max=limits.tries_per_account_max,

@@ -28,12 +28,18 @@ def providers_of(settings: Settings, catalogue: Catalogue) -> dict[str, str]:
 
     Raises SettingsError.
     """
-    found: dict[str, str] = {}
+    return {model: serving[0] for model, serving in all_providers_of(settings, catalogue).items()}
+
+
+def all_providers_of(settings: Settings, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+    """The providers of `[[deployment]]` rows, by canonical model, in the order of the file. Raises SettingsError."""
+    found: dict[str, tuple[str, ...]] = {}
     for index, row in enumerate(settings.deployment):
         try:
-            found.setdefault(catalogue.canonical(row.model), row.provider)
+            model = catalogue.canonical(row.model)
         except TesseraError as error:
             raise SettingsError(f"deployment[{index}].model: {error.message}") from None
+        found[model] = (*found.get(model, ()), row.provider)
     return found
 
 

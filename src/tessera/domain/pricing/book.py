@@ -71,6 +71,13 @@ class _Query(msgspec.Struct, frozen=True):
     as_of: date
 
 
+class Won(msgspec.Struct, frozen=True):
+    """The row in force, and which of the operator's rows made it: its place among them, None where none applies."""
+
+    row: PriceRow
+    place: int | None
+
+
 class PriceBook:
     """List prices, the operator's rows over them, and the discount off the list.
 
@@ -95,9 +102,12 @@ class PriceBook:
         for rows in self._list.values():
             rows.sort(key=lambda row: row.valid_from)
             _refuse_overlap(rows)
+        self.price_rows = tuple(price_rows)
+        self.cost_rows = tuple(cost_rows)
+        self.discount_basis_points = discount_basis_points
         self._list_view = _View((), 0)
-        self._price_view = _View(tuple(price_rows), discount_basis_points)
-        self._cost_view = _View(tuple(cost_rows), 0)
+        self._price_view = _View(self.price_rows, discount_basis_points)
+        self._cost_view = _View(self.cost_rows, 0)
         self.version = self._digest()
         self._priced: dict[_Asked, PriceRow] = {}
         self._costed: dict[_Asked, PriceRow] = {}
@@ -140,6 +150,22 @@ class PriceBook:
         """The vendor's list row, whatever the operator wrote. Raises as `price`."""
         return self._resolve(self._list_view, self._query(model_id, None, (), as_of), tier)
 
+    def price_won(
+        self,
+        model_id: str,
+        tier: Tier,
+        *,
+        provider: str | None = None,
+        organization: tuple[str, ...] = (),
+        as_of: date,
+    ) -> Won | None:
+        """The row `price` gives and what made it; None where it would refuse."""
+        return self._find(self._price_view, self._query(model_id, provider, organization, as_of), tier)
+
+    def cost_won(self, model_id: str, tier: Tier, *, provider: str | None = None, as_of: date) -> Won | None:
+        """The row `cost` gives and what made it; None where it would refuse."""
+        return self._find(self._cost_view, self._query(model_id, provider, (), as_of), tier)
+
     def tiers(
         self, model_id: str, as_of: date, *, provider: str | None = None, organization: tuple[str, ...] = ()
     ) -> tuple[Tier, ...]:
@@ -157,9 +183,9 @@ class PriceBook:
         return tuple(tier for tier in Tier if self._find(view, query, tier) is not None)
 
     def _resolve(self, view: "_View", query: _Query, tier: Tier) -> PriceRow:
-        row = self._find(view, query, tier)
-        if row is not None:
-            return row
+        won = self._find(view, query, tier)
+        if won is not None:
+            return won.row
         priced = self._tiers(view, query)
         if priced:
             raise TesseraError(
@@ -175,15 +201,15 @@ class PriceBook:
             param="model",
         )
 
-    def _find(self, view: "_View", query: _Query, tier: Tier) -> PriceRow | None:
+    def _find(self, view: "_View", query: _Query, tier: Tier) -> Won | None:
         listed = self._list_row(query, tier)
         best = view.narrowest(query, tier, listed=listed is not None) if view.rows else None
         if best is None:
-            return None if listed is None else view.discounted(listed, view.discount_basis_points)
+            return None if listed is None else Won(view.discounted(listed, view.discount_basis_points), None)
         if view.rows[best].rates is not None:
-            return view.row(best, query)
+            return Won(view.row(best, query), best)
         assert listed is not None
-        return view.discounted(listed, view.rows[best].discount_basis_points or 0)
+        return Won(view.discounted(listed, view.rows[best].discount_basis_points or 0), best)
 
     def _list_row(self, query: _Query, tier: Tier) -> PriceRow | None:
         rows = self._list.get((query.canonical, tier), ())

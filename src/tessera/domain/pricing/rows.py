@@ -24,6 +24,21 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     cached_input_image: int | None = None
     output_image: int | None = None
 
+    def has(self, unit: str) -> bool:
+        """Whether a kind of token has a rate of its own."""
+        return getattr(self, unit) is not None
+
+    def rate_of(self, unit: str) -> int:
+        """What a million tokens of a kind cost, those without a rate of their own too. `unit` is a field's name."""
+        rate: int | None = getattr(self, unit)
+        if rate is not None:
+            return rate
+        if unit == "output_image":
+            return self.output
+        if unit == "cached_input_image":
+            return self.rate_of("cached_input" if self.input_image is None else "input_image")
+        return self.input
+
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             rate = getattr(self, name)

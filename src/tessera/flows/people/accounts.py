@@ -11,6 +11,7 @@ import structlog
 
 from tessera.alert_ports import Alerts, WebhookSender
 from tessera.flows.operator.credentials import Vault
+from tessera.flows.operator.prices import PriceList
 from tessera.identity_ports import IdentityProvider
 from tessera.people_ports import Letter, Mail, Passwords, People
 from tessera.usage_ports import UsageRecords
@@ -43,9 +44,10 @@ class Accounts:
     """The ports and settings of people.
 
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970. `sign_up` is open, invite or
-    closed. `base_url` is where links lead. `usage` is what their organizations used. `has_model` says whether an id or
-    alias is a model's. `vault` is for operators only: the credentials of providers. `tasks` holds work that goes on
-    after the reply. `identity_providers` are those of the configuration file, by name, where a server runs.
+    closed. `base_url` is where links lead. `usage` is what their organizations used, `prices` the operator's price
+    book. `has_model` says whether an id or alias is a model's. `vault` is for operators only: the credentials of
+    providers. `tasks` holds work that goes on after the reply. `identity_providers` are those of the configuration
+    file, by name, where a server runs.
     """
 
     people: People
@@ -53,6 +55,7 @@ class Accounts:
     webhooks: WebhookSender
     vault: Vault
     usage: UsageRecords
+    prices: PriceList
     passwords: Passwords
     mail: Mail
     digest: Callable[[str], bytes]

@@ -1,0 +1,88 @@
+"""`tessera prices`: what customers pay and what it costs, as the settings have it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tessera.cli._options import as_json_option, place_options, print_json, print_table, read_settings, run
+
+if TYPE_CHECKING:
+    from tessera.flows.operator.prices import PricesAsked
+    from tessera.settings import Settings
+
+
+@click.group("prices")
+def command() -> None:
+    """The operator's price book."""
+
+
+@command.command("list")
+@click.option("--model", help="An id or alias; by default all models.")
+@click.option("--organization", help="An id or name; by default all that rows name.")
+@click.option("--provider", help="By default all that serve.")
+@click.option("--as-of", help="The day, as in 2026-12-01 (UTC); by default today.")
+@place_options
+@as_json_option
+def list_prices(
+    model: str | None,
+    organization: str | None,
+    provider: str | None,
+    as_of: str | None,
+    config: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """List price, your price, your cost and what is left, and which row decides. Needs no server."""
+    from tessera.flows.operator.prices import PricesAsked
+
+    settings = read_settings(config, data)
+    asked = PricesAsked(model=model, organization=organization, provider=provider, as_of=as_of)
+    found = run(_list(settings, asked))
+    if as_json:
+        print_json(found)
+        return
+    columns = ["MODEL", "TIER", "PROVIDER", "FOR", "LIST $/M", "PRICE", "COST", "MARGIN", "VALID", "DECIDED BY"]
+    print_table(columns, [_row(line) for line in found["data"]], empty=f"No prices on {found['as_of']}.")
+
+
+async def _list(settings: "Settings", asked: "PricesAsked") -> dict[str, Any]:
+    from tessera.bootstrap import open_storage, price_list
+    from tessera.flows.operator.prices import list_prices
+
+    if asked.organization is None or not has_ledger(settings):
+        return await list_prices(price_list(settings, None), asked)
+    async with open_storage(settings) as opened:
+        return await list_prices(price_list(settings, opened), asked)
+
+
+def has_ledger(settings: "Settings") -> bool:
+    """Whether there is a ledger that knows organizations; prices can be listed before there is one."""
+    from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
+
+    return settings.database is not None or (settings.data_dir / DATABASE_FILE).exists()
+
+
+def _row(line: dict[str, Any]) -> list[str]:
+    margin = line["margin"][0] if line["margin"] else None
+    rows = [line["price_row"]["place"] or "list", *([line["cost_row"]["place"]] if line["cost_row"] else [])]
+    return [
+        line["model"],
+        line["tier"],
+        line["provider"],
+        line["organization"] or "-",
+        *(_rates(line[name]) for name in ("list_price", "price", "cost")),
+        _rates(margin),
+        _validity(line["valid_from"], line["valid_until"]),
+        ", ".join(place for place in rows if place),
+    ]
+
+
+def _validity(start: str | None, end: str | None) -> str:
+    bounds = [f"{word} {day}" for word, day in (("since", start), ("until", end)) if day is not None]
+    return " ".join(bounds) or "always"
+
+
+def _rates(rates: dict[str, Any] | None) -> str:
+    """Input and output; all other rates are in the JSON."""
+    return "-" if rates is None else f"{rates['input']} / {rates['output']}"
