@@ -39,6 +39,10 @@ class UsageRecords(Protocol):
         1970, by UTC day."""
         ...
 
+    async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:
+        """Nano-dollars that an organization was charged for calls settled in a UTC month, counted from the year 0."""
+        ...
+
     async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
         """Live calls that a provider served, settled in [start_at, end_at), whole UTC days in seconds since 1970."""
         ...

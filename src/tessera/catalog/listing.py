@@ -18,10 +18,12 @@ def model_object(
     *,
     provider: str | None = None,
     organization: tuple[str, ...] = (),
+    volume_nanos: int = 0,
 ) -> dict[str, object]:
     """The contract's model object on a day, at `organization`'s prices: decimal strings, USD per million, by tier.
 
-    `provider` is who serves its calls; by default the model's own.
+    `volume_nanos` is what it was charged in the month, where prices depend on it. `provider` is who serves its calls;
+    by default the model's own.
 
     A rate that does not exist is null; a model without a price has empty price objects and cannot be called.
     `image_rule` is the id of the rule that counts its images on that day, null for text models and unknown rules.
@@ -44,9 +46,18 @@ def model_object(
         },
         "price": {
             str(tier): price_object(
-                book.price(model.id, tier, provider=provider, organization=organization, as_of=as_of)
+                book.price(
+                    model.id,
+                    tier,
+                    provider=provider,
+                    organization=organization,
+                    as_of=as_of,
+                    volume_nanos=volume_nanos,
+                )
             )
-            for tier in book.tiers(model.id, as_of, provider=provider, organization=organization)
+            for tier in book.tiers(
+                model.id, as_of, provider=provider, organization=organization, volume_nanos=volume_nanos
+            )
         },
     }
 

@@ -42,7 +42,19 @@ def list_prices(
     if as_json:
         print_json(found)
         return
-    columns = ["MODEL", "TIER", "PROVIDER", "FOR", "LIST $/M", "PRICE", "COST", "MARGIN", "VALID", "DECIDED BY"]
+    columns = [
+        "MODEL",
+        "TIER",
+        "PROVIDER",
+        "FOR",
+        "VOLUME",
+        "LIST $/M",
+        "PRICE",
+        "COST",
+        "MARGIN",
+        "VALID",
+        "DECIDED BY",
+    ]
     print_table(columns, [_row(line) for line in found["data"]], empty=f"No prices on {found['as_of']}.")
 
 
@@ -71,6 +83,7 @@ def _row(line: dict[str, Any]) -> list[str]:
         line["tier"],
         line["provider"],
         line["organization"] or "-",
+        line["volume_from"] or "-",
         *(_rates(line[name]) for name in ("list_price", "price", "cost")),
         _rates(margin),
         _validity(line["valid_from"], line["valid_until"]),

@@ -18,11 +18,13 @@ from tessera.flows.quoting import (
     check_model_rule,
     estimate,
     output_affordable,
+    volume_of,
     with_output_cap,
 )
 from tessera.flows.serving import LiveStream, WholeReply, serve
 from tessera.flows.terms import Terms, agree, find_quote
 from tessera.flows.usage.following import tell_refusal
+from tessera.flows.volumes import quoted_volume
 from tessera.flows.world import World, date_of
 
 _DIGEST_ON_LOOP_BYTES_MAX = 1024 * 1024
@@ -86,7 +88,8 @@ async def _place(
         return repeat
     quote = await find_quote(world, caller, call.terms)
     as_of = date_of(quote.created_at_us) if quote else world.clock.today()
-    estimated = await estimate(world, caller, call.surface, call.body, as_of)
+    volume = quoted_volume(quote) if quote else await volume_of(world, caller, as_of)
+    estimated = await estimate(world, caller, call.surface, call.body, as_of, volume_nanos=volume)
     try:
         found = agree(call.terms, quote, estimated)
     except TesseraError as error:

@@ -12,7 +12,7 @@ from tessera.domain.pricing.bounds import price_max
 from tessera.domain.pricing.quote import cheaper_changes, quote_object
 from tessera.domain.request import Detail, Surface, Tier
 from tessera.domain.tokens.images import cheapest_detail, count_image
-from tessera.flows.quoting import Estimate, estimate, price_rows
+from tessera.flows.quoting import Estimate, estimate, price_rows, volume_of
 from tessera.flows.world import World
 from tessera.ports import SavedQuote
 
@@ -30,7 +30,9 @@ async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, f"url must be one of {', '.join(SURFACES)}, not {url[:64]!r}.", param="url"
         )
-    found = await estimate(world, caller, surface, body, world.clock.today())
+    today = world.clock.today()
+    volume = await volume_of(world, caller, today)
+    found = await estimate(world, caller, surface, body, today, volume_nanos=volume)
     quote = msgspec.structs.replace(
         found.quote, cheaper=cheaper_changes(found.quote.max_nanos, _cheaper(world, caller, found))
     )
@@ -88,7 +90,7 @@ def _cheaper(world: World, caller: Caller, found: Estimate) -> Iterator[tuple[st
     if found.tier is not Tier.FLEX:
         # A tier without a price for every deployment, or for input this long, is no alternative.
         with suppress(TesseraError):
-            rows = price_rows(world, caller, found.model, found.plan, Tier.FLEX, found.as_of)
+            rows = price_rows(world, caller, found.model, found.plan, Tier.FLEX, found.as_of, found.volume_nanos)
             flex = max(price_max(row, total, image, found.output_cap, choices) for row in rows)
             yield "service_tier: flex", flex
 

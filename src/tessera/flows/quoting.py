@@ -23,6 +23,7 @@ from tessera.domain.routing import plan
 from tessera.domain.tokens import TokenCount
 from tessera.domain.tokens.framing import Framing
 from tessera.domain.tokens.requests import count_request
+from tessera.flows.volumes import read_volume
 from tessera.flows.world import World
 from tessera.ports import Deployment, ProbedImage
 
@@ -41,7 +42,8 @@ class Estimate(msgspec.Struct, frozen=True):
     `rows` are the customer's price rows the call may be charged by, one per provider that may serve it; the quote's
     maximum covers the dearest. `plan` lists deployments with the surface each is called on, best first. `output_cap` is
     what the provider will be told; `output_cap_min` the least worth asking for. `as_of` is the day of prices and
-    rules, `encoding` the tokenizer that predicts.
+    rules, `volume_nanos` what its prices were chosen by where they depend on it, `encoding` the tokenizer that
+    predicts.
     """
 
     body: Body
@@ -55,11 +57,21 @@ class Estimate(msgspec.Struct, frozen=True):
     output_cap: int
     output_cap_min: int
     as_of: date
+    volume_nanos: int | None
     encoding: str
     quote: Quote
 
 
-async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, as_of: date) -> Estimate:
+async def volume_of(world: World, caller: Caller, as_of: date) -> int | None:
+    """What a caller's prices on a day are chosen by, where they depend on it. Raises [storage_unavailable]."""
+    if len(world.prices.volume_steps) == 1:
+        return None
+    return await read_volume(world.volumes, world.storage, world.prices, caller, as_of, world.clock.monotonic_ms())
+
+
+async def estimate(
+    world: World, caller: Caller, surface: Surface, raw: bytes, as_of: date, *, volume_nanos: int | None = None
+) -> Estimate:
     """Counts and prices a call on `surface`. Raises every refusal that needs no money and no provider to find."""
     body = open_body(raw)
     request = PARSERS[surface](body)
@@ -68,7 +80,7 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
     _check_model(caller, model, request, as_of)
     ways = plan(surface, deployments(world, caller, model), model.id)
     tier = request.tier or Tier.DEFAULT
-    rows = price_rows(world, caller, model, ways, tier, as_of)
+    rows = price_rows(world, caller, model, ways, tier, as_of, volume_nanos)
     output_cap = _output_cap(caller, model, request)
     images = await world.media.probe(request.images) if request.images else ()
     framing = world.catalogue.framing(model.id)
@@ -90,8 +102,9 @@ async def estimate(world: World, caller: Caller, surface: Surface, raw: bytes, a
         output_cap=output_cap,
         output_cap_min=min(output_cap, max([_OUTPUT_MIN[way] for _, way in ways])),
         as_of=as_of,
+        volume_nanos=volume_nanos,
         encoding=framing.encoding,
-        quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap),
+        quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap, volume_nanos),
     )
 
 
@@ -174,23 +187,44 @@ def _check_model(caller: Caller, model: Model, request: InferenceRequest, as_of:
 
 
 def price_rows(
-    world: World, caller: Caller, model: Model, ways: Sequence[tuple[Deployment, Surface]], tier: Tier, as_of: date
+    world: World,
+    caller: Caller,
+    model: Model,
+    ways: Sequence[tuple[Deployment, Surface]],
+    tier: Tier,
+    as_of: date,
+    volume_nanos: int | None,
 ) -> tuple[PriceRow, ...]:
     """The rows a call may be charged by, one for each price that its deployments have. Raises as `price_row`."""
     rows: dict[str, PriceRow] = {}
     for deployment, _ in ways:
-        row = price_row(world, caller, model, deployment, tier, as_of)
+        row = price_row(world, caller, model, deployment, tier, as_of, volume_nanos)
         rows.setdefault(row.version, row)
     return tuple(rows.values())
 
 
-def price_row(world: World, caller: Caller, model: Model, deployment: Deployment, tier: Tier, as_of: date) -> PriceRow:
+def price_row(
+    world: World,
+    caller: Caller,
+    model: Model,
+    deployment: Deployment,
+    tier: Tier,
+    as_of: date,
+    volume_nanos: int | None,
+) -> PriceRow:
     """The customer's price row for a call served by `deployment`; the sandbox stands for the model's own provider.
 
     Raises unsupported_service_tier, model_not_found.
     """
     provider = paid_provider(caller, model, deployment)
-    return world.prices.price(model.id, tier, provider=provider, organization=caller.organization_names, as_of=as_of)
+    return world.prices.price(
+        model.id,
+        tier,
+        provider=provider,
+        organization=caller.organization_names,
+        as_of=as_of,
+        volume_nanos=volume_nanos or 0,
+    )
 
 
 def paid_provider(caller: Caller, model: Model, deployment: Deployment) -> str:
@@ -242,6 +276,7 @@ def _quote(
     rows: Sequence[PriceRow],
     tier: Tier,
     output_cap: int,
+    volume_nanos: int | None,
 ) -> Quote:
     created_at = world.clock.now_us() // 1_000_000
     return build_quote(
@@ -257,6 +292,7 @@ def _quote(
         rows=rows,
         output_max_tokens=output_cap,
         choices=request.choices,
+        volume_nanos=volume_nanos,
     )
 
 

@@ -226,11 +226,12 @@ def _charged_row(running: Running, served_tier: Tier | None) -> tuple[PriceRow, 
             return found.rows[0], found.tier
         served_tier = found.tier
     world, caller = running.world, running.caller
+    where = (world, caller, found.model, running.deployment)
     try:
-        return price_row(world, caller, found.model, running.deployment, served_tier, found.as_of), served_tier
+        return price_row(*where, served_tier, found.as_of, found.volume_nanos), served_tier
     except TesseraError:
         log.warning("tier.unpriced", request_id=running.order.id, tier=served_tier)
-    return price_row(world, caller, found.model, running.deployment, found.tier, found.as_of), found.tier
+    return price_row(*where, found.tier, found.as_of, found.volume_nanos), found.tier
 
 
 def _quarantine(running: Running, decided: Owed) -> Owed:

@@ -16,6 +16,7 @@ from tessera.domain.request import Surface
 from tessera.domain.routing import Health
 from tessera.domain.usage import OnCancel
 from tessera.flows.usage.live import Live
+from tessera.flows.volumes import Volumes
 from tessera.ports import Deployment, Media, Provider, Storage, TextCounter
 
 
@@ -82,8 +83,9 @@ class World:
     for calls in flight is over: from then on a cancelled call was cut by us, not left by its client. `on_cancel` says
     what a provider bills on a surface for an answer that is not read to its end, `reading_on` are the tasks that read
     such answers to their end after their client has left. `calls` are those that are held, by request id;
-    `live` are those who listen to what happens. `credential_rejected` notes that a provider refused its credential, and
-    with which status; `providers` and `deployments` are put in place anew when stored credentials change.
+    `live` are those who listen to what happens, `volumes` what organizations were charged lately. `credential_rejected`
+    notes that a provider refused its credential, and with which status; `providers` and `deployments` are put in place
+    anew when stored credentials change.
     """
 
     storage: Storage
@@ -107,6 +109,7 @@ class World:
     calls: dict[str, RunningCall] = field(default_factory=dict)
     reading_on: set[asyncio.Task[Any]] = field(default_factory=set)
     live: Live = field(default_factory=Live)
+    volumes: Volumes = field(default_factory=Volumes)
     credential_rejected: Callable[[str, int], None] = _nobody_notes
 
     def provider(self, name: str) -> Provider:

@@ -72,6 +72,8 @@ def _operator_row(place: str, row: PriceSetting, catalogue: Catalogue) -> Operat
             catalogue.model(row.model)
         except TesseraError as error:
             raise SettingsError(f"{place}.model: {error.message}") from None
+    if place.startswith("cost") and row.volume_from is not None:
+        raise SettingsError(f"{place}.volume_from: what a provider costs does not depend on who calls; leave it out.")
     discount = row.discount_percent
     try:
         return OperatorRow(
@@ -85,6 +87,7 @@ def _operator_row(place: str, row: PriceSetting, catalogue: Catalogue) -> Operat
             discount_basis_points=None if discount is None else _basis_points(f"{place}.discount_percent", discount),
             valid_from=row.valid_from or date.min,
             valid_until=row.valid_until,
+            volume_from_nanos=0 if row.volume_from is None else _amount(f"{place}.volume_from", row.volume_from),
         )
     except ValueError as error:
         raise SettingsError(f"{place}: {error}") from None
@@ -98,13 +101,14 @@ def _rates(place: str, table: RateTable) -> Rates | None:
     missing = [name for name in ("input", "output") if name not in written]
     if missing:
         raise SettingsError(f"{place}: a row with rates needs `input` and `output`; `{missing[0]}` is missing.")
-    nanos = {}
-    for name, text in written.items():
-        try:
-            nanos[name] = parse_usd(text)
-        except ValueError as error:
-            raise SettingsError(f"{place}.{name}: {error}") from None
-    return Rates(**nanos)
+    return Rates(**{name: _amount(f"{place}.{name}", text) for name, text in written.items()})
+
+
+def _amount(place: str, text: str) -> int:
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise SettingsError(f"{place}: {error}") from None
 
 
 def _basis_points(place: str, percent: str) -> int:

@@ -47,6 +47,7 @@ class PriceSetting(RateTable, frozen=True, kw_only=True):
     above: AboveRates | None = None
     valid_from: date | None = None
     valid_until: date | None = None
+    volume_from: str | None = None
 
 
 class PricesSettings(Shape, frozen=True, kw_only=True):

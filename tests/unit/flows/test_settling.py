@@ -17,6 +17,7 @@ from tessera.domain.auth import Caller
 from tessera.domain.dialects.usage import ReplyFacts
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
+from tessera.domain.pricing.book import OperatorRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Surface, Tier
 from tessera.domain.usage import Attempt, UsageEvent, UsageSource
@@ -33,10 +34,19 @@ USED = Quantities(input_tokens=1000, cached_input_tokens=200, output_tokens=100)
 
 
 async def running(
-    *, operator: bool = True, mode: Mode = Mode.LIVE, granted: int = 10**9, model: str = "gpt-4o", **body: Any
+    *,
+    operator: bool = True,
+    mode: Mode = Mode.LIVE,
+    granted: int = 10**9,
+    model: str = "gpt-4o",
+    by_volume: tuple[OperatorRow, ...] = (),
+    volume_nanos: int | None = None,
+    **body: Any,
 ) -> Running:
     """A call of gpt-4o that both deployments may serve: the second has its own price, 3.10 and 14.30 per million."""
     catalogue, prices = rules(operator)
+    if by_volume:
+        prices = catalogue.price_book(by_volume)
     unused = cast(Any, None)
     world = World(
         storage=unused,
@@ -53,7 +63,7 @@ async def running(
     )
     caller = Caller(organization_id="org_1", project_id="prj_1", key_id="key_1", mode=mode)
     raw = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 50, **body}
-    found = await estimate(world, caller, Surface.CHAT, json.dumps(raw).encode(), DAY)
+    found = await estimate(world, caller, Surface.CHAT, json.dumps(raw).encode(), DAY, volume_nanos=volume_nanos)
     call = Running(world, caller, found, hold_order("org_1", granted, mode=mode), granted, started_ms=-7)
     call.deployment, call.accepted = FIRST, True
     return call
@@ -90,6 +100,18 @@ async def test_the_operator_pays_the_cost_row_of_the_provider_that_served() -> N
     call.deployment = FIRST
     event = await price_up(call, Outcome.COMPLETED, facts())
     assert event.cost_nanos == 800 * 2_500 + 200 * 1_250 + 100 * 10_000, "the list, where there is no row"
+
+
+async def test_a_call_is_charged_at_the_volume_it_was_quoted_at_whichever_tier_served_it() -> None:
+    tiers = (Tier.DEFAULT, Tier.PRIORITY)
+    by_volume = tuple(OperatorRow(tier=tier, discount_basis_points=5_000, volume_from_nanos=7) for tier in tiers)
+    below, reached = [await running(by_volume=by_volume, volume_nanos=volume) for volume in (6, 7)]
+    assert (below.found.quote.volume_nanos, reached.found.quote.volume_nanos) == (6, 7)
+    assert reached.found.quote.max_nanos * 2 == below.found.quote.max_nanos
+    for served, full, half in ((None, "10", "5"), (Tier.PRIORITY, "17", "8.5")):
+        found = [await price_up(call, Outcome.COMPLETED, facts(served_tier=served)) for call in (below, reached)]
+        assert [rates(event)["output"] for event in found] == [full, half]
+        assert found[0].cost_nanos == found[1].cost_nanos
 
 
 async def test_without_rows_of_its_own_cost_is_the_price() -> None:

@@ -33,6 +33,9 @@ def book(tmp_path: Path, text: str) -> PriceBook:
         ('[[price]]\nmodel = "no-such-model"\ndiscount_percent = "1"', r"price\[0\].model"),
         ('[[price]]\nmodel = "gpt-4o"\ninput = "1"\noutput = "1"\ndiscount_percent = "1"', r"price\[0\]: .*not both"),
         ('[[cost]]\norganization = "acme"\ndiscount_percent = "1"', r"cost\[0\].organization"),
+        ('[[cost]]\nvolume_from = "1"\ndiscount_percent = "1"', r"cost\[0\].volume_from"),
+        ('[[price]]\nvolume_from = "-1"\ndiscount_percent = "1"', r"price\[0\].volume_from"),
+        ('[[price]]\nvolume_from = "1e3"\ndiscount_percent = "1"', r"price\[0\].volume_from"),
         ('[[model]]\nid = "gpt-4o"', "model: .*gpt-4o"),
         ('[[model]]\nid = "m"\nlike = "gpt-4o"\nimage_tokens_max = 3', r"model\[0\]: .*not both"),
         ('[[model]]\nid = "m"\ncontext_max = 0', r"model\[0\]: .*context_max"),
@@ -70,3 +73,9 @@ def test_a_price_above_a_threshold_is_for_the_whole_request(tmp_path: Path) -> N
 
 def test_a_configured_model_without_a_price_is_disabled(tmp_path: Path) -> None:
     assert book(tmp_path, '[[model]]\nid = "m"\nlike = "qwen2.5-vl"').tiers("m", TODAY) == ()
+
+
+def test_a_price_by_volume_holds_from_the_dollars_it_names(tmp_path: Path) -> None:
+    found = book(tmp_path, '[[price]]\nvolume_from = "1000.50"\ndiscount_percent = "10"')
+    assert found.volume_steps == (0, 1_000_500_000_000)
+    assert found.price("gpt-4o", Tier.DEFAULT, as_of=TODAY, volume_nanos=1_000_500_000_000).rates.input == 2_250_000_000

@@ -5,7 +5,7 @@ its project and its organization at its maximum, so that no budget is ever passe
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import lru_cache
 
@@ -86,8 +86,12 @@ def month_of(time_us: int) -> int:
 
 @lru_cache(maxsize=64)
 def _month_of_day(day: int) -> int:
-    date = datetime.fromtimestamp(day * (DAY_US // 1_000_000), UTC)
-    return date.year * 12 + date.month - 1
+    return month_number(datetime.fromtimestamp(day * (DAY_US // 1_000_000), UTC))
+
+
+def month_number(day: date) -> int:
+    """The month of a day, counted from the year 0."""
+    return day.year * 12 + day.month - 1
 
 
 def room(meters: Sequence[Meter], order: HoldOrder, now_us: int) -> int | TesseraError:

@@ -1,6 +1,7 @@
 """The price book: which row is in force for a model, a tier, a provider, an organization and a day."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import chain, pairwise
@@ -14,17 +15,18 @@ from tessera.domain.request import Tier
 ANSWERS_KEPT_MAX = 10_000
 """How many questions a book remembers the row for: every call asks one of a few."""
 
-_Asked = tuple[str, Tier, str | None, tuple[str, ...], date]
-"""Model, tier, provider, what the organization is called, and the day."""
+_Asked = tuple[str, Tier, str | None, tuple[str, ...], date, int]
+"""Model, tier, provider, what the organization is called, the day, and the step its volume has reached."""
 
 
 class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row the operator wrote: `[[price]]` (what customers pay) or `[[cost]]` (what the operator pays).
 
     Any of `model`, `provider`, `organization` narrows it; None applies to all. Either `rates` (absolute, undiscounted)
-    or `discount_basis_points` off the list (negative: markup). `organization` is an id or a name. The narrowest row
-    wins: organization before model before provider; among equals the one that became valid last, then the one written
-    last.
+    or `discount_basis_points` off the list (negative: markup). `organization` is an id or a name. `volume_from_nanos`
+    is for whoever's volume, what it was charged in the month so far, has reached that. The narrowest row wins:
+    organization before model before provider; among equals the one with the highest volume, then the one that became
+    valid last, then the one written last.
     """
 
     model: str | None = None
@@ -37,8 +39,11 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
     discount_basis_points: int | None = None
     valid_from: date = date.min
     valid_until: date | None = None
+    volume_from_nanos: int = 0
 
     def __post_init__(self) -> None:
+        if self.volume_from_nanos < 0:
+            raise ValueError("a volume begins at 0 or more")
         if (self.rates is None) == (self.discount_basis_points is None):
             raise ValueError("a price row needs either its rates (input, output) or a discount, and not both")
         if (self.above_tokens is None) != (self.above_rates is None):
@@ -53,6 +58,7 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
             and self.model in (None, query.model, query.canonical)
             and self.provider in (None, query.provider)
             and (self.organization is None or self.organization in query.organization)
+            and self.volume_from_nanos <= query.volume_nanos
             and self.valid_from <= query.as_of
             and (self.valid_until is None or query.as_of < self.valid_until)
         )
@@ -61,7 +67,8 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
 class _Query(msgspec.Struct, frozen=True):
     """Whose price is asked: a model under both its names, the narrowing facts and the day.
 
-    `organization` holds what the organization is called: its id, its name, both or nothing.
+    `organization` holds what the organization is called: its id, its name, both or nothing. `volume_nanos` is what it
+    was charged in the month, or the step below that: rows tell no volumes between two steps apart.
     """
 
     model: str
@@ -69,6 +76,7 @@ class _Query(msgspec.Struct, frozen=True):
     provider: str | None
     organization: tuple[str, ...]
     as_of: date
+    volume_nanos: int = 0
 
 
 class Won(msgspec.Struct, frozen=True):
@@ -94,7 +102,9 @@ class PriceBook:
         discount_basis_points: int = 0,
         canonical: Mapping[str, str] | None = None,
     ) -> None:
-        """Raises ValueError when two list rows of one model and tier overlap."""
+        """Raises ValueError when two list rows of one model and tier overlap, and for a cost by volume."""
+        if any(row.volume_from_nanos for row in cost_rows):
+            raise ValueError("what a provider costs does not depend on what a customer was charged")
         self._canonical = dict(canonical or {})
         self._list: dict[tuple[str, Tier], list[PriceRow]] = {}
         for row in list_rows:
@@ -105,6 +115,8 @@ class PriceBook:
         self.price_rows = tuple(price_rows)
         self.cost_rows = tuple(cost_rows)
         self.discount_basis_points = discount_basis_points
+        self._volume_rows = tuple(row for row in self.price_rows if row.volume_from_nanos)
+        self.volume_steps = (0, *sorted({row.volume_from_nanos for row in self._volume_rows}))
         self._list_view = _View((), 0)
         self._price_view = _View(self.price_rows, discount_basis_points)
         self._cost_view = _View(self.cost_rows, 0)
@@ -120,14 +132,16 @@ class PriceBook:
         provider: str | None = None,
         organization: tuple[str, ...] = (),
         as_of: date,
+        volume_nanos: int = 0,
     ) -> PriceRow:
         """The customer's row: the operator's `[[price]]` row if one applies, else the list row less the discount.
 
-        `organization` is what the customer is called: id and name.
+        `organization` is what the customer is called: id and name. `volume_nanos` is what it was charged in the month;
+        it counts where `is_by_volume`.
 
         Raises [unsupported_service_tier] naming the tiers that have a price, [model_not_found] when the model has none.
         """
-        asked = (model_id, tier, provider, organization, as_of)
+        asked = (model_id, tier, provider, organization, as_of, self._step(volume_nanos))
         return self._priced.get(asked) or self._look_up(self._price_view, self._priced, asked)
 
     def cost(self, model_id: str, tier: Tier, *, provider: str | None = None, as_of: date) -> PriceRow:
@@ -135,12 +149,12 @@ class PriceBook:
 
         Raises as `price`.
         """
-        asked = (model_id, tier, provider, (), as_of)
+        asked = (model_id, tier, provider, (), as_of, 0)
         return self._costed.get(asked) or self._look_up(self._cost_view, self._costed, asked)
 
     def _look_up(self, view: "_View", answers: dict[_Asked, PriceRow], asked: _Asked) -> PriceRow:
-        model_id, tier, provider, organization, as_of = asked
-        row = self._resolve(view, self._query(model_id, provider, organization, as_of), tier)
+        model_id, tier, provider, organization, as_of, step = asked
+        row = self._resolve(view, self._query(model_id, provider, organization, as_of, step), tier)
         if len(answers) >= ANSWERS_KEPT_MAX:
             answers.clear()
         answers[asked] = row
@@ -158,26 +172,48 @@ class PriceBook:
         provider: str | None = None,
         organization: tuple[str, ...] = (),
         as_of: date,
+        volume_nanos: int = 0,
     ) -> Won | None:
         """The row `price` gives and what made it; None where it would refuse."""
-        return self._find(self._price_view, self._query(model_id, provider, organization, as_of), tier)
+        return self._find(self._price_view, self._query(model_id, provider, organization, as_of, volume_nanos), tier)
 
     def cost_won(self, model_id: str, tier: Tier, *, provider: str | None = None, as_of: date) -> Won | None:
         """The row `cost` gives and what made it; None where it would refuse."""
         return self._find(self._cost_view, self._query(model_id, provider, (), as_of), tier)
 
+    def is_by_volume(self, organization: tuple[str, ...]) -> bool:
+        """Whether any price of an organization, by all that it is called, depends on its volume."""
+        if not self._volume_rows:
+            return False
+        return any(row.organization is None or row.organization in organization for row in self._volume_rows)
+
     def tiers(
-        self, model_id: str, as_of: date, *, provider: str | None = None, organization: tuple[str, ...] = ()
+        self,
+        model_id: str,
+        as_of: date,
+        *,
+        provider: str | None = None,
+        organization: tuple[str, ...] = (),
+        volume_nanos: int = 0,
     ) -> tuple[Tier, ...]:
         """The tiers a customer has a price for on that day, `default` first."""
-        return self._tiers(self._price_view, self._query(model_id, provider, organization, as_of))
+        return self._tiers(self._price_view, self._query(model_id, provider, organization, as_of, volume_nanos))
 
     def list_tiers(self, model_id: str, as_of: date) -> tuple[Tier, ...]:
         """The tiers the vendor's list prices on that day."""
         return self._tiers(self._list_view, self._query(model_id, None, (), as_of))
 
-    def _query(self, model_id: str, provider: str | None, organization: tuple[str, ...], as_of: date) -> _Query:
-        return _Query(model_id, self._canonical.get(model_id, model_id), provider, organization, as_of)
+    def _step(self, volume_nanos: int) -> int:
+        """The highest step that a volume has reached: how many answers there are to remember does not grow with it."""
+        if not volume_nanos or len(self.volume_steps) == 1:
+            return 0
+        return self.volume_steps[bisect_right(self.volume_steps, volume_nanos) - 1]
+
+    def _query(
+        self, model_id: str, provider: str | None, organization: tuple[str, ...], as_of: date, volume_nanos: int = 0
+    ) -> _Query:
+        canonical = self._canonical.get(model_id, model_id)
+        return _Query(model_id, canonical, provider, organization, as_of, volume_nanos)
 
     def _tiers(self, view: "_View", query: _Query) -> tuple[Tier, ...]:
         return tuple(tier for tier in Tier if self._find(view, query, tier) is not None)
@@ -235,12 +271,13 @@ class _View:
 
     def narrowest(self, query: _Query, tier: Tier, *, listed: bool) -> int | None:
         """The index of the narrowest row that applies, or None; a discount applies only where there is a list row."""
-        best: tuple[bool, int, bool, date, int] | None = None
+        best: tuple[bool, int, bool, int, date, int] | None = None
         for index, row in enumerate(self.rows):
             if not row.applies(query, tier) or (row.rates is None and not listed):
                 continue
             exactness = 0 if row.model is None else 2 if row.model == query.model else 1
-            rank = (row.organization is not None, exactness, row.provider is not None, row.valid_from, index)
+            narrowness = (row.organization is not None, exactness, row.provider is not None)
+            rank = (*narrowness, row.volume_from_nanos, row.valid_from, index)
             if best is None or rank > best:
                 best = rank
         return None if best is None else best[-1]

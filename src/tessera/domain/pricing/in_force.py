@@ -12,7 +12,8 @@ from tessera.domain.request import Tier
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model costs at a tier and a provider, for everybody or for the one `organization` that rows name.
+    """What a model costs at a tier and a provider, for everybody or for the one `organization` that rows name, once its
+    charges of the month have reached `volume_from_nanos`.
 
     `listed` and `cost` are None for a model that the list, or neither the list nor the operator, has a row for.
     """
@@ -21,6 +22,7 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     tier: Tier
     provider: str
     organization: str | None
+    volume_from_nanos: int
     listed: PriceRow | None
     price: Won
     cost: Won | None
@@ -41,28 +43,43 @@ def in_force(
     providers: Sequence[str],
     organizations: Sequence[tuple[str, ...]] = ((),),
 ) -> Iterator[InForce]:
-    """The prices of one model: at the first provider and for the first organization, then for each other one where
-    other rows decide. An organization is all that it is called; one without a name stands for everybody.
+    """The prices of one model: at the first provider, for the first organization and without volume, then for each
+    other one and from each volume where other rows decide. An organization is all that it is called; one without a
+    name stands for everybody.
     """
     for tier in Tier:
         listed = book.list_price(model, tier, as_of=as_of) if tier in book.list_tiers(model, as_of) else None
-        found: dict[tuple[str, tuple[str, ...]], tuple[Won | None, Won | None]] = {}
-        for provider, organization in product(providers, organizations):
-            price = book.price_won(model, tier, provider=provider, organization=organization, as_of=as_of)
+        found: dict[tuple[int, int, int], tuple[Won | None, Won | None]] = {}
+        for place in product(range(len(providers)), range(len(organizations)), range(len(book.volume_steps))):
+            provider, organization = providers[place[0]], organizations[place[1]]
+            volume = book.volume_steps[place[2]]
+            price = book.price_won(
+                model, tier, provider=provider, organization=organization, as_of=as_of, volume_nanos=volume
+            )
             cost = book.cost_won(model, tier, provider=provider, as_of=as_of)
-            found[provider, organization] = price, cost
-            wider = {(providers[0], organization), (provider, organizations[0])} - {(provider, organization)}
-            if price is None or any(found[place] == (price, cost) for place in wider):
+            found[place] = price, cost
+            if price is None or any(found[wider] == (price, cost) for wider in _wider(*place)):
                 continue
             yield InForce(
                 model=model,
                 tier=tier,
                 provider=provider,
                 organization=organization[-1] if organization else None,
+                volume_from_nanos=volume,
                 listed=listed,
                 price=price,
                 cost=cost,
             )
+
+
+def _wider(provider: int, organization: int, step: int) -> Iterator[tuple[int, int, int]]:
+    """The places that say the same of more calls: of the first provider, the first organization, the step below."""
+    if provider:
+        yield 0, organization, step
+    if organization:
+        yield provider, 0, step
+    if step:
+        yield provider, organization, step - 1
 
 
 def margins(price: PriceRow, cost: PriceRow) -> tuple[Margin, ...]:

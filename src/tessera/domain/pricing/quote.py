@@ -39,6 +39,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
     `output_max_tokens` is the cap per choice. `max_nanos` = `input_max_nanos` + `output_max_nanos` is the hold, over
     the dearest row the call may be served at; `input_predicted_nanos` is at the row it is expected to be served at.
+    `volume_nanos` is there where prices depend on it: what the organization was charged in the month.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     output_max_nanos: int
     max_nanos: int
     cheaper: tuple[Cheaper, ...] = ()
+    volume_nanos: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def build_quote(
@@ -75,6 +77,7 @@ def build_quote(
     output_max_tokens: int,
     choices: int = 1,
     cheaper: Sequence[Cheaper] = (),
+    volume_nanos: int | None = None,
 ) -> Quote:
     """The quote of a counted call. `rows[0]` is the row it is expected at, the others what it may fall back to.
 
@@ -107,6 +110,7 @@ def build_quote(
         output_max_nanos=max_nanos - input_max_nanos,
         max_nanos=max_nanos,
         cheaper=tuple(cheaper),
+        volume_nanos=msgspec.UNSET if volume_nanos is None else volume_nanos,
     )
 
 
@@ -145,6 +149,7 @@ def quote_object(quote: Quote) -> dict[str, object]:
             "output_max": format_usd(quote.output_max_nanos),
             "max": format_usd(quote.max_nanos),
             "max_nanos": quote.max_nanos,
+            **_volume_object(quote.volume_nanos),
         },
         "cheaper": [
             {
@@ -155,6 +160,12 @@ def quote_object(quote: Quote) -> dict[str, object]:
             for option in quote.cheaper
         ],
     }
+
+
+def _volume_object(volume_nanos: int | msgspec.UnsetType) -> dict[str, object]:
+    if isinstance(volume_nanos, msgspec.UnsetType):
+        return {}
+    return {"volume": format_usd(volume_nanos), "volume_nanos": volume_nanos}
 
 
 def _span_object(span: Span) -> dict[str, int]:

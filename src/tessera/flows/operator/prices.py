@@ -12,13 +12,13 @@ from tessera.catalog.catalogue import Catalogue
 from tessera.catalog.listing import price_object
 from tessera.catalog.models import Model
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.money import format_price
+from tessera.domain.money import format_price, format_usd
 from tessera.domain.pricing.book import OperatorRow, PriceBook, Won
 from tessera.domain.pricing.in_force import InForce, in_force, margins, validity
 from tessera.flows.operator.margins import parse_day
 
 COMBINATIONS_MAX = 50_000
-"""How many (model, provider, organization) a list looks at: the named organizations of a large book are many."""
+"""How many (model, organization, volume) a list looks at: the named organizations of a large book are many."""
 
 
 class PriceList(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ async def list_prices(prices: PriceList, asked: PricesAsked) -> dict[str, Any]:
     as_of = parse_day(asked.as_of, "as_of") if asked.as_of else datetime.now(UTC).date()
     models = _models(prices, asked.model, as_of)
     organizations = await _organizations(prices, asked.organization)
-    if len(models) * len(organizations) > COMBINATIONS_MAX:
+    if len(models) * len(organizations) * len(prices.book.volume_steps) > COMBINATIONS_MAX:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST,
             f"Rows name {len(organizations) - 1} organizations, too many for all models at once: ask for a model or an "
@@ -121,6 +121,7 @@ def _line(book: PriceBook, found: InForce) -> dict[str, Any]:
         "tier": found.tier.value,
         "provider": found.provider,
         "organization": found.organization,
+        "volume_from": format_usd(found.volume_from_nanos) if found.volume_from_nanos else None,
         "list_price": None if found.listed is None else price_object(found.listed),
         "price": price_object(price.row),
         "price_row": _row("price", price, book.price_rows, book.discount_basis_points),
@@ -145,6 +146,8 @@ def _row(table: str, won: Won, rows: Sequence[OperatorRow], discount_basis_point
     row = rows[won.place]
     names = ("organization", "model", "provider")
     narrowed = {name: value for name in names if (value := getattr(row, name)) is not None}
+    if row.volume_from_nanos:
+        narrowed["volume_from"] = format_usd(row.volume_from_nanos)
     percent = None if row.discount_basis_points is None else format_percent(row.discount_basis_points)
     what = "rates of its own" if percent is None else f"{percent} % off the list"
     whom = " and ".join(f"{name} {value}" for name, value in narrowed.items()) or "all"

@@ -8,9 +8,9 @@ from tessera.http.exchange import Exchange
 
 async def models(world: World, caller: Caller, exchange: Exchange) -> None:
     """Lists the models this key can call."""
-    await exchange.reply_json(200, list_models(world, caller))
+    await exchange.reply_json(200, await list_models(world, caller))
 
 
 async def model(world: World, caller: Caller, exchange: Exchange) -> None:
     """Shows one model, with its prices for this key."""
-    await exchange.reply_json(200, show_model(world, caller, exchange.path_params["model"]))
+    await exchange.reply_json(200, await show_model(world, caller, exchange.path_params["model"]))

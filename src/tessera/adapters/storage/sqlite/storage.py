@@ -5,6 +5,7 @@ import asyncio
 from tessera.adapters.storage.sqlite import accounts, margins, reads, repeats, usage_events, usage_reads
 from tessera.adapters.storage.sqlite.administering import Administering
 from tessera.adapters.storage.sqlite.provider_calls import list_served
+from tessera.adapters.storage.sqlite.volumes import read_volume
 from tessera.domain.auth import Caller
 from tessera.domain.ledger.idempotency import KeyOrder
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
@@ -98,6 +99,9 @@ class SqliteStorage(Administering):
 
     async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
         return await self._read(margins.sum_settled, mode, start_at, end_at)
+
+    async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:
+        return await self._read(read_volume, organization_id, mode, month)
 
     async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
         return await self._read(list_served, provider, start_at, end_at)

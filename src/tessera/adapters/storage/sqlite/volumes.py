@@ -1,0 +1,31 @@
+"""What an organization was charged in a month. Runs on SQLite and, translated, on PostgreSQL."""
+
+import sqlite3
+from datetime import UTC, datetime
+
+from tessera.domain.money import Mode
+
+_METER = """
+SELECT wallet.id, month, month_nanos FROM wallet
+JOIN meter ON meter.wallet_id = wallet.id AND kind = 'organization' AND subject_id = organization_id
+WHERE organization_id = ? AND mode = ?
+"""
+
+_DAYS = """
+SELECT coalesce(sum(charge_nanos), 0) FROM usage_sum
+WHERE wallet_id = ? AND width_s = 86400 AND start_at >= ? AND start_at < ?
+"""
+
+
+def read_volume(connection: sqlite3.Connection, organization_id: str, mode: Mode, month: int) -> int:
+    """See the port. The organization's meter knows the last month that has charges; days are added up for others."""
+    row = connection.execute(_METER, (organization_id, mode.value)).fetchone()
+    if row is None or row[1] < month:
+        return 0
+    if row[1] == month:
+        return int(row[2])
+    return int(connection.execute(_DAYS, (row[0], _start(month), _start(month + 1))).fetchone()[0])
+
+
+def _start(month: int) -> int:
+    return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp())
