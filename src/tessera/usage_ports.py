@@ -5,6 +5,7 @@ from typing import Protocol
 from tessera.domain.margins import SettledSums
 from tessera.domain.money import Mode
 from tessera.domain.provider_comparison import BilledCost, BilledUsage, OwnCall
+from tessera.domain.repricing import SettledCall
 from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
 
 
@@ -41,6 +42,17 @@ class UsageRecords(Protocol):
 
     async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:
         """Nano-dollars that an organization was charged for calls settled in a UTC month, counted from the year 0."""
+        ...
+
+    async def find_numbers(self, mode: Mode, start_at: int, end_at: int) -> tuple[int, int] | None:
+        """Between which numbers all calls settled in [start_at, end_at) are, first and last; None if there are none."""
+        ...
+
+    async def list_settled(
+        self, mode: Mode, start_at: int, end_at: int, *, after: int, last: int, limit: int
+    ) -> tuple[SettledCall, ...]:
+        """Calls of all organizations settled in [start_at, end_at), seconds since 1970, by their number, from the one
+        after `after` on up to `last`."""
         ...
 
     async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:

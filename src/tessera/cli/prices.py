@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tessera.cli._options import as_json_option, place_options, print_json, print_table, read_settings, run
+from tessera.cli._options import (
+    as_json_option,
+    check_data,
+    mode_option,
+    place_options,
+    print_json,
+    print_table,
+    read_settings,
+    run,
+)
 
 if TYPE_CHECKING:
+    from tessera.flows.operator.preview import PreviewAsked
     from tessera.flows.operator.prices import PricesAsked
     from tessera.settings import Settings
 
@@ -56,6 +66,61 @@ def list_prices(
         "DECIDED BY",
     ]
     print_table(columns, [_row(line) for line in found["data"]], empty=f"No prices on {found['as_of']}.")
+
+
+@command.command("preview")
+@click.option("--month", help="The month of calls, as in 2026-10 (UTC); by default the last that is over.")
+@click.option("--as-of", help="Price every call as on this day; by default each as on its own.")
+@mode_option
+@place_options
+@as_json_option
+def preview(
+    month: str | None, as_of: str | None, mode: str, config: Path | None, data: Path | None, as_json: bool
+) -> None:
+    """A month's calls at the prices of the settings, against what they were charged. Writes nothing.
+
+    Name the settings to try with --config; without it, those in force are compared with what was charged.
+    """
+    from tessera.domain.money import Mode
+    from tessera.flows.operator.preview import asked
+
+    settings = read_settings(config, data)
+    check_data(settings)
+    query = asked(Mode(mode), month, as_of)
+    found = run(_preview(settings, query))
+    if as_json:
+        print_json(found)
+        return
+    lines = [*found["data"], {"organization": "total", "model": "", **found["total"]}] if found["data"] else []
+    amounts = ["CHARGED USD", "NEW CHARGES", "DIFFERENCE", "MARGIN", "NEW MARGIN"]
+    print_table(
+        ["ORGANIZATION", "MODEL", "CALLS", *amounts, "UNPRICED"],
+        [_previewed(line) for line in lines],
+        empty=f"No calls from {found['start']} until {found['end']}.",
+    )
+
+
+async def _preview(settings: "Settings", query: "PreviewAsked") -> dict[str, Any]:
+    from tessera.bootstrap import open_storage, price_list
+    from tessera.flows.operator.preview import preview_prices
+
+    async with open_storage(settings) as opened:
+        prices = price_list(settings, opened)
+        rows = (*prices.book.price_rows, *prices.book.cost_rows)
+        if query.as_of is None and any(row.valid_from >= query.end for row in rows):
+            click.echo("Some rows begin after that month and take no part: name a day with --as-of.", err=True)
+        return await preview_prices(opened.storage, prices, query)
+
+
+def _previewed(line: dict[str, Any]) -> list[str]:
+    amounts = ("charged", "would_be_charged", "difference", "margin", "would_be_margin")
+    return [
+        line["organization"],
+        line["model"],
+        str(line["requests"]),
+        *(line[name] for name in amounts),
+        str(line["unpriced_requests"]) if line["unpriced_requests"] else "-",
+    ]
 
 
 async def _list(settings: "Settings", asked: "PricesAsked") -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The price book in force, as an operator sees it: at the command line and over HTTP."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from people_calls import People
-from servers import tessera
+from people_calls import People, send
+from servers import running_server, tessera
 
 PATH = "/account/operator/prices"
 CONFIG = """
@@ -146,3 +147,46 @@ def test_a_bad_question_over_http_is_refused_by_name(
     people.server.tessera("members", "operator", operator.email)
     reply = operator.get(f"{PATH}?{query}")
     assert (reply.status, reply.json["error"]["param"]) == (status, param)
+
+
+def test_a_preview_says_what_the_months_calls_would_be_charged_and_writes_nothing(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        account = server.account()
+        headers = {"Authorization": f"Bearer {account.key}"}
+        for model in ("gpt-4o", "gpt-4o", "gpt-4o-mini"):
+            body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+            assert send(server.base_url, "POST", "/v1/chat/completions", body, headers).status == 200
+        receipts = send(server.base_url, "GET", "/v1/requests", None, headers).json["data"]
+        months = {datetime.fromtimestamp(one["created_at"], UTC).strftime("%Y-%m") for one in receipts}
+
+        def preview(text: str, *arguments: str) -> list[dict[str, Any]]:
+            config = tmp_path / "new.toml"
+            config.write_text(text)
+            asked = ("prices", "preview", "--config", str(config), "--mode", "test", "--json", *arguments)
+            found = [json.loads(server.tessera(*asked, "--month", month).stdout) for month in sorted(months)]
+            return [line for report in found for line in report["data"]]
+
+        charged = sum(one["charge"]["nanos"] for one in receipts)
+        same = preview("")
+        assert sum(line["charged_nanos"] for line in same) == charged
+        assert {line["difference_nanos"] for line in same} == {0}
+        assert {line["organization"] for line in same} == {account.organization}
+        # Three times the price is exact: no rounding hides whether each call was priced by itself.
+        dearer = preview('[[price]]\nmodel = "gpt-4o"\ndiscount_percent = "-200"\n')
+        mini = sum(line["charged_nanos"] for line in dearer if line["model"] == "gpt-4o-mini")
+        assert sum(line["would_be_charged_nanos"] for line in dearer) == 3 * (charged - mini) + mini
+        later = '[[price]]\nvalid_from = "2999-01-01"\ndiscount_percent = "100"\n'
+        assert {line["difference_nanos"] for line in preview(later)} == {0}
+        assert {line["would_be_charged_nanos"] for line in preview(later, "--as-of", "2999-01-01")} == {0}
+        month = sorted(months)[-1]
+        config = ("--config", str(tmp_path / "new.toml"), "--mode", "test", "--month", month)
+        shown = server.tessera("prices", "preview", *config)
+        assert ("NEW CHARGES" in shown.stdout, "take no part" in shown.stderr) == (True, True)
+        assert send(server.base_url, "GET", "/v1/requests", None, headers).json["data"] == receipts
+        server.verify()
+
+
+def test_a_preview_without_a_ledger_or_of_no_month_is_refused(tmp_path: Path) -> None:
+    nowhere = tessera("prices", "preview", "--data", str(tmp_path / "nowhere"), check=False)
+    assert (nowhere.returncode, "no data of Tessera" in nowhere.stderr) == (1, True)
+    assert not (tmp_path / "nowhere").exists()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger_calls import funded, hold_order, usage_event
+from ledger_calls import funded, hold_order, release, usage_event
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.ledger.limits import month_of
 from tessera.domain.money import Mode
@@ -16,7 +16,7 @@ OCTOBER, NOVEMBER, DECEMBER, JANUARY = range(month_of(DECEMBER_US) - 2, month_of
 
 
 async def charged(storage: SqliteStorage, organization: str, settled_at_us: int, charge_nanos: int) -> None:
-    order = hold_order(organization, charge_nanos, placed_at_us=settled_at_us - 1)
+    order = hold_order(organization, charge_nanos, placed_at_us=settled_at_us - 1, owner=storage.owner)
     await storage.hold(order)
     await storage.settle(usage_event(order, charge_nanos, settled_at_us=settled_at_us))
 
@@ -35,10 +35,12 @@ async def test_a_volume_is_what_was_settled_in_the_utc_month_and_mode(storage: S
     await charged(storage, organization, DECEMBER_US, 20)
     await charged(storage, organization, DECEMBER_US + 1, 3)
     await charged(storage, other, DECEMBER_US, 1000)
-    await storage.hold(hold_order(organization, 5000, placed_at_us=DECEMBER_US + 2))
+    running = hold_order(organization, 5000, placed_at_us=DECEMBER_US + 2, owner=storage.owner)
+    await storage.hold(running)
     volumes = [
         await storage.read_volume(organization, Mode.TEST, month) for month in (OCTOBER, NOVEMBER, DECEMBER, JANUARY)
     ]
+    await storage.settle(release(running))
     assert volumes == [0, 100, 23, 0]
     assert all(type(volume) is int for volume in volumes)
     assert await storage.read_volume(organization, Mode.LIVE, DECEMBER) == 0

@@ -42,7 +42,7 @@ async def storage(tmp_path: Path) -> AsyncIterator[CountedStorage]:
 
 
 async def charge(storage: SqliteStorage, organization: str, nanos: int) -> None:
-    order = hold_order(organization, nanos, placed_at_us=AT_US)
+    order = hold_order(organization, nanos, placed_at_us=AT_US, owner=storage.owner)
     await storage.hold(order)
     await storage.settle(usage_event(order, nanos))
 

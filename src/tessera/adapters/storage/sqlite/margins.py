@@ -8,7 +8,7 @@ from tessera.domain.money import Mode
 _DAY_S = 86_400
 
 # The sums of whole days say between which numbers a period's calls are, so that no other call is read.
-_NUMBERS = """
+NUMBERS = """
 SELECT min(first_number), max(last_number) FROM usage_sum JOIN wallet ON wallet.id = usage_sum.wallet_id
 WHERE wallet.mode = ? AND width_s = 86400 AND start_at >= ? AND start_at < ?
 """
@@ -26,7 +26,7 @@ ORDER BY day, organization_id, model, deployment
 
 def sum_settled(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
     """See the port."""
-    first, last = connection.execute(_NUMBERS, (mode.value, start_at - start_at % _DAY_S, end_at)).fetchone()
+    first, last = connection.execute(NUMBERS, (mode.value, start_at - start_at % _DAY_S, end_at)).fetchone()
     if first is None:
         return ()
     values = (first, last, mode.value, start_at * 1_000_000, end_at * 1_000_000)

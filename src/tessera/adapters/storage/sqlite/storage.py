@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tessera.adapters.storage.sqlite import accounts, margins, reads, repeats, usage_events, usage_reads
+from tessera.adapters.storage.sqlite import accounts, margins, reads, repeats, settled_calls, usage_events, usage_reads
 from tessera.adapters.storage.sqlite.administering import Administering
 from tessera.adapters.storage.sqlite.provider_calls import list_served
 from tessera.adapters.storage.sqlite.volumes import read_volume
@@ -12,6 +12,7 @@ from tessera.domain.ledger.orders import HoldGrant, HoldOrder
 from tessera.domain.margins import SettledSums
 from tessera.domain.money import Mode
 from tessera.domain.provider_comparison import OwnCall
+from tessera.domain.repricing import SettledCall
 from tessera.domain.usage import UsageEvent
 from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
 from tessera.ports import (
@@ -102,6 +103,14 @@ class SqliteStorage(Administering):
 
     async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:
         return await self._read(read_volume, organization_id, mode, month)
+
+    async def find_numbers(self, mode: Mode, start_at: int, end_at: int) -> tuple[int, int] | None:
+        return await self._read(settled_calls.find_numbers, mode, start_at, end_at)
+
+    async def list_settled(
+        self, mode: Mode, start_at: int, end_at: int, *, after: int, last: int, limit: int
+    ) -> tuple[SettledCall, ...]:
+        return await self._read(settled_calls.list_settled, mode, start_at, end_at, after, last, limit)
 
     async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
         return await self._read(list_served, provider, start_at, end_at)
