@@ -32,6 +32,10 @@ _WRITES = ("INSERT", "UPDATE", "DELETE")
 class Disk:
     """What goes wrong below one process. A fault is armed for one turn of its writer, or lasts as weather does."""
 
+    turn_faults: ClassVar[tuple[str, ...]] = TURN_FAULTS
+    weathers: ClassVar[tuple[str, ...]] = WEATHERS
+    calls_max: ClassVar[int] = CALLS_BEFORE_FAILURE_MAX
+
     def __init__(self, process: "Process") -> None:
         self.process = process
         self.connections: list[sqlite3.Connection] = []
@@ -58,16 +62,21 @@ class Disk:
         self._armed = None
         if simulation.time.now >= self._weather_until:
             self._weather = None
-        for kind in TURN_FAULTS:
+        for kind in self.turn_faults:
             if simulation.strikes(kind):
                 self._armed = kind
-                self._calls_left = simulation.random.randrange(CALLS_BEFORE_FAILURE_MAX)
+                self._calls_left = simulation.random.randrange(self.calls_max)
                 break
         if simulation.strikes("outage"):
-            self._weather = simulation.random.choice(WEATHERS)
+            self._weather = simulation.random.choice(self.weathers)
             self._weather_until = simulation.time.now + simulation.random.random() * 20
         if simulation.strikes("outbox unwritable"):
             self.process.block_outbox(simulation.random.random() * 15)
+
+    def bury(self) -> None:
+        """What the kernel does for a dead process: its files are closed."""
+        for connection in self.connections:
+            sqlite3.Connection.close(connection)
 
     def calm(self) -> None:
         """Ends all faults."""

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 def check_the_end(simulation: "Simulation") -> None:
     """All faults have ended: everything is resolved, audited, and repeats change nothing."""
-    server = simulation.server
-    assert server is not None
-    assert server.storage is not None
-    assert server.world is not None
+    servers = [server for server in simulation.replicas.places if server is not None]
     checker = simulation.checker
-    claim(not server.world.tasks, f"liveness: work is left over: {server.world.tasks}")
+    for server in servers:
+        assert server.world is not None
+        claim(not server.world.tasks, f"liveness: work is left over: {server.world.tasks}")
     claim(not checker.open_holds(), f"liveness: holds are still open: {checker.open_holds()}")
     claim(
         not simulation.waiting_in_outbox(),
@@ -28,7 +27,7 @@ def check_the_end(simulation: "Simulation") -> None:
     for request_id in simulation.refused:
         found = checker.outcome(request_id)
         claim(found is None or found[1] == 0, f"{request_id} was refused and charged {found}")
-    for deed in server.replies:
+    for deed in (deed for server in servers for deed in server.replies):
         claim(deed.closings == 1, f"the reply of {deed.request_id} was closed {deed.closings} times")
     lots = {row[0] for row in checker.connection.execute("SELECT id FROM lot")}
     claim(simulation.lots_known <= lots, f"acknowledged credit is gone: {simulation.lots_known - lots}")
@@ -40,9 +39,12 @@ def check_the_end(simulation: "Simulation") -> None:
     )
     if checker.connection.execute("SELECT count(*) FROM credit WHERE kind = 'expiry'").fetchone()[0]:
         simulation.fired("lot expires")
-    simulation.complete(_repeat_everything(simulation, server.storage))
-    simulation.complete(_audit(server.storage))
-    simulation.complete(server.stop())
+    storage = servers[0].storage
+    assert storage is not None
+    simulation.complete(_repeat_everything(simulation, storage))
+    simulation.complete(_audit(storage))
+    for server in servers:
+        simulation.complete(server.stop(), server)
     claim(not checker.open_holds(), "a hold was left open by a server that ended")
 
 

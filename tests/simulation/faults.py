@@ -85,5 +85,44 @@ FAULTS = (
 )
 """Every kind of fault; the tests show that each one fires."""
 
+POSTGRES_TURN_FAULTS = (
+    *COMMIT_FAULTS,
+    "connection killed",
+    "deadlock",
+    "lock timeout",
+    "statement timeout",
+    "serialization failure",
+    "disk full",
+    "database read-only",
+    "constraint refuses",
+    "killed inside a transaction",
+)
+"""What goes wrong in one turn of the ledger's writer on PostgreSQL."""
 
-DISK_FAULTS = {*TURN_FAULTS, *WEATHERS, "read fails", "disk slow"}
+POSTGRES_WEATHERS = ("too many connections", "server refuses", "disk full", "database read-only", "commit fails")
+"""What goes wrong with PostgreSQL for a while, as one replica sees it."""
+
+_RESTARTS = {"server restarted": 0.5, "server crashed": 0.5}
+
+POSTGRES_KINDS: dict[str, float] = {
+    **{kind: chance for kind, chance in KINDS.items() if kind not in TURN_FAULTS},
+    **dict.fromkeys(POSTGRES_TURN_FAULTS, 0.02),
+    **_RESTARTS,
+}
+POSTGRES_FAULTS = (FAULTS - {*TURN_FAULTS, *WEATHERS}) | {
+    *POSTGRES_TURN_FAULTS,
+    *POSTGRES_WEATHERS,
+    *_RESTARTS,
+    "database cannot be opened",
+}
+
+DISK_FAULTS = {
+    *TURN_FAULTS,
+    *WEATHERS,
+    *POSTGRES_TURN_FAULTS,
+    *POSTGRES_WEATHERS,
+    *_RESTARTS,
+    "read fails",
+    "disk slow",
+}
+"""After these, promises about time pause."""

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 async def make_accounts(simulation: "Simulation") -> None:
     """Organizations with little money and a few keys."""
-    assert simulation.server is not None
-    storage = simulation.server.storage
+    storage = simulation.replicas.first().storage
     assert storage is not None
     random = simulation.random
     for number in range(random.randint(1, 2)):
@@ -52,7 +51,9 @@ def jump(simulation: "Simulation", kind: str, direction: int) -> None:
 
 def command(simulation: "Simulation", work: Callable[[SqliteStorage], Coroutine[Any, Any, None]], kind: str) -> None:
     """A command beside the server: a process of its own, with its own luck."""
-    process = Process(simulation, f"command{simulation._steps}")
+    places = simulation.engine.replicas
+    place = simulation.random.randrange(places) if places > 1 else 0
+    process = Process(simulation, f"command{simulation._steps}", place)
     simulation.processes.append(process)
     simulation.fired(kind)
 

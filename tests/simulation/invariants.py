@@ -4,8 +4,6 @@ Nothing here calls the product's audit or its ledger rules: two descriptions of 
 """
 
 import json
-import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulation.provider import Deed
@@ -14,6 +12,7 @@ from tessera.domain.request import Tier
 from tessera.ports import UpstreamCall
 
 if TYPE_CHECKING:
+    from simulation.engine import Look
     from simulation.world import Simulation
 
 NANOS = 10**9
@@ -83,12 +82,9 @@ def claim(holds: bool, what: str) -> None:
 class Checker:
     """Looks at the ledger through a connection of its own after every commit, and remembers what it saw."""
 
-    def __init__(self, simulation: "Simulation", database: Path) -> None:
+    def __init__(self, simulation: "Simulation", connection: "Look") -> None:
         self._simulation = simulation
-        self._database = database
-        self.connection = sqlite3.connect(
-            f"{database.as_uri()}?mode=ro", uri=True, isolation_level=None, cached_statements=64
-        )
+        self.connection = connection
         self._open: set[int] = set()
         self._resolved: dict[int, tuple[str, int]] = {}
         self._outcomes: dict[str, tuple[str, int]] = {}
@@ -98,10 +94,6 @@ class Checker:
 
         self._losses = LossRules(simulation, self.connection)
         self._limits = LimitRules(simulation, self.connection)
-
-    def close(self) -> None:
-        """Gives the connection back."""
-        self.connection.close()
 
     # ---- after every commit -----------------------------------------------------------------------------------------
 

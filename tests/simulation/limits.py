@@ -1,6 +1,5 @@
 """What keys and organizations may use: limits set beside the server, and what must hold after every commit."""
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 from simulation.invariants import claim
@@ -9,6 +8,7 @@ from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 
 if TYPE_CHECKING:
+    from simulation.engine import Look
     from simulation.world import Simulation
 
 _USED = """
@@ -18,11 +18,11 @@ FROM hold JOIN wallet ON wallet.id = hold.wallet_id GROUP BY hold.wallet_id, {su
 _SUBJECTS = {"key": "key_id", "project": "project_id", "organization": "organization_id"}
 _METERS = """
 SELECT wallet_id, subject_id, spent_nanos, held_nanos, open_calls, budget_total_nanos, concurrent_max FROM meter
-WHERE kind = ?
+WHERE kind = '{kind}'
 """
-_NEW_HOLDS = """
+_HOLDS = """
 SELECT number, hold.wallet_id, key_id, project_id, organization_id FROM hold JOIN wallet ON wallet.id = hold.wallet_id
-WHERE number > ? ORDER BY number
+ORDER BY number
 """
 
 Key = tuple[str, int, str]
@@ -31,10 +31,10 @@ Key = tuple[str, int, str]
 class LimitRules:
     """Looks at meters after every commit."""
 
-    def __init__(self, simulation: "Simulation", connection: sqlite3.Connection) -> None:
+    def __init__(self, simulation: "Simulation", connection: "Look") -> None:
         self._simulation = simulation
         self._connection = connection
-        self._newest_hold = 0
+        self._known: set[int] = set()
         self._before: dict[Key, tuple[int | None, int | None]] = {}
 
     def check(self) -> None:
@@ -43,7 +43,7 @@ class LimitRules:
         limits: dict[Key, tuple[int | None, int | None]] = {}
         for kind, subject in _SUBJECTS.items():
             used = {row[:2]: row[2:] for row in self._connection.execute(_USED.format(subject=subject))}
-            for wallet, name, *counted, budget, concurrent in self._connection.execute(_METERS, (kind,)):
+            for wallet, name, *counted, budget, concurrent in self._connection.execute(_METERS.format(kind=kind)):
                 found = used.pop((wallet, name), (0, 0, 0))
                 claim(tuple(counted) == found, f"meter of {kind} {name}: {counted}, its calls say {found}")
                 limits[kind, wallet, name] = (budget, concurrent)
@@ -57,8 +57,10 @@ class LimitRules:
     def _placed(self) -> set[Key]:
         """Whose holds are new."""
         found: set[Key] = set()
-        for number, wallet, *names in self._connection.execute(_NEW_HOLDS, (self._newest_hold,)):
-            self._newest_hold = number
+        for number, wallet, *names in self._connection.execute(_HOLDS):
+            if number in self._known:
+                continue
+            self._known.add(number)
             found |= {(kind, wallet, name) for kind, name in zip(_SUBJECTS, names, strict=True)}
         return found
 

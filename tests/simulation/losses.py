@@ -1,6 +1,5 @@
 """What the operator may lose on an organization: the limits of a run, and what must hold after every commit."""
 
-import sqlite3
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +8,15 @@ from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.ledger.losses import LossLimits
 
 if TYPE_CHECKING:
+    from simulation.engine import Look
     from simulation.world import Simulation
 
 DAY_US = 86_400_000_000
 
 _EVENTS = """
 SELECT wallet_id, settled_at_us / 86400000000, sum(loss_nanos),
-    sum(CAST(charge AS TEXT) LIKE '%"policy":"left-before-output"%'),
-    sum(iif(CAST(charge AS TEXT) LIKE '%"policy":"left-before-output"%', loss_nanos, 0))
+    sum(json_extract(CAST(event.charge AS TEXT), '$.policy') = 'left-before-output'),
+    sum(iif(json_extract(CAST(event.charge AS TEXT), '$.policy') = 'left-before-output', loss_nanos, 0))
 FROM usage_event AS event JOIN hold ON hold.number = event.hold_number WHERE loss_nanos > 0
 GROUP BY wallet_id, settled_at_us / 86400000000
 """
@@ -25,8 +25,8 @@ SELECT wallet_id, day, loss_nanos, left_calls, left_loss_nanos, forgiven_nanos, 
 JOIN wallet ON wallet.id = wallet_id JOIN organization ON organization.id = organization_id
 """
 _SUSPENDED = "SELECT id, suspended_for FROM organization WHERE suspended = 1"
-_NEW_HOLDS = """
-SELECT number, organization_id FROM hold JOIN wallet ON wallet.id = wallet_id WHERE number > ? ORDER BY number
+_HOLDS = """
+SELECT number, organization_id FROM hold JOIN wallet ON wallet.id = wallet_id ORDER BY number
 """
 
 
@@ -43,11 +43,11 @@ def draw_limits(seed: int) -> LossLimits:
 class LossRules:
     """Looks at losses and suspensions after every commit."""
 
-    def __init__(self, simulation: "Simulation", connection: sqlite3.Connection) -> None:
+    def __init__(self, simulation: "Simulation", connection: "Look") -> None:
         self._simulation = simulation
         self._connection = connection
         self._suspended: dict[str, str] = {}
-        self._newest_hold = 0
+        self._known: set[int] = set()
 
     def check(self) -> None:
         """Sums, bounds, and that who is suspended places no hold."""
@@ -65,8 +65,10 @@ class LossRules:
             claim(not too_much or suspended == 1, f"wallet {wallet} lost {loss - forgiven} and may go on")
         claim(not events, f"losses are not noted: {events}")
         now = dict(rows(_SUSPENDED))
-        for number, organization in rows(_NEW_HOLDS, (self._newest_hold,)):
-            self._newest_hold = number
+        for number, organization in rows(_HOLDS):
+            if number in self._known:
+                continue
+            self._known.add(number)
             stays = organization in now and organization in self._suspended
             claim(not stays, f"{organization} is suspended and hold {number} was placed")
         for organization, reason in now.items():

@@ -1,13 +1,11 @@
 """One life of a server or of a command: the real application on simulated ports, which can die at any step."""
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from simulation.client import Client, Plan
-from simulation.disk import Disk
 from simulation.invariants import claim
 from simulation.loop import ProcessDiedError, SimLoop, VirtualTime
 from simulation.provider import Deed, SimProvider
@@ -99,13 +97,14 @@ class SimClock:
 
 
 class Process:
-    """One life of a server, or of a command beside it."""
+    """One life of a server, or of a command beside it. `place` is that of its data folder."""
 
-    def __init__(self, simulation: "Simulation", name: str) -> None:
+    def __init__(self, simulation: "Simulation", name: str, place: int) -> None:
         self.simulation = simulation
         self.name = name
         self.loop = SimLoop(simulation.time, simulation.random, shuffled=simulation.shuffled)  # type: ignore[abstract]
-        self.disk = Disk(self)
+        self.place = place
+        self.disk = simulation.engine.disk(self)
         self.storage: SqliteStorage | None = None
         self.world: World | None = None
         self.app: Any = None
@@ -118,12 +117,9 @@ class Process:
 
     async def open(self) -> None:
         """Opens the ledger, as often as it takes."""
-        simulation = self.simulation
         while self.storage is None:
             try:
-                self.storage = await SqliteStorage.open(
-                    simulation.folder, machine=self.disk.machine(simulation.random.randbytes), limits=simulation.limits
-                )
+                self.storage = await self.simulation.engine.open(self)
             except TesseraError as error:
                 claim(error.code is ErrorCode.STORAGE_UNAVAILABLE, f"opening the ledger: {error!r}")
                 await asyncio.sleep(1)
@@ -236,7 +232,6 @@ class Process:
     def bury(self) -> None:
         """What the kernel does for a dead process: its files are closed, its locks let go."""
         self.loop.run_dead()
-        for connection in self.disk.connections:
-            sqlite3.Connection.close(connection)
+        self.disk.bury()
         if self.storage is not None:
             self.storage._committer.lease.drop()

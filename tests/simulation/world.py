@@ -5,7 +5,6 @@ import functools
 import gc
 import hashlib
 import heapq
-import shutil
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
@@ -18,8 +17,9 @@ import structlog
 
 from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Plan, draw_plan
 from simulation.ending import check_the_end
-from simulation.faults import DISK_FAULTS, KINDS
-from simulation.folder import PEPPER, memory, template
+from simulation.engine import Engine, SqliteEngine
+from simulation.faults import DISK_FAULTS
+from simulation.folder import PEPPER, memory
 from simulation.happenings import add_credit, command, jump, make_accounts, revoke_key, revoke_key_now
 from simulation.invariants import Checker, ViolationError, claim, violations
 from simulation.limits import limit
@@ -27,8 +27,8 @@ from simulation.loop import VirtualTime, finish_generators
 from simulation.losses import draw_limits, resume, suspend
 from simulation.process import Process
 from simulation.provider import Deed
+from simulation.replicas import Replicas
 from simulation.replies import check_reply
-from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 from tessera.adapters.storage.sqlite.outbox import outboxes, read_outbox
 from tessera.domain.auth import key_digest
 from tessera.domain.ids import make_id
@@ -48,6 +48,7 @@ class Outcome:
     """What a run came to. `trace` is the hash of everything that happened, in order."""
 
     seed: int
+    engine: str
     trace: str
     steps: int
     checks: int
@@ -61,8 +62,9 @@ class Outcome:
 class Simulation:
     """A run. `run` plays it and says what came of it."""
 
-    def __init__(self, seed: int, odds: dict[str, float] | None = None) -> None:
+    def __init__(self, seed: int, odds: dict[str, float] | None = None, engine: Engine | None = None) -> None:
         """`odds` are the chances of each kind of fault where it can happen; without them the seed draws them."""
+        self.engine: Engine = engine or SqliteEngine()
         self.seed = seed
         self.random = Random(seed)
         self.time = VirtualTime(WALL_START_US)
@@ -75,7 +77,7 @@ class Simulation:
         self.deeds: dict[str, list[Deed]] = {}
         self.running: dict[asyncio.Task[Any], Plan] = {}
         self.processes: list[Process] = []
-        self.server: Process | None = None
+        self.replicas = Replicas(self, self.engine.replicas)
         self.calls_ended = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._agenda_made = 0
@@ -98,7 +100,7 @@ class Simulation:
         share = self.random.choice((0.1, 0.3, 0.6))
         return {
             kind: chance * self.random.choice((0.3, 1, 1, 2))
-            for kind, chance in KINDS.items()
+            for kind, chance in self.engine.kinds.items()
             if self.random.random() < share
         }
 
@@ -142,10 +144,11 @@ class Simulation:
     def waiting_in_outbox(self) -> dict[str, tuple[str, int]]:
         """Settlements that are durable outside the database: hold, outcome and charge."""
         found: dict[str, tuple[str, int]] = {}
-        for path in outboxes(self.folder).values():
-            if path.is_file():
-                for event in read_outbox(path)[0]:
-                    found[event.hold_id] = (event.outcome.value, event.charge_nanos)
+        for place in range(self.engine.replicas):
+            for path in outboxes(self.engine.data_dir(self, place)).values():
+                if path.is_file():
+                    for event in read_outbox(path)[0]:
+                        found[event.hold_id] = (event.outcome.value, event.charge_nanos)
         return found
 
     # ---- the run ----------------------------------------------------------------------------------------------------
@@ -158,8 +161,7 @@ class Simulation:
         gc.disable()
         holder = tempfile.TemporaryDirectory(prefix="tessera-simulation-", dir=memory())
         self.folder = Path(holder.name) / "data"
-        shutil.copytree(template().name, self.folder)
-        self.checker = Checker(self, self.folder / DATABASE_FILE)
+        self.checker = Checker(self, self.engine.begin(self))
         try:
             with structlog.testing.capture_logs() as logs:
                 try:
@@ -175,13 +177,14 @@ class Simulation:
             for process in self.processes:
                 process.dead = True
                 process.bury()
-            self.checker.close()
+            self.engine.end()
             holder.cleanup()
             gc.enable()
             undo()
         charged = sum(1 for _, charge in self.checker._outcomes.values() if charge)
         return Outcome(
             self.seed,
+            self.engine.name,
             self._digest.hexdigest(),
             self._steps,
             self.checker.checks,
@@ -199,8 +202,7 @@ class Simulation:
         self.stormy = False
         for process in self.processes:
             process.disk.calm()
-        if self.server is None:
-            self._start_server()
+        self.replicas.start_missing()
         end = self.time.now + REST_S
         self._until(lambda: self.time.now >= end and self._at_rest(), "coming to rest")
         check_the_end(self)
@@ -208,10 +210,8 @@ class Simulation:
     def _begin(self) -> None:
         """A server, organizations with little money, and everything that is to happen."""
         random = self.random
-        self._start_server()
-        server = self.server
-        assert server is not None
-        self._until(lambda: server.app is not None, "the start")
+        self.replicas.start_missing()
+        self._until(lambda: self.replicas.all_serve, "the start")
         self.complete(make_accounts(self))
         keys = [f"key-{number}" for number in range(random.randint(1, 6))]
         plans: list[Plan] = []
@@ -223,8 +223,8 @@ class Simulation:
             self.at(random.expovariate(1 / 8), functools.partial(self._arrive, plan))
         span = 30.0
         happenings: dict[str, Callable[[], None]] = {
-            "process killed": functools.partial(self._kill_server, "process killed"),
-            "graceful restart": self._restart_server,
+            "process killed": functools.partial(self.replicas.kill_any, "process killed"),
+            "graceful restart": self.replicas.restart_any,
             "clock jumps forward": functools.partial(jump, self, "clock jumps forward", 1),
             "clock jumps back": functools.partial(jump, self, "clock jumps back", -1),
             "credit added beside": functools.partial(
@@ -243,13 +243,14 @@ class Simulation:
         for kind, work in beside.items():
             if kind in self.odds:
                 happenings[kind] = functools.partial(command, self, functools.partial(work, self), kind)
+        happenings |= self.engine.happenings(self)
         for kind, happening in happenings.items():
             for _ in range(2):
                 if random.random() < self.odds.get(kind, 0):
                     self.at(random.random() * span, happening)
 
     def _at_rest(self) -> bool:
-        return not (self._agenda or self.running or any(p is not self.server for p in self.processes))
+        return not (self._agenda or self.running or any(p not in self.replicas.places for p in self.processes))
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         """Runs step after step until something is so."""
@@ -274,13 +275,13 @@ class Simulation:
         if process.loop.problems and not process.dead:
             claim(False, f"a task failed unseen: {process.loop.problems}")
         if process.dead:
-            self._bury(process)
+            self.replicas.bury(process)
             return
-        if process is self.server:
+        if process in self.replicas.places:
             if process.clients and self.strikes("client leaves at a step"):
                 self.random.choice(process.clients).leave()
             if self.strikes("process killed at a step"):
-                self._kill_server("process killed at a step")
+                self.replicas.kill(process, "process killed at a step")
 
     def _pass_time(self) -> None:
         times = [when for process in self.processes if (when := process.loop.next_time()) is not None]
@@ -293,80 +294,16 @@ class Simulation:
         while self._agenda and self._agenda[0][0] <= self.time.now:
             heapq.heappop(self._agenda)[2]()
 
-    def complete(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Runs something in the server to its end."""
-        assert self.server is not None
-        task = self.server.loop.create_task(work)
+    def complete(self, work: Coroutine[Any, Any, Any], server: Process | None = None) -> Any:
+        """Runs something in a server to its end."""
+        task = (server or self.replicas.first()).loop.create_task(work)
         self._until(task.done, "a task")
         return task.result()
-
-    # ---- what happens to processes ----------------------------------------------------------------------------------
-
-    def _start_server(self) -> None:
-        process = Process(self, f"server{len(self.processes)}-{self._steps}")
-        self.processes.append(process)
-        self.server = process
-        process.loop.create_task(self._serve(process)).add_done_callback(self._served)
-
-    async def _serve(self, process: Process) -> None:
-        await process.serve()
-        if not self.stormy:
-            self.checker.no_orphans(self._alive(), "a process has opened the ledger")
-        self.note("serves", process.name)
-
-    def _served(self, task: "asyncio.Task[Any]") -> None:
-        task.result()
-
-    def _alive(self) -> set[str]:
-        return {process.storage.owner for process in self.processes if process.storage is not None and not process.dead}
-
-    def _kill_server(self, why: str) -> None:
-        if self.server is not None and self.server.app is not None:
-            self.fired(why)
-            self.server.die(why)
-            self._bury(self.server)
-
-    def _bury(self, process: Process) -> None:
-        process.bury()
-        self.processes.remove(process)
-        for task in process.calls:
-            self.call_ended(self.running.pop(task), None)
-        process.calls.clear()
-        if self.strikes("torn outbox line") and process.storage is not None:
-            path = process.storage._committer.outbox.path
-            if path.is_file():
-                self.fired("torn outbox line")
-                with path.open("ab") as file:
-                    file.write(b'\n{"hold_id":"req_')
-        if process is self.server:
-            self.server = None
-            self.at(self.random.random() * 5, self._revive)
-
-    def _revive(self) -> None:
-        if self.server is None:
-            self._start_server()
-
-    def _restart_server(self) -> None:
-        server = self.server
-        if server is None or server.app is None or server.stopping:
-            return
-        self.fired("graceful restart")
-        server.stopping = True
-        task = server.loop.create_task(server.stop())
-        task.add_done_callback(functools.partial(self._stopped, server))
-
-    def _stopped(self, server: Process, task: "asyncio.Task[Any]") -> None:
-        task.result()
-        owner = server.storage.owner if server.storage else ""
-        if not self.odds:
-            left = [hold for hold, holder in self.checker.open_holds() if holder == owner]
-            claim(not left, f"a server ended and left holds open: {left}")
-        server.dead = True
 
     # ---- what happens to calls --------------------------------------------------------------------------------------
 
     def _arrive(self, plan: Plan) -> None:
-        server = self.server
+        server = self.replicas.any()
         if server is None or server.app is None or server.stopping:
             self.call_ended(plan, None)
             return

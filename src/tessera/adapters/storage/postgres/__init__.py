@@ -5,7 +5,8 @@ the same as on SQLite. Always holds: a wallet is written only under its lock; a 
 settlement is durable, in the database or in this replica's outbox, before it is reported.
 """
 
+from tessera.adapters.storage.postgres.machine import PostgresMachine
 from tessera.adapters.storage.postgres.moving import move_in
 from tessera.adapters.storage.postgres.storage import PostgresStorage
 
-__all__ = ["PostgresStorage", "move_in"]
+__all__ = ["PostgresMachine", "PostgresStorage", "move_in"]

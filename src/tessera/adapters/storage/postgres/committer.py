@@ -4,7 +4,6 @@ Always holds what the committer of SQLite promises. A commit whose answer was lo
 its orders, which are all safe to repeat; an administrative change by the number of its transaction.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import structlog
 
 from tessera.adapters.storage.postgres.books import PostgresBooks
 from tessera.adapters.storage.postgres.connection import PostgresConnection
+from tessera.adapters.storage.postgres.machine import PostgresMachine
 from tessera.adapters.storage.sqlite.books import ConflictError
 from tessera.adapters.storage.sqlite.committer import Committer
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, unavailable
@@ -45,19 +45,20 @@ class PostgresCommitter(Committer):
         data_dir: Path,
         owner: str,
         checkpoint_key: bytes,
-        clock: Callable[[], int],
+        machine: PostgresMachine,
         make_id: Callable[[str], str],
         limits: LossLimits,
     ) -> None:
-        super().__init__(data_dir / DATABASE_FILE, owner, checkpoint_key, clock, make_id, limits=limits)
+        super().__init__(data_dir / DATABASE_FILE, owner, checkpoint_key, machine.clock, make_id, limits=limits)
         self._url = url
+        self._machine = machine
         self.books = PostgresBooks(checkpoint_key)
         self._revision: int | None = None
 
     def connection(self) -> Any:
         """The writing connection, made again after a failure. Raises psycopg.Error."""
         if self._connection is None:
-            connection = PostgresConnection(self._url, writable=True)
+            connection = PostgresConnection(self._url, writable=True, driver=self._machine.driver)
             try:
                 connection.raw.add_notify_handler(self._hear)
                 connection.execute(f"LISTEN {CHANNEL}")
@@ -98,7 +99,7 @@ class PostgresCommitter(Committer):
                     return result
                 if tries == TRIES_MAX or not had_connection or isinstance(error, self.refusals):
                     raise unavailable(error) from error
-                time.sleep(_PAUSE_S * tries)
+                self._machine.pause(_PAUSE_S * tries)
         raise AssertionError("the last try answers or raises")
 
     def _was_committed(self, transaction: str) -> bool:
@@ -108,7 +109,7 @@ class PostgresCommitter(Committer):
                 outcome = self.connection().execute(_OUTCOME, (transaction,)).fetchone()[0]
                 if outcome != "in progress":
                     return bool(outcome == "committed")
-                time.sleep(_PAUSE_S)
+                self._machine.pause(_PAUSE_S)
         except psycopg.Error as error:
             raise unavailable(error) from error
         raise unavailable(psycopg.OperationalError("a commit is still going on"))
@@ -125,7 +126,7 @@ class PostgresCommitter(Committer):
                 if tries == TRIES_MAX or not had_connection:
                     raise
                 log.warning("ledger.again", error=repr(error), orders=len(orders))
-                time.sleep(_PAUSE_S * tries)
+                self._machine.pause(_PAUSE_S * tries)
                 tries += 1
 
     def _begin(self) -> Any:

@@ -18,6 +18,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import BytesBinaryDumper
 
 from tessera.adapters.storage.postgres import bulk
+from tessera.adapters.storage.postgres.machine import Driver
 from tessera.adapters.storage.sqlite.books import ConflictError
 
 CONNECT_TIMEOUT_S = 5
@@ -80,10 +81,10 @@ class PostgresConnection:
     Raises psycopg.Error.
     """
 
-    def __init__(self, url: str, *, writable: bool) -> None:
+    def __init__(self, url: str, *, writable: bool, driver: Driver = psycopg.Connection) -> None:
         self._opening = False
         self._pending: dict[str, list[Sequence[Any]]] = {}
-        self._connection = psycopg.connect(
+        self._connection = driver.connect(
             url,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
@@ -121,12 +122,11 @@ class PostgresConnection:
             # right then would grow with them.
             settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
             settings |= {"plan_cache_mode": "force_generic_plan", "jit": "off"}
-        for name, value in settings.items():
-            self._connection.execute("SELECT set_config($1, $2, false)", (name, value))
         # A commit is on disk when it returns; whoever asks for more (replicas) keeps it.
-        self._connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-        )
+        chosen = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
+        durable = "set_config('synchronous_commit', 'on', false)"
+        chosen.append(f"CASE WHEN current_setting('synchronous_commit') = 'off' THEN {durable} END")
+        self._connection.execute(f"SELECT {', '.join(chosen)}".encode())
 
     @property
     def raw(self) -> "psycopg.Connection[tuple[Any, ...]]":

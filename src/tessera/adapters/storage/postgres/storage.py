@@ -11,6 +11,7 @@ import psycopg
 from tessera.adapters.storage.postgres.committer import PostgresCommitter
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.damage import damage
+from tessera.adapters.storage.postgres.machine import PostgresMachine
 from tessera.adapters.storage.postgres.migrations import is_current, migrate
 from tessera.adapters.storage.postgres.moving import copy_out
 from tessera.adapters.storage.postgres.presence import LEASE_S, Presence
@@ -18,7 +19,7 @@ from tessera.adapters.storage.postgres.secret_mark import shared_secrets
 from tessera.adapters.storage.sqlite.archive import archive
 from tessera.adapters.storage.sqlite.audit import audit
 from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.connected import Machine, system_clock
+from tessera.adapters.storage.sqlite.connected import system_clock
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, unavailable
 from tessera.adapters.storage.sqlite.secrets import Secrets, make_private_folder
 from tessera.adapters.storage.sqlite.storage import SqliteStorage
@@ -41,6 +42,7 @@ class PostgresStorage(SqliteStorage):
     """
 
     _committer: PostgresCommitter
+    _machine: PostgresMachine
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class PostgresStorage(SqliteStorage):
         secrets_dir: Path,
         owner: str,
         secrets: Secrets,
-        machine: Machine,
+        machine: PostgresMachine,
         limits: LossLimits,
         presence: Presence,
     ) -> None:
@@ -68,7 +70,7 @@ class PostgresStorage(SqliteStorage):
         secrets_dir: Path | None = None,
         owner: str | None = None,
         clock: Callable[[], int] = system_clock,
-        machine: Machine | None = None,
+        machine: PostgresMachine | None = None,
         limits: LossLimits = _LIMITS,
         monotonic: Callable[[], float] = time.monotonic,
         lease_s: float = LEASE_S,
@@ -80,7 +82,7 @@ class PostgresStorage(SqliteStorage):
         [storage_unavailable], [invalid_request] for secrets that are not this ledger's and for a folder that has an
         embedded ledger, and ValueError if a living process has the name `owner` already.
         """
-        chosen = machine or Machine(clock=clock)
+        chosen = machine or PostgresMachine(clock=clock)
         presence = Presence(monotonic, lease_s)
         folder = secrets_dir or data_dir
         return await asyncio.to_thread(cls._connect, url, data_dir, folder, owner, chosen, limits, presence)
@@ -92,7 +94,7 @@ class PostgresStorage(SqliteStorage):
         data_dir: Path,
         secrets_dir: Path,
         owner: str | None,
-        machine: Machine,
+        machine: PostgresMachine,
         limits: LossLimits,
         presence: Presence,
     ) -> "PostgresStorage":
@@ -106,7 +108,7 @@ class PostgresStorage(SqliteStorage):
             )
         try:
             make_private_folder(data_dir)
-            connection = PostgresConnection(url, writable=True)
+            connection = PostgresConnection(url, writable=True, driver=machine.driver)
             try:
                 if not is_current(connection.raw):
                     migrate(connection.raw)
@@ -143,11 +145,11 @@ class PostgresStorage(SqliteStorage):
 
     def _make_committer(self, limits: LossLimits) -> Committer:
         return PostgresCommitter(
-            self._url, self._data_dir, self.owner, self.secrets.checkpoint_key, self._clock, self._make_id, limits
+            self._url, self._data_dir, self.owner, self.secrets.checkpoint_key, self._machine, self._make_id, limits
         )
 
     def _connect_reader(self) -> Any:
-        return PostgresConnection(self._url, writable=False)
+        return PostgresConnection(self._url, writable=False, driver=self._machine.driver)
 
     def _read_now(self, read: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         """A reader's connection may have been cut since it was used last; then a new one is tried once."""

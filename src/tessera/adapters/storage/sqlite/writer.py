@@ -6,7 +6,6 @@ Waiting even a millisecond for a larger group costs throughput; under load group
 import asyncio
 import contextlib
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -214,7 +213,7 @@ class Writer:
             if now >= due:
                 try:
                     duty()
-                except (sqlite3.Error, OSError, TesseraError) as error:
+                except (*self._committer.failures, TesseraError) as error:
                     log.error("ledger.duty_failed", duty=duty.__name__, error=repr(error))
                 except Exception:
                     log.exception("ledger.duty_failed", duty=duty.__name__)
