@@ -123,8 +123,10 @@ class PostgresDisk(Disk):
     def _is_hit(self, sql: str, kind: str) -> bool:
         if kind in _TIMEOUTS:
             return "lock_wallets" in sql or _writes(sql)
-        if kind in ("disk full", "database read-only", "constraint refuses", "deadlock"):
+        if kind in ("disk full", "database read-only", "constraint refuses"):
             return _writes(sql)
+        if kind == "deadlock":
+            return "UPDATE wallet" in sql
         if sql in ("ROLLBACK", "COMMIT"):
             return False
         self._calls_left -= 1
@@ -188,9 +190,7 @@ class PostgresDisk(Disk):
                 return run()
             rival.pgconn.send_query(b"SELECT id FROM wallet ORDER BY id FOR UPDATE")
             rival.pgconn.flush()
-            while rival.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                if self._engine.is_waiting(rival.info.backend_pid):
-                    break
+            while rival.pgconn.is_busy() and not self._engine.is_waiting(rival.info.backend_pid):
                 rival.pgconn.consume_input()
             try:
                 return run()

@@ -72,6 +72,7 @@ class Writer:
         self._closed = False
         self._monotonic = monotonic
         self._undurable: list[Waiting] = []
+        self._failures: tuple[type[Exception], ...] = (*committer.failures, TesseraError)
         duties = [*every, (AGAIN_EVERY_S, self._hand_in_again)]
         self._duties = [(interval, monotonic() + interval, duty) for interval, duty in duties]
         self.start()
@@ -213,7 +214,7 @@ class Writer:
             if now >= due:
                 try:
                     duty()
-                except (*self._committer.failures, TesseraError) as error:
+                except self._failures as error:
                     log.error("ledger.duty_failed", duty=duty.__name__, error=repr(error))
                 except Exception:
                     log.exception("ledger.duty_failed", duty=duty.__name__)
