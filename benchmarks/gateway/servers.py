@@ -68,7 +68,7 @@ def provider(folder: Path, cores: Cores) -> Iterator[Server]:
     locations = "".join(_STREAM.format(kind=kind, gap_s=gap_ms / 1000) for kind, gap_ms in GAPS_MS.items())
     config = _nginx_config(folder, "provider", _PROVIDER.format(folder=folder, port=port, streams=locations), lua=True)
     command = pinned(cores.load, ["nginx", "-c", config, "-p", folder, "-e", folder / "provider.log"])
-    with _running(command, folder / "provider.log", port) as process:
+    with running(command, folder / "provider.log", port) as process:
         yield Server("direct", port, process.pid, prefixed=True)
 
 
@@ -78,7 +78,7 @@ def nginx(folder: Path, cores: Cores, upstream: Server) -> Iterator[Server]:
     port = free_port()
     config = _nginx_config(folder, "proxy", _PROXY.format(port=port, upstream=upstream.port))
     command = pinned(cores.candidate, ["nginx", "-c", config, "-p", folder, "-e", folder / "proxy.log"])
-    with _running(command, folder / "proxy.log", port) as process:
+    with running(command, folder / "proxy.log", port) as process:
         yield Server("nginx", port, process.pid, prefixed=True)
 
 
@@ -108,7 +108,7 @@ def tessera(folder: Path, cores: Cores, upstream: Server, wrapper: Sequence[str 
         config,
         *place,
     ]
-    with _running(pinned(cores.candidate, serve), folder / "tessera.log", port, environment) as process:
+    with running(pinned(cores.candidate, serve), folder / "tessera.log", port, environment) as process:
         yield Server("tessera", port, process.pid, key=key)
 
 
@@ -133,7 +133,7 @@ def litellm(folder: Path, cores: Cores, upstream: Server) -> Iterator[Server]:
     environment = {**_clean(), "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_PROXY": "*"}
     serve: list[str | Path] = [programs.litellm(), "--config", config, "--telemetry", "False", "--num_workers", "1"]
     serve += ["--host", ADDRESS, "--port", str(port)]
-    with _running(pinned(cores.candidate, serve), folder / "litellm.log", port, environment) as process:
+    with running(pinned(cores.candidate, serve), folder / "litellm.log", port, environment) as process:
         yield Server("litellm", port, process.pid, key=key)
 
 
@@ -170,9 +170,10 @@ def _clean() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     command: Sequence[str], log: Path, port: int, environment: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server from when it answers until it has ended."""
     with log.open("ab") as log_file:
         process = subprocess.Popen(command, stdout=log_file, stderr=log_file, env=environment)
     try:

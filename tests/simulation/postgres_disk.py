@@ -61,8 +61,14 @@ class PostgresDisk(Disk):
         def writer(committer: Committer, duties: Duties) -> Writer:
             return DrivenWriter(self, committer, duties)
 
-        clock = self.process.simulation.time.wall_us
-        return PostgresMachine(clock=clock, random=random, writer=writer, driver=Driver, pause=lambda _: None)
+        return PostgresMachine(
+            clock=self.process.simulation.time.wall_us,
+            random=random,
+            writer=writer,
+            driver=Driver,
+            pause=lambda _: None,
+            undisturbed_min=2,
+        )
 
     def bury(self) -> None:
         """See `Disk.bury`; the server notices at once."""
@@ -104,19 +110,20 @@ class PostgresDisk(Disk):
             if sql == "BEGIN" and self.process.simulation.strikes("read fails"):
                 return self._cut(driver, "read fails", run)
             return run()
-        if self._weather == "commit fails" and sql == "COMMIT":
+        commits = sql == "COMMIT" or (driver.info.transaction_status == TransactionStatus.IDLE and _is_group(sql))
+        if self._weather == "commit fails" and commits:
             return self._cut(driver, self._weather, run)
         if self._weather in ("disk full", "database read-only") and _writes(sql):
             return self._strike_one(driver, self._weather, run)
         kind = self._armed
-        if kind in COMMIT_FAULTS and sql == "COMMIT":
+        if kind in COMMIT_FAULTS and commits:
             self._armed = None
             return self._strike_the_commit(driver, kind, run)
         if kind is not None and kind not in COMMIT_FAULTS and self._is_hit(sql, kind):
             self._armed = None
             return self._strike_one(driver, kind, run)
         result = run()
-        if sql == "COMMIT":
+        if commits:
             self.process.simulation.committed()
         return result
 
@@ -126,7 +133,7 @@ class PostgresDisk(Disk):
         if kind in ("disk full", "database read-only", "constraint refuses"):
             return _writes(sql)
         if kind == "deadlock":
-            return "UPDATE wallet" in sql
+            return _is_group(sql)
         if sql in ("ROLLBACK", "COMMIT"):
             return False
         self._calls_left -= 1
@@ -283,3 +290,8 @@ class FaultyCursor(psycopg.RawCursor[Any]):
 
 def _writes(sql: str) -> bool:
     return sql.lstrip().startswith(_WRITES)
+
+
+def _is_group(sql: str) -> bool:
+    """Whether it is the statement that writes what a group decided."""
+    return sql.startswith("WITH part0")

@@ -1,11 +1,14 @@
 """Replicas on one PostgreSQL."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from postgres_server import PostgresServer
+from tcp_proxy import TcpProxy, tcp_proxy
 from tessera.adapters.storage.postgres import PostgresStorage
 
 Replica = Callable[..., Awaitable[PostgresStorage]]
@@ -28,6 +31,20 @@ async def replica(database_url: str, tmp_path: Path) -> AsyncIterator[Replica]:
     for storage in opened:
         await storage.close()
     assert wrong == []
+
+
+@pytest.fixture
+def proxy(postgres: PostgresServer) -> Iterator[TcpProxy]:
+    with tcp_proxy(("127.0.0.1", postgres.port)) as started:
+        yield started
+
+
+@pytest.fixture
+def proxied(proxy: TcpProxy, database_url: str) -> str:
+    """The database's address through the proxy; without encryption, so that the proxy sees what is asked."""
+    return (
+        f"postgresql://tessera@127.0.0.1:{proxy.port}{urlsplit(database_url).path}?sslmode=disable&gssencmode=disable"
+    )
 
 
 def deadlocks(url: str) -> int:

@@ -1,37 +1,21 @@
 """F16–F18 on PostgreSQL: lost connections, lost answers, a server that is away."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from faults.storage.postgres.conftest import Replica, deadlocks
 from ledger_calls import eventually, faults, funded, hold_order, usage_event
-from postgres_server import PostgresServer, fresh_database, running_postgres
-from tcp_proxy import TcpProxy, tcp_proxy
+from postgres_server import fresh_database, running_postgres
+from tcp_proxy import TcpProxy
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def proxy(postgres: PostgresServer) -> Iterator[TcpProxy]:
-    with tcp_proxy(("127.0.0.1", postgres.port)) as started:
-        yield started
-
-
-@pytest.fixture
-def proxied(proxy: TcpProxy, database_url: str) -> str:
-    """The database's address through the proxy; without encryption, so that the proxy sees what is asked."""
-    return (
-        f"postgresql://tessera@127.0.0.1:{proxy.port}{urlsplit(database_url).path}?sslmode=disable&gssencmode=disable"
-    )
 
 
 def loses_answer(proxy: TcpProxy, *words: bytes) -> None:

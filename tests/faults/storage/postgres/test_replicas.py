@@ -9,18 +9,21 @@ import pytest
 
 from faults.storage.postgres.conftest import Replica, deadlocks
 from ledger_calls import eventually, funded, hold_order, release, usage_event
-from tessera.adapters.storage.postgres import PostgresStorage
+from tessera.adapters.storage.postgres import PostgresMachine, PostgresStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
 
 pytestmark = pytest.mark.anyio
+MACHINES = [PostgresMachine(), PostgresMachine(undisturbed_min=0)]
+"""As in production; and one that always believes that it is alone."""
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 async def test_f26_two_replicas_with_a_thousand_holds_each_grant_the_five_hundred_there_is_money_for(
-    replica: Replica, database_url: str
+    replica: Replica, database_url: str, machine: PostgresMachine
 ) -> None:
-    one, two = await replica(), await replica()
+    one, two = await replica(machine=machine), await replica(machine=machine)
     organization = await funded(one, 500 * 1_000 + 999)
     orders = [(storage, hold_order(organization, 1_000, mode=Mode.LIVE)) for storage in (one, two) * 1000]
     answers = await asyncio.gather(*(storage.hold(order) for storage, order in orders), return_exceptions=True)
@@ -32,10 +35,11 @@ async def test_f26_two_replicas_with_a_thousand_holds_each_grant_the_five_hundre
     assert deadlocks(database_url) == 0
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 async def test_replicas_that_touch_many_wallets_in_any_order_never_deadlock(
-    replica: Replica, database_url: str
+    replica: Replica, database_url: str, machine: PostgresMachine
 ) -> None:
-    replicas = [await replica() for _ in range(3)]
+    replicas = [await replica(machine=machine), await replica(machine=machine), await replica()]
     organizations = [await funded(replicas[0], 10_000) for _ in range(12)]
 
     async def caller(storage: PostgresStorage, number: int) -> None:

@@ -1,7 +1,8 @@
 """The writer's view of PostgreSQL inside one transaction: what is cached is used only under the wallet's lock.
 
 Always holds: wallets are locked in the order of their ids, so that no two replicas wait for each other; what is decided
-on is read in a statement after the lock was got, so that it is as the last holder of the lock left it.
+on is read in a statement after the lock was got, so that it is as the last holder of the lock left it. A replica that
+was alone for a while decides on what it remembers instead, and the statement that writes and commits compares it.
 """
 
 from collections.abc import Iterable
@@ -26,12 +27,23 @@ class PostgresBooks(Books):
     everything else of it changes only with them.
     """
 
-    def __init__(self, checkpoint_key: bytes) -> None:
+    def __init__(self, checkpoint_key: bytes, undisturbed_min: int) -> None:
         super().__init__(checkpoint_key)
+        self._undisturbed_min = undisturbed_min
         self._locked: set[Key] = set()
         self._states: dict[Key, list[Any]] = {}
         self._ids: dict[Key, int] = {}
         self._run = iter(range(0))
+        self._undisturbed = 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other replica has lately changed a wallet that this one uses: then it locks none beforehand."""
+        return self._undisturbed >= self._undisturbed_min
+
+    def disturbed(self) -> None:
+        """Another replica was there: wallets are locked beforehand for a while."""
+        self._undisturbed = 0
 
     def refresh(self, connection: Any) -> bool:
         """A transaction begins: nothing is locked. Callers' caches follow the database's revision, not this."""
@@ -51,12 +63,25 @@ class PostgresBooks(Books):
         keys.pop(None, None)
         if not keys:
             return
+        if self.alone and self._sees(connection, keys):
+            self._locked.update(keys.values())
+            return
+        self._undisturbed += 1
         for wallet_id, *state in connection.lock(sorted(number for number in keys if number is not None)):
             key = keys[wallet_id]
-            if self._states.get(key) != state:
+            known = self._states.get(key)
+            if known != state:
                 self._books.pop(key, None)
                 self._states[key] = state
+                if known is not None:
+                    self.disturbed()
         self._locked.update(keys.values())
+
+    def _sees(self, connection: Any, keys: "dict[int | None, Key]") -> bool:
+        """Whether wallets can do without a lock: all are known, and nothing has been asked in this transaction."""
+        if not all(key in self._books and key in self._states for key in keys.values()):
+            return False
+        return bool(connection.see({number: self._states[key] for number, key in keys.items()}))
 
     def _id(self, connection: Any, organization_id: str, mode: str) -> int | None:
         """A wallet's number, which never changes; None if there is no such wallet."""
@@ -75,7 +100,8 @@ class PostgresBooks(Books):
         return super().book(connection, organization_id, mode)
 
     def write(self, connection: Any) -> None:
-        """See `Books.write`."""
+        """See `Books.write`. Wallets that are not locked yet are locked by being written, in the order of their ids."""
+        self._touched = dict(sorted(self._touched.items()))
         touched = list(self._touched.values())
         super().write(connection)
         for book in touched:

@@ -4,6 +4,7 @@ Always holds: every row is written as it was meant or nothing of the transaction
 and raises `CONFLICT`; there is no moment in which a commit could follow a write that met another row than it expected.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,14 @@ FROM unnest({arrays}) AS new (remaining_nanos, held_nanos, spent_nanos, expired_
 WHERE lot.id = new.id AND lot.wallet_id = new.wallet_id
 """
 
+_SEEN = "iit"
+_UNCHANGED = """
+SELECT count(*) FROM unnest({arrays}) AS seen (wallet_id, chain_seq, organization_version)
+JOIN wallet ON wallet.id = seen.wallet_id AND wallet.chain_seq = seen.chain_seq
+JOIN organization ON organization.id = wallet.organization_id AND organization.xmin::text = seen.organization_version
+"""
+"""How many wallets are as they were seen: numbers, ends of chains, versions of their organizations' rows."""
+
 _ADD_SUMS = f"{usage_sums.INSERT_SUMS} SELECT * FROM unnest({{arrays}}) {usage_sums.ON_CONFLICT}"  # noqa: S608
 
 
@@ -61,11 +70,12 @@ def _insert(sql: str, kinds: str) -> Part:
 
 
 PARTS = (
+    # Wallets first: who has not locked them before locks them here, before any other row.
+    Part(books.WRITE_WALLET, _WRITE_WALLETS, "iiiiiiiiibbii"),
     _insert(rows.INSERT_HOLD, "itittiiittbttitiib"),
     _insert(rows.INSERT_QUOTE, "ib"),
     _insert(rows.INSERT_EVENT, "ititttiiiiiiitiiiiiibbiiiib"),
     Part(group.RESOLVE_HOLD, _RESOLVE_HOLDS, "tiii"),
-    Part(books.WRITE_WALLET, _WRITE_WALLETS, "iiiiiiiiibbii"),
     Part(books.WRITE_LOT, _WRITE_LOTS, "iiiiti"),
     Part(usage_sums.ADD_SUMS, _ADD_SUMS, "i" * 16),
     _insert(meters.WRITE_METER, "itt" + "i" * 10),
@@ -75,32 +85,36 @@ BULK = frozenset(part.sql for part in PARTS)
 
 
 def _together() -> str:
-    """All parts as one statement; the last value is how many rows they must write in all."""
-    number = 0
+    """All parts as one statement; the last value is how many rows they must write and find unchanged in all."""
+    numbers = itertools.count(1)
+
+    def arrays(kinds: str) -> str:
+        return ", ".join(f"${next(numbers)}::{_TYPES[kind]}[]" for kind in kinds)
+
     steps, counts = [], []
     for step, part in enumerate(PARTS):
-        arrays = []
-        for kind in part.kinds:
-            number += 1
-            arrays.append(f"${number}::{_TYPES[kind]}[]")
-        steps.append(f"part{step} AS ({part.bulk.format(arrays=', '.join(arrays))} RETURNING 1)")
+        steps.append(f"part{step} AS ({part.bulk.format(arrays=arrays(part.kinds))} RETURNING 1)")
         counts.append(f"(SELECT count(*) FROM part{step})")  # noqa: S608
-    written = " + ".join(counts)
-    return f"WITH {', '.join(steps)} SELECT conflict(${number + 1}::bigint, {written})"
+    counts.append(f"({_UNCHANGED.format(arrays=arrays(_SEEN))})")
+    return f"WITH {', '.join(steps)} SELECT conflict(${next(numbers)}::bigint, {' + '.join(counts)})"
 
 
 TOGETHER = _together()
 
 
-def columns(pending: Mapping[str, Sequence[Sequence[Any]]]) -> tuple[list[tuple[str, Sequence[Any]]], int]:
-    """The values of `TOGETHER` but the last, each with its kind, and the last: the number of rows."""
+def columns(
+    pending: Mapping[str, Sequence[Sequence[Any]]], seen: Sequence[Sequence[Any]]
+) -> tuple[list[tuple[str, Sequence[Any]]], int]:
+    """The values of `TOGETHER` but the last, each with its kind, and the last: the number of rows.
+
+    `seen` are wallets that are not locked: a row of `_UNCHANGED` for each.
+    """
     found: list[tuple[str, Sequence[Any]]] = []
     count = 0
-    for part in PARTS:
-        part_rows = pending.get(part.sql)
+    for kinds, part_rows in [*((part.kinds, pending.get(part.sql)) for part in PARTS), (_SEEN, seen)]:
         if part_rows:
             count += len(part_rows)
-            found.extend(zip(part.kinds, zip(*part_rows, strict=True), strict=True))
+            found.extend(zip(kinds, zip(*part_rows, strict=True), strict=True))
         else:
-            found.extend((kind, ()) for kind in part.kinds)
+            found.extend((kind, ()) for kind in kinds)
     return found, count

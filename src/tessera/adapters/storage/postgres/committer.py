@@ -52,7 +52,7 @@ class PostgresCommitter(Committer):
         super().__init__(data_dir / DATABASE_FILE, owner, checkpoint_key, machine.clock, make_id, limits=limits)
         self._url = url
         self._machine = machine
-        self.books = PostgresBooks(checkpoint_key)
+        self.books = PostgresBooks(checkpoint_key, machine.undisturbed_min)
         self._revision: int | None = None
 
     def connection(self) -> Any:
@@ -128,6 +128,16 @@ class PostgresCommitter(Committer):
                 log.warning("ledger.again", error=repr(error), orders=len(orders))
                 self._machine.pause(_PAUSE_S * tries)
                 tries += 1
+
+    def _together(self, orders: Sequence[Order]) -> Group:
+        """See `Committer._together`. What was decided without a lock and is out of date is decided again with one."""
+        try:
+            return super()._together(orders)
+        except ConflictError:
+            if not self.books.alone:
+                raise
+            self.books.disturbed()
+            return super()._together(orders)
 
     def _begin(self) -> Any:
         connection = self.connection()

@@ -84,6 +84,7 @@ class PostgresConnection:
     def __init__(self, url: str, *, writable: bool, driver: Driver = psycopg.Connection) -> None:
         self._opening = False
         self._pending: dict[str, list[Sequence[Any]]] = {}
+        self._seen: dict[int, Sequence[Any]] = {}
         self._connection = driver.connect(
             url,
             autocommit=True,
@@ -166,13 +167,35 @@ class PostgresConnection:
 
         With the transaction's BEGIN, it is one message to the server: numbers need no quotes.
         """
-        self._write()
+        if self._seen or self._pending:
+            self.catch_up()
+        return self._lock(wallet_ids)
+
+    def see(self, states: Mapping[int, Sequence[Any]]) -> bool:
+        """Instead of locking wallets: they must be at these states when all is written and committed in one message.
+
+        False where that is too late, because the transaction has begun. Whatever else is asked in this transaction
+        locks them first. Then and at the commit, ConflictError says that they have changed.
+        """
+        if self._opening:
+            self._seen.update(states)
+        return self._opening
+
+    def _lock(self, wallet_ids: Sequence[int]) -> list[tuple[Any, ...]]:
         ids = f"'{{{','.join(map(str, wallet_ids))}}}'"
         begin, self._opening = ("BEGIN; " if self._opening else ""), False
         cursor = self._connection.execute(f"{begin}SELECT * FROM lock_wallets({ids})".encode())  # noqa: S608
         while cursor.nextset():
             pass
         return cursor.fetchall()
+
+    def _lock_seen(self) -> None:
+        """Locks what was only seen, before anything else is done with it."""
+        if self._seen:
+            seen, self._seen = self._seen, {}
+            locked = {number: state for number, *state in self._lock(sorted(seen))}
+            if locked != {number: list(state) for number, state in seen.items()}:
+                raise ConflictError("a wallet has changed since it was seen")
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> "Cursor":
         """Runs a statement for every row; those of `bulk` wait until something else is asked for or committed.
@@ -192,36 +215,39 @@ class PostgresConnection:
 
     def catch_up(self) -> None:
         """Begins and writes what was put off. Raises psycopg.Error, ConflictError."""
+        self._lock_seen()
         if self._opening:
             self._opening = False
             self._connection.execute(b"BEGIN")
         self._write()
 
     def _write(self) -> None:
-        if self._pending:
-            if self._opening:
-                self._opening = False
-                self._connection.execute(b"BEGIN")
-            pending, self._pending = self._pending, {}
-            found, count = bulk.columns(pending)
-            try:
-                self._connection.execute(_TOGETHER, [*(_COLUMNS[kind](column) for kind, column in found), count])
-            except psycopg.Error as error:
-                if error.sqlstate == bulk.CONFLICT:
-                    raise ConflictError(str(error)) from error
-                raise
+        """Writes what was put off; what was only seen is compared by the same statement."""
+        if not self._pending and not self._seen:
+            return
+        pending, self._pending = self._pending, {}
+        seen, self._seen = self._seen, {}
+        found, count = bulk.columns(pending, [(number, *state) for number, state in seen.items()])
+        try:
+            self._connection.execute(_TOGETHER, [*(_COLUMNS[kind](column) for kind, column in found), count])
+        except psycopg.Error as error:
+            if error.sqlstate == bulk.CONFLICT:
+                raise ConflictError(str(error)) from error
+            raise
 
     def _commit(self) -> "Cursor":
-        """Writes and commits; nothing to do for a transaction that never began."""
-        self._write()
+        """Writes and commits; where nothing has been sent yet, both are one statement, which is its own transaction."""
         if self._opening:
             self._opening = False
+            self._write()
         else:
+            self._write()
             self._connection.execute(b"COMMIT")
         return _NOTHING
 
     def _roll_back(self) -> "Cursor":
         self._pending.clear()
+        self._seen.clear()
         if self._opening:
             self._opening = False
         else:
