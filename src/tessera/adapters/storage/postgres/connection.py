@@ -298,15 +298,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _array(oid: int, values: list[bytes | None]) -> bytes:
-    """PostgreSQL's binary form of a one-dimensional array."""
-    parts = [struct.pack("!5i", 1, 1 if None in values else 0, oid, len(values), 1)]
-    for value in values:
-        if value is None:
-            parts.append(b"\xff\xff\xff\xff")
-        else:
-            parts += (len(value).to_bytes(4, "big"), value)
-    return b"".join(parts)
+_NULL = b"\xff\xff\xff\xff"
+
+
+def _array(oid: int, pieces: list[bytes], has_null: bool) -> bytes:
+    """PostgreSQL's binary form of a one-dimensional array, of values that carry their lengths."""
+    return struct.pack("!5i", 1, has_null, oid, len(pieces), 1) + b"".join(pieces)
+
+
+def _piece(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value
 
 
 class _Int8sDumper(Dumper):
@@ -322,7 +323,10 @@ class _TextsDumper(Dumper):
     oid = 1009  # text[]
 
     def dump(self, obj: Texts) -> Buffer:
-        return _array(25, [None if text is None else escape(text).encode() for text in obj])
+        # Most columns of a group say the same in most rows.
+        pieces: dict[str | None, bytes] = {text: _piece(escape(text).encode()) for text in {*obj} - {None}}
+        pieces[None] = _NULL
+        return _array(25, [pieces[text] for text in obj], None in obj)
 
 
 class _ByteasDumper(Dumper):
@@ -330,7 +334,7 @@ class _ByteasDumper(Dumper):
     oid = 1001  # bytea[]
 
     def dump(self, obj: Byteas) -> Buffer:
-        return _array(17, obj)
+        return _array(17, [_NULL if value is None else _piece(value) for value in obj], None in obj)
 
 
 class _TextLoader(Loader):
