@@ -1,6 +1,7 @@
 """A plain TCP proxy that can cut, refuse and swallow, for tests of connections that fail."""
 
 import contextlib
+import select
 import selectors
 import socket
 import threading
@@ -81,7 +82,7 @@ class TcpProxy:
                         sink.sendall(piece)
                         if not answered:
                             self.cuts += 1
-                            target.recv(1)  # the server has done it; its answer is lost
+                            _wait_for_answer(source, target)
                             raise OSError
         with self._lock:
             self._pairs.discard((client, target))
@@ -92,6 +93,15 @@ class TcpProxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+
+def _wait_for_answer(client: socket.socket, target: socket.socket) -> None:
+    """Waits until the server has done what was asked, which may arrive in several pieces; its answer is lost."""
+    while target not in select.select([client, target], [], [])[0]:
+        piece = client.recv(65536)
+        if not piece:
+            return
+        target.sendall(piece)
 
 
 @contextlib.contextmanager
