@@ -26,9 +26,10 @@ class UsageRecords(Protocol):
         ...
 
     async def read_movements(
-        self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...]
+        self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...], after_alert: int = 0
     ) -> Movements:
-        """What moved after a place in the chain; with None only where the chain is now.
+        """What moved after a place in the chain, and the alerts raised after the one with number `after_alert` at that
+        place; with None only where the chain is now.
 
         Calls in `watched` are looked at whenever they were placed, others if they are among the newest. Raises
         [not_found].

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -134,14 +135,30 @@ class CallMoved(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_ms: int | None = None
 
 
-class Movements(msgspec.Struct, frozen=True, kw_only=True):
-    """What moved in a wallet after a place in its chain, in order, up to `seq`; `missed` more could not be found.
+class AlertRaised(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert that was raised after the movement `seq` of its wallet's chain and before the next one.
 
-    `open_ids` are the calls that are held now, the money is the wallet's own at `seq`.
+    `number` counts from 1 among those of the same place. `created_at` is seconds since 1970, `data` what receivers get.
     """
 
     seq: int
+    number: int
+    notice_id: str
+    created_at: int
+    data: Mapping[str, Any]
+
+
+class Movements(msgspec.Struct, frozen=True, kw_only=True):
+    """What moved in a wallet after a place in its chain, in order, up to `seq`; `missed` more could not be found.
+
+    `alerts` were raised meanwhile, the last of all at `seq` has the number `alert_number`, or 0. `open_ids` are the
+    calls that are held now, the money is the wallet's own at `seq`.
+    """
+
+    seq: int
+    alert_number: int = 0
     calls: tuple[CallMoved, ...]
+    alerts: tuple[AlertRaised, ...] = ()
     missed: int
     open_ids: tuple[str, ...]
     available_nanos: int

@@ -1,74 +1,15 @@
 """Live events: each call as it is held, served and settled, to its own organization only, resumed where it broke."""
 
-import http.client
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from event_streams import SECONDS_MAX, listening
 from people_calls import Reply, send
 from servers import Account, TesseraServer, running_server, tessera
-
-SECONDS_MAX = 20
-
-
-@dataclass
-class Stream:
-    """An open stream of events, read in a thread."""
-
-    response: http.client.HTTPResponse
-    events: list[dict[str, Any]] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def read(self) -> None:
-        try:
-            for line in self.response:
-                if line.startswith(b"data: "):
-                    self.events.append(json.loads(line[6:]))
-                elif line.startswith(b"id: "):
-                    self.ids.append(line[4:].decode().strip())
-        except (OSError, ValueError, http.client.HTTPException):
-            pass
-        finally:
-            self.ended.set()
-
-    def wait(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
-        """The events of a type, once there are so many."""
-        deadline = time.monotonic() + SECONDS_MAX
-        while time.monotonic() < deadline:
-            found = [event for event in self.events if event["type"] == kind]
-            if len(found) >= count:
-                return found
-            time.sleep(0.01)
-        raise AssertionError(f"no {count} {kind} came: {self.events}")
-
-
-@contextmanager
-def listening(base_url: str, key: str, last_event_id: str | None = None) -> Iterator[Stream]:
-    address = urlsplit(base_url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=SECONDS_MAX)
-    headers = {"Authorization": f"Bearer {key}"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
-    connection.request("GET", "/v1/events", headers=headers)
-    stream = Stream(connection.getresponse())
-    assert stream.response.status == 200, stream.response.read()
-    assert stream.response.headers["content-type"].startswith("text/event-stream")
-    thread = threading.Thread(target=stream.read, daemon=True)
-    thread.start()
-    try:
-        yield stream
-    finally:
-        if connection.sock is not None:
-            connection.sock.shutdown(2)
-        thread.join(SECONDS_MAX)
-        connection.close()
 
 
 def chat(server: TesseraServer, key: str, **changes: Any) -> Reply:
@@ -157,7 +98,43 @@ def test_a_listener_that_comes_back_is_given_what_it_missed_once_and_in_order(
     assert not [event for event in again.events if event["type"] == "events.missed"]
 
 
-@pytest.mark.parametrize("last", ["nonsense", "evt_1_unknown", "evt_99999999999999999999_held", "evt_999999_held"])
+def test_an_alert_is_heard_once_by_its_own_organization_and_after_what_crossed_it(
+    server: TesseraServer, account: Account
+) -> None:
+    place = ("--org", account.organization, "--data", str(server.data_dir))
+    other = server.account()
+    for amount in ("0.000001", "0.000002"):
+        tessera("alerts", "set", *place, "--mode", "test", "--spent", amount)
+    with listening(server.base_url, account.key) as stream, listening(server.base_url, other.key) as theirs:
+        chat(server, account.key)
+        chat(server, other.key)
+        first, second = stream.wait("alert.raised", 2)
+        theirs.wait("request.settled")
+    kinds = [event["type"] for event in stream.events]
+    assert kinds.index("request.settled") < kinds.index("alert.raised")
+    raised = json.loads(tessera("alerts", "raised", *place, "--json").stdout)
+    told = [{**notice["data"], "notice_id": notice["id"]} for notice in raised]
+    assert [first["data"], second["data"]] == sorted(told, key=lambda data: data["notice_id"])
+    assert "alert.raised" not in [event["type"] for event in theirs.events]
+
+    with listening(server.base_url, account.key, first["id"]) as again:
+        chat(server, account.key)
+        again.wait("request.settled")
+    assert [event for event in again.events if event["type"] == "alert.raised"] == [second]
+    assert again.events[0] == second, "what was missed comes first"
+    (later,) = again.wait("balance.changed")[-1:]
+    with listening(server.base_url, account.key, later["id"]) as after:
+        chat(server, account.key)
+        after.wait("request.settled")
+    assert "alert.raised" not in [event["type"] for event in after.events]
+    reply = refused(server, account.key, first["id"].replace("alert_1", "alert_99").replace("evt_", "evt_99"))
+    assert reply.status == 400
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["nonsense", "evt_1_alert", "evt_1_alert_x", "evt_1_unknown", "evt_99999999999999999999_held", "evt_999999_held"],
+)
 def test_a_place_that_was_never_given_is_refused(server: TesseraServer, account: Account, last: str) -> None:
     reply = refused(server, account.key, last)
     assert (reply.status, reply.json["error"]["param"]) == (400, "Last-Event-ID")

@@ -17,6 +17,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act
+from tessera.domain.usage_report import Movements
 from tessera.flows.people.organizations import operator_actor
 from tessera.ports import Page
 
@@ -82,6 +83,34 @@ async def test_another_organizations_subjects_cannot_be_watched(storage: SqliteS
             await set_alert(store, organization, AlertKind.SPEND, amount_nanos=1, subject_kind=kind, subject_id=subject)
         assert caught.value.code is ErrorCode.NOT_FOUND
     assert await store.list_alerts(organization, ALL) == ()
+
+
+async def test_an_alert_has_a_place_among_the_movements_of_its_own_wallet(storage: SqliteStorage) -> None:
+    organization, other = await funded(storage, 1_000), await funded(storage, 1_000)
+    store = alerts_of(storage)
+
+    async def told(of: str, after: int | None, after_alert: int = 0, mode: Mode = Mode.LIVE) -> Movements:
+        return await storage.read_movements(of, mode, after=after, watched=(), after_alert=after_alert)
+
+    for amount in (10, 20, 30):
+        await set_alert(store, organization, AlertKind.SPEND, amount_nanos=amount)
+    start = await told(organization, None)
+    assert (start.alert_number, start.alerts) == (0, ())
+    await spend(storage, organization, 20)
+    two = await store.raise_alerts(now_us())
+    await spend(storage, organization, 10)
+    (third,) = await store.raise_alerts(now_us())
+    found = await told(organization, start.seq)
+    places = [(alert.seq - start.seq, alert.number, alert.notice_id) for alert in found.alerts]
+    assert places == [(2, 1, two[0]), (2, 2, two[1]), (4, 1, third)]
+    assert [dict(alert.data) for alert in reversed(found.alerts)] == [
+        dict(notice.data) for notice in await store.list_notices(organization, ALL)
+    ]
+    assert (found.seq - start.seq, found.alert_number) == (4, 1)
+    rest = await told(organization, start.seq + 2, after_alert=1)
+    assert [alert.notice_id for alert in rest.alerts] == [two[1], third]
+    assert (await told(organization, found.seq, after_alert=1)).alerts == ()
+    assert (await told(other, 0)).alerts == (await told(organization, 0, mode=Mode.TEST)).alerts == ()
 
 
 async def test_a_part_of_a_budget_is_told_once_a_month_and_again_after_the_budget_grew(storage: SqliteStorage) -> None:

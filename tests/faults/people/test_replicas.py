@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from event_streams import listening
 from people_calls import CONFIG, PASSWORD, Browser, MailServer, People, Reply, send
 from servers import running_server
 
@@ -104,6 +105,25 @@ def test_races_between_replicas_have_one_winner(replicas: tuple[People, People])
             lambda other=there_second: other.post("/account/person/erase", {"password": PASSWORD}),  # type: ignore[misc]
         )
         assert erased in ([200, 200], [200, 400]), "both may go when the first is gone before the second begins"
+
+
+def test_an_alert_is_heard_once_on_each_replica(replicas: tuple[People, People]) -> None:
+    here, there = replicas
+    owner = here.newcomer()
+    keys = f"{owner.at()}/projects/{owner.project()}/api_keys"
+    key = str(owner.post(keys, {"mode": "test"}).json["value"])
+    with listening(here.base_url, key) as ours, listening(there.base_url, key) as theirs:
+        owner.post(f"{owner.at()}/alerts", {"kind": "spend", "mode": "test", "amount": "0.000001"})
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+        for base_url in (here.base_url, there.base_url):
+            headers = {"Authorization": f"Bearer {key}"}
+            assert send(base_url, "POST", "/v1/chat/completions", body, headers).status == 200
+        heard = ours.wait("alert.raised")
+        assert theirs.wait("alert.raised") == heard
+        for stream in (ours, theirs):
+            stream.wait("request.settled", 2)
+    for stream in (ours, theirs):
+        assert [event for event in stream.events if event["type"] == "alert.raised"] == heard
 
 
 def test_both_replicas_write_one_audit_log_without_a_gap(replicas: tuple[People, People]) -> None:

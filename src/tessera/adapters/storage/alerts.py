@@ -46,7 +46,14 @@ _READ_ONE = _READ + " WHERE alert.id = $1"
 _LOCK_ALERT = "UPDATE alert SET raised_in = raised_in WHERE id = $1 RETURNING id"
 _SET_RAISED = "UPDATE alert SET raised_in = $2 WHERE id = $1"
 
-_INSERT_NOTICE = "INSERT INTO notice (id, organization_id, data, created_at) VALUES ($1, $2, $3, $4)"
+_LOCK_WALLET = """
+UPDATE wallet SET chain_seq = chain_seq WHERE organization_id = $1 AND mode = $2 RETURNING id, chain_seq
+"""
+_LAST_NUMBER = "SELECT coalesce(max(number), 0) FROM notice WHERE wallet_id = $1 AND chain_seq = $2"
+_INSERT_NOTICE = """
+INSERT INTO notice (id, organization_id, data, created_at, wallet_id, chain_seq, number)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
 _MEMBERS = "SELECT person_id, role FROM membership WHERE organization_id = $1 ORDER BY person_id"
 _INSERT_DELIVERY = "INSERT INTO delivery (id, notice_id, kind, target, next_at) VALUES ($1, $2, $3, $4, $5)"
 _LIST_NOTICES = """
@@ -182,7 +189,8 @@ class SqlAlerts(Store):
         alert, now = _alert(row), now_us // 1_000_000
         notice_id = self.make_id("notice")
         data = msgspec.json.encode(notice_data(alert, verdict)).decode()
-        yield from rows(_INSERT_NOTICE, notice_id, alert.organization_id, data, now)
+        place = yield from _take_place(alert)
+        yield from rows(_INSERT_NOTICE, notice_id, alert.organization_id, data, now, *place)
         for person_id, role in (yield from rows(_MEMBERS, alert.organization_id)):
             if Right.MONEY_CHANGE in RIGHTS[Role(role)]:
                 values = (self.make_id("delivery"), notice_id, DeliveryKind.MAIL.value, person_id, now)
@@ -234,6 +242,15 @@ def notice_data(alert: Alert, verdict: Verdict) -> dict[str, Any]:
         "value": format_usd(verdict.value_nanos),
         "value_nanos": verdict.value_nanos,
     }
+
+
+def _take_place(alert: Alert) -> Steps[tuple[int, int, int]]:
+    """(wallet, its last movement, a number there). The lock keeps the wallet from moving before this is committed."""
+    wallet = yield from first(_LOCK_WALLET, alert.organization_id, alert.mode.value)
+    assert wallet is not None
+    last = yield from first(_LAST_NUMBER, *wallet)
+    assert last is not None
+    return wallet[0], wallet[1], last[0] + 1
 
 
 def _judged(row: tuple[Any, ...], now_us: int) -> tuple[int | None, bool, Verdict]:

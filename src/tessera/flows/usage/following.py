@@ -27,8 +27,11 @@ LOOK_EVERY_S = 0.25
 QUIET_S = 1.0
 """How often a stream that has nothing to say comes back to its reader, who sees to keep-alives and to the key."""
 
-_ID = re.compile(r"evt_([0-9]{1,19})_(held|served|settled|balance|missed)", re.ASCII)
-_RANKS = {name: rank for rank, name in enumerate(("missed", "held", "served", "settled", "balance"))}
+_ID = re.compile(r"evt_([0-9]{1,19})_(?:(held|served|settled|balance|missed)|alert_([0-9]{1,9}))", re.ASCII)
+_RANKS = {name: rank for rank, name in enumerate(("missed", "held", "served", "settled", "balance", "alert"))}
+Cursor = tuple[int, int, int]
+"""A place among events: the movement it follows from, the rank of its type there, and the number of an alert."""
+
 _SERVED = (Outcome.COMPLETED, Outcome.CLIENT_DISCONNECTED, Outcome.REVOKED)
 
 
@@ -43,31 +46,32 @@ async def follow(world: World, caller: Caller, last_event_id: str | None) -> Asy
     listener = world.live.join(place)
     try:
         now = await world.storage.read_movements(*place, after=max(0, cursor[0] - 1) if cursor else None, watched=())
-        if cursor is not None and cursor[0] > now.seq:
+        end = _end_of(now)
+        if cursor is not None and cursor > end:
             raise _unknown_event()
         if place not in world.live.followers:
             task = asyncio.get_running_loop().create_task(_feed(world, place, now))
             world.live.followers[place] = task
         yield None
-        for event in _events(now, world.clock.now_us()) if cursor else ():
-            if _place_of(event) > (cursor or (0, 0)):
+        if cursor is not None:
+            for event in _events_after(cursor, now, world.clock.now_us()):
                 yield event
-        async with aclosing(_heard(world, listener, now.seq)) as heard:
+        async with aclosing(_heard(world, listener, end)) as heard:
             async for heard_event in heard:
                 yield heard_event
     finally:
         world.live.leave(place, listener)
 
 
-async def _heard(world: World, listener: Listener, seq: int) -> AsyncGenerator[Event | None, None]:
-    """What a listener is given after a place in the chain."""
+async def _heard(world: World, listener: Listener, end: Cursor) -> AsyncGenerator[Event | None, None]:
+    """What a listener is given after a place."""
     while not world.live.closing:
         await listener.wait(QUIET_S)
         missed, events = listener.take()
         if missed:
-            yield _missed(missed, events[0].seq or seq, world.clock.now_us())
+            yield _missed(missed, events[0].seq or end[0], world.clock.now_us())
         for event in events:
-            if event.seq is None or event.seq > seq:
+            if event.seq is None or _cursor_of(event.id) > end:
                 yield event
         if not events:
             yield None
@@ -75,17 +79,19 @@ async def _heard(world: World, listener: Listener, seq: int) -> AsyncGenerator[E
 
 async def _feed(world: World, place: Place, start: Movements) -> None:
     """Gives everybody at a place what moves, until nobody is left."""
-    seq, watched = start.seq, start.open_ids
+    moved = start
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
+        last = moved
         try:
-            moved = await world.storage.read_movements(*place, after=seq, watched=watched)
+            moved = await world.storage.read_movements(
+                *place, after=last.seq, watched=last.open_ids, after_alert=last.alert_number
+            )
         except TesseraError as error:
             log.error("events.failed", error=repr(error))
             continue
-        for event in _events(moved, world.clock.now_us()) if moved.seq != seq else ():
+        for event in _events_after(_end_of(last), moved, world.clock.now_us()):
             world.live.tell(place, event)
-        seq, watched = moved.seq, moved.open_ids
 
 
 def tell_refusal(world: World, caller: Caller, request_id: str, endpoint: str, error: TesseraError) -> None:
@@ -106,11 +112,11 @@ def tell_refusal(world: World, caller: Caller, request_id: str, endpoint: str, e
     world.live.tell(place, Event(id=f"evt_{request_id}_refused", type="request.refused", created_at=at, data=data))
 
 
-def _cursor_of(event_id: str) -> tuple[int, int]:
+def _cursor_of(event_id: str) -> Cursor:
     match = _ID.fullmatch(event_id)
     if match is None:
         raise _unknown_event()
-    return int(match[1]), _RANKS[match[2]]
+    return int(match[1]), _RANKS[match[2] or "alert"], int(match[3] or 0)
 
 
 def _unknown_event() -> TesseraError:
@@ -121,8 +127,15 @@ def _unknown_event() -> TesseraError:
     )
 
 
-def _place_of(event: Event) -> tuple[int, int]:
-    return _cursor_of(event.id)
+def _end_of(moved: Movements) -> Cursor:
+    """The last place there is."""
+    return moved.seq, _RANKS["alert"], moved.alert_number
+
+
+def _events_after(cursor: Cursor, moved: Movements, now_us: int) -> list[Event]:
+    """What came after a place, in order: whoever has the last one has them all."""
+    found = ((_cursor_of(event.id), event) for event in _events(moved, now_us))
+    return [event for place, event in sorted(found, key=lambda one: one[0]) if place > cursor]
 
 
 def _events(moved: Movements, now_us: int) -> Iterator[Event]:
@@ -137,6 +150,9 @@ def _events(moved: Movements, now_us: int) -> Iterator[Event]:
         "held_nanos": moved.held_nanos,
     }
     yield _event(moved.seq, "balance", "balance.changed", now_us, data)
+    for alert in moved.alerts:
+        told = {**alert.data, "notice_id": alert.notice_id}
+        yield _event(alert.seq, f"alert_{alert.number}", "alert.raised", alert.created_at * 1_000_000, told)
 
 
 def _call_events(call: CallMoved) -> Iterator[Event]:

@@ -121,9 +121,9 @@ class SqliteStorage(Administering):
         return await self._read(usage_reads.list_used, organization_id, mode, start_at, end_at, after, limit)
 
     async def read_movements(
-        self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...]
+        self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...], after_alert: int = 0
     ) -> Movements:
-        return await self._read(usage_events.read_movements, organization_id, mode, after, watched)
+        return await self._read(usage_events.read_movements, organization_id, mode, after, watched, after_alert)
 
     async def ready(self) -> bool:
         """Whether a write transaction can begin: the disk, the lock and the schema are there."""

@@ -8,10 +8,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from tessera.adapters.storage.sqlite.rows import read_event
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
-from tessera.domain.usage_report import CallMoved, Movements
+from tessera.domain.usage_report import AlertRaised, CallMoved, Movements
 
 NEWEST_CALLS_MAX = 5_000
 """How many of a wallet's newest calls are looked through for what moved."""
@@ -35,13 +37,25 @@ SELECT (SELECT count(*) FROM credit WHERE wallet_id = ?1 AND chain_seq > ?2)
     + (SELECT count(*) FROM adjustment WHERE wallet_id = ?1 AND chain_seq > ?2)
 """
 
+_LAST_ALERT = "SELECT coalesce(max(number), 0) FROM notice WHERE wallet_id = ? AND chain_seq = ?"
+_ALERTS = """
+SELECT chain_seq, number, id, created_at, data FROM notice
+WHERE wallet_id = ?1 AND (chain_seq > ?2 OR (chain_seq = ?2 AND number > ?3))
+ORDER BY chain_seq, number
+"""
+
 _AFTER_ALL = "~"
 _HOLD_VALUES = 9
 _EVENT_SEQ = _HOLD_VALUES + 25
 
 
 def read_movements(
-    connection: sqlite3.Connection, organization_id: str, mode: Mode, after: int | None, watched: tuple[str, ...]
+    connection: sqlite3.Connection,
+    organization_id: str,
+    mode: Mode,
+    after: int | None,
+    watched: tuple[str, ...],
+    after_alert: int,
 ) -> Movements:
     """See the port."""
     row = connection.execute(_FIND_WALLET, (organization_id, mode.value)).fetchone()
@@ -61,13 +75,25 @@ def read_movements(
             if len(found) == wanted:
                 break
         missed = wanted - len(found)
+    alerts = () if after is None else _alerts(connection, wallet, after, after_alert)
+    number: int = connection.execute(_LAST_ALERT, (wallet, seq)).fetchone()[0]
     return Movements(
         seq=seq,
+        alert_number=number,
+        alerts=alerts,
         calls=tuple(found[place] for place in sorted(found)),
         missed=missed,
         open_ids=open_ids,
         available_nanos=available,
         held_nanos=held,
+    )
+
+
+def _alerts(connection: sqlite3.Connection, wallet: int, after: int, after_alert: int) -> tuple[AlertRaised, ...]:
+    """There are few: an organization has a hundred alerts at most, and each is raised once a crossing."""
+    return tuple(
+        AlertRaised(seq=row[0], number=row[1], notice_id=row[2], created_at=row[3], data=msgspec.json.decode(row[4]))
+        for row in connection.execute(_ALERTS, {"1": wallet, "2": after, "3": after_alert})
     )
 
 
