@@ -21,8 +21,7 @@ from tessera.flows.people.accounts import Accounts
 from tessera.flows.serving import stopped
 from tessera.flows.world import World
 from tessera.http import metrics, operations
-from tessera.http.account.doors import door_of
-from tessera.http.authentication import authenticate
+from tessera.http.account.doors import call_door, door_of
 from tessera.http.errors import reply_error
 from tessera.http.exchange import ClientGoneError, Exchange
 from tessera.http.load import Load
@@ -108,7 +107,7 @@ def _entry(
         assert treasury is not None
         return treasury, _money_door(world, accounts, route), route.handler
     if route.door is Door.KEY:
-        return world, authenticate, route.handler
+        return world, call_door(accounts), route.handler
     assert accounts is not None
     return accounts, door_of(world, route), route.handler
 
@@ -120,7 +119,8 @@ def _money_door(
     if route.door is Door.SIGNED:
         return _nobody
     if route.door is Door.KEY:
-        return lambda _, exchange: authenticate(world, exchange)
+        enter_call = call_door(accounts)
+        return lambda _, exchange: enter_call(world, exchange)
     assert accounts is not None
     known, enter = accounts, door_of(world, route)
     return lambda _, exchange: enter(known, exchange)

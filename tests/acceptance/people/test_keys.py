@@ -7,7 +7,8 @@ import openai
 import pytest
 
 from people_calls import Browser, People, Reply, send
-from tessera.domain.money import parse_usd
+from tessera.domain.auth import make_admin_key, make_key
+from tessera.domain.money import Mode, parse_usd
 
 
 def call(people: People, key: str) -> Reply:
@@ -172,7 +173,27 @@ def test_an_admin_key_is_revoked_and_expires_at_once(people: People) -> None:
 
 def test_an_admin_key_makes_no_calls_and_a_key_for_calls_administers_nothing(people: People) -> None:
     owner = people.newcomer()
-    assert call(people, owner.admin_key()).status == 401
+    admin_key = owner.admin_key()
+    for method, path in (
+        ("GET", "/v1/balance"),
+        ("GET", "/v1/topups"),
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/events"),
+    ):
+        for headers in ({"Authorization": f"Bearer {admin_key}"}, {"x-api-key": admin_key}):
+            reply = send(people.base_url, method, path, {} if method == "POST" else None, headers)
+            assert reply.status == 403, (path, reply.text)
+    assert (call(people, admin_key).code, "admin key" in call(people, admin_key).text) == ("permission_denied", True)
     key = owner.post(keys_of(owner), {"mode": "live"}).json["value"]
     reply = admin(people, key)
     assert (reply.status, reply.code) == (403, "permission_denied")
+
+
+def test_keys_that_do_not_work_are_the_same_everywhere(people: People) -> None:
+    owner = people.newcomer()
+    made = owner.post(f"{owner.at()}/admin_api_keys", {"name": "a"}).json
+    owner.delete(f"{owner.at()}/admin_api_keys/{made['id']}")
+    unknown = make_key(Mode.LIVE, b"x" * 30), make_admin_key(b"x" * 30)
+    replies = [ask(people, key) for ask in (call, admin) for key in (made["value"], *unknown, "sk-tess-admin-none")]
+    assert {reply.status for reply in replies} == {401}
+    assert len({reply.text for reply in replies}) == 1

@@ -18,15 +18,20 @@ _RANDOM_BYTES = 32
 
 async def admin_actor(accounts: Accounts, presented: str | None, address: str) -> Actor | None:
     """Who acts with an admin key, read from the database each time; None for one that does not work."""
-    if presented is None or not is_admin_key(presented):
-        return None
-    key = await accounts.people.find_admin_caller(accounts.digest_of("admin", presented))
+    key = await find_admin_key(accounts, presented)
     if key is None:
         return None
     if key.last_used_at is None or key.last_used_at <= accounts.now() - USED_EVERY_S:
         await accounts.people.use_admin_key(key.id)
     actor = Actor(kind=ActorKind.ADMIN_KEY, id=key.id, person_id=key.person_id, address=address)
     return actor.within(key.organization_id, key.role)
+
+
+async def find_admin_key(accounts: Accounts, presented: str | None) -> AdminKey | None:
+    """The admin key that was presented, if it works now. Only a well-formed one is looked up."""
+    if presented is None or not is_admin_key(presented):
+        return None
+    return await accounts.people.find_admin_caller(accounts.digest_of("admin", presented))
 
 
 async def list_admin_keys(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
