@@ -6,7 +6,8 @@
         stripe.pay(session)                      # a card pays: the payment exists
         stripe.send(server, "checkout.session.completed", session)
 
-It has just what Tessera asks: Checkout Sessions, PaymentIntents, payment methods, refunds, disputes, idempotency keys.
+It has just what Tessera asks: Checkout Sessions with automatic tax, PaymentIntents with their charges' balance
+transactions, payment methods, refunds, disputes, idempotency keys.
 """
 
 import json
@@ -45,6 +46,9 @@ class StripeStandIn:
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     declines: bool = False
     refuses_refunds: bool = False
+    knows_fees: bool = True
+    tax_percent: int = 19
+    charges: dict[str, dict[str, Any]] = field(default_factory=dict)
     fails: int = 0
     kept: dict[str, tuple[int, Any]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -91,6 +95,9 @@ class StripeStandIn:
 
     def pay(self, session: dict[str, Any], *, settled: bool = True) -> dict[str, Any]:
         """A card pays a page; unsettled, the page is done and the money on its way. Gives the payment."""
+        if session["automatic_tax"]["enabled"]:
+            tax = session["amount_subtotal"] * self.tax_percent // 100
+            session |= {"amount_total": session["amount_subtotal"] + tax, "total_details": {"amount_tax": tax}}
         payment = self._payment(
             session["amount_total"], session["payment_intent_data"]["metadata"], session["livemode"]
         )
@@ -117,9 +124,37 @@ class StripeStandIn:
             "livemode": livemode,
             "metadata": metadata,
             "status": "succeeded",
+            "latest_charge": self.new_id("ch"),
         }
         self.payments.append(payment)
+        charge = {
+            "id": payment["latest_charge"],
+            "object": "charge",
+            "amount": amount,
+            "payment_intent": payment["id"],
+            "balance_transaction": None,
+        }
+        self.charges[charge["id"]] = charge
+        if self.knows_fees:
+            self.learn_fee(payment)
         return payment
+
+    def learn_fee(self, payment: dict[str, Any]) -> dict[str, Any]:
+        """Stripe books a payment on the account's balance: 2.9 % and 30 cents are kept. Gives its charge."""
+        charge = self.charges[payment["latest_charge"]]
+        charge["balance_transaction"] = self._booked(charge["amount"], charge["amount"] * 29 // 1000 + 30)
+        return charge
+
+    def _booked(self, amount: int, fee: int) -> dict[str, Any]:
+        return {
+            "id": self.new_id("txn"),
+            "object": "balance_transaction",
+            "amount": amount,
+            "fee": fee,
+            "net": amount - fee,
+            "currency": "usd",
+            "created": int(time.time()),
+        }
 
     def refund(self, payment_id: str, amount: int, **changes: Any) -> dict[str, Any]:
         """A refund made on Stripe's own pages."""
@@ -146,6 +181,7 @@ class StripeStandIn:
             "currency": "usd",
             "payment_intent": payment_id,
             "status": "needs_response",
+            "balance_transactions": [self._booked(-amount, 1500)],
         } | changes
         self.disputes.append(dispute)
         return dispute
@@ -227,9 +263,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             if parts[1] == "customers":
                 return 200, _list(path, [{"id": "pm_1", "object": "payment_method", "customer": parts[2]}])
+            if path == "/v1/checkout/sessions":
+                return 200, _list(
+                    path, [one for one in stripe.sessions if one["payment_intent"] == fields["payment_intent"]]
+                )
+            if parts[1] == "payment_intents" and len(parts) == 3:
+                return 200, self._expanded(next(one for one in stripe.payments if one["id"] == parts[2]), fields)
             things = {"payment_intents": stripe.payments, "refunds": stripe.refunds, "disputes": stripe.disputes}
             found = [one for one in things[parts[1]] if one.get("livemode", live) is live]
-            return 200, _page(path, found, fields)
+            page = _page(path, found, fields)
+            return 200, page | {"data": [self._expanded(one, fields) for one in page["data"]]}
         if path == "/v1/checkout/sessions":
             return 200, self._session(fields, live)
         if path == "/v1/payment_intents":
@@ -242,8 +285,18 @@ class _Handler(BaseHTTPRequestHandler):
         refund = stripe.refund(fields["payment_intent"], int(fields["amount"]), metadata=fields["metadata"])
         return 200, refund
 
+    def _expanded(self, thing: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+        """A payment with its charge and what was booked of it in it, where that was asked for; else their ids."""
+        if "latest_charge" not in thing:
+            return thing
+        asked = {name.removeprefix("data.") for name in fields.get("expand", {}).values()}
+        if "latest_charge.balance_transaction" not in asked:
+            return thing
+        return thing | {"latest_charge": self.stripe.charges[thing["latest_charge"]]}
+
     def _session(self, fields: dict[str, Any], live: bool) -> dict[str, Any]:
         price = fields["line_items"]["0"]["price_data"]
+        amount = int(price["unit_amount"]) * int(fields["line_items"]["0"]["quantity"])
         session = {
             "id": self.stripe.new_id("cs"),
             "object": "checkout.session",
@@ -253,7 +306,11 @@ class _Handler(BaseHTTPRequestHandler):
             "status": "open",
             "payment_status": "unpaid",
             "payment_intent": None,
-            "amount_total": int(price["unit_amount"]) * int(fields["line_items"]["0"]["quantity"]),
+            "amount_subtotal": amount,
+            "amount_total": amount,
+            "total_details": {"amount_tax": 0},
+            "automatic_tax": {"enabled": fields.get("automatic_tax", {}).get("enabled") == "true"},
+            "tax_behavior": price.get("tax_behavior"),
             "currency": price["currency"],
             "customer": fields.get("customer"),
             "customer_creation": fields.get("customer_creation"),

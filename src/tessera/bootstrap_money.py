@@ -50,6 +50,7 @@ async def open_treasury(
             base_url=base_url,
             print_pdf=_print_pdf,
             limits=TopUpLimits(least_nanos=parse_usd(chosen.topup_min), most_nanos=parse_usd(chosen.topup_max)),
+            automatic_tax=chosen.automatic_tax,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from tessera.domain.money import Mode
-from tessera.domain.payments.news import PaymentEvent, Verdict
+from tessera.domain.payments.news import FeeTaken, PaymentEvent, Verdict
 from tessera.domain.payments.records import (
     AutomaticTopUp,
     ChargeRefund,
@@ -61,8 +61,13 @@ class Payments(Protocol):
         service refuses for good."""
         ...
 
+    async def find_fee(self, payment_id: str) -> FeeTaken | None:
+        """What the service kept of a payment; None while it does not know."""
+        ...
+
     def events_since(self, since: int) -> AsyncIterator[PaymentEvent]:
-        """Payments of top-ups, refunds and disputes that the service knows of from a time on, as if it told us now."""
+        """Payments of top-ups, their fees, refunds and disputes that the service knows of from a time on, as if it told
+        us now."""
         ...
 
     async def close(self) -> None:
@@ -103,6 +108,18 @@ class MoneyStore(Protocol):
 
     async def take_news(self, event: PaymentEvent) -> Verdict:
         """Does what follows from news that no event brought: a payment that was looked up."""
+        ...
+
+    async def list_fee_due(self, service: Service, mode: Mode) -> tuple[TopUp, ...]:
+        """Some of the top-ups whose fee the service is to be asked for now."""
+        ...
+
+    async def set_fee_due(self, topup_id: str, at: int | None) -> None:
+        """When to ask for a fee again that is not known yet; None for never."""
+        ...
+
+    async def list_fees(self, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:
+        """Balance transaction, payment and amount of the fees of top-ups that were paid from a time on."""
         ...
 
     async def refund_call(

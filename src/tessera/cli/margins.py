@@ -60,7 +60,7 @@ def command(
 
 
 def _show(found: dict[str, Any], names: dict[str, str]) -> None:
-    amounts = ("charge", "cost", "loss", "margin", "waived")
+    amounts = ("charge", "cost", "loss", "fee", "margin", "waived")
     groups = [*(["start"] if found["per"] != "all" else []), *found["by"]]
     rows = [
         [*_place(line, groups, names), str(line["requests"]), *(line[name] for name in amounts)]
@@ -70,7 +70,7 @@ def _show(found: dict[str, Any], names: dict[str, str]) -> None:
         total = found["total"]
         label = ["total", *[""] * len(groups)][: len(groups)]
         rows.append([*label, str(total["requests"]), *(total[name] for name in amounts)])
-    columns = [*(name.upper() for name in groups), "CALLS", "CHARGED USD", "COST", "LOST", "MARGIN", "WAIVED"]
+    columns = [*(name.upper() for name in groups), "CALLS", "CHARGED USD", "COST", "LOST", "FEES", "MARGIN", "WAIVED"]
     print_table(columns, rows, empty=f"No calls from {found['start']} until {found['end']}.")
 
 

@@ -51,25 +51,27 @@ def list_all(org: str | None, mode: str, config: Path | None, data: Path | None,
             else:
                 found = await treasury.store.list_topups(owner.id, Mode(mode), page)
         if as_json:
-            print_json([{**topup_object(one), "organization": one.organization_id} for one in found])
+            whose = [{"organization": one.organization_id, "fee_nanos": one.fee_nanos} for one in found]
+            print_json([topup_object(one) | more for one, more in zip(found, whose, strict=True)])
             return
         rows = [
             [
                 *(format_time(one.created_at), one.id, one.organization_id, one.mode.value, one.kind.value),
-                *(one.state.value, f"${format_usd(one.amount_nanos)}", f"${format_usd(one.refunded_nanos)}"),
-                *(f"${format_usd(one.disputed_nanos)}", one.payment_id or ""),
+                *(one.state.value, f"${format_usd(one.amount_nanos)}", f"${format_usd(one.tax_nanos)}"),
+                *(f"${format_usd(one.refunded_nanos)}", f"${format_usd(one.disputed_nanos)}"),
+                *(f"${format_usd(one.fee_nanos)}", one.payment_id or ""),
             ]
             for one in found
         ]
-        columns = ["CREATED (UTC)", "ID", "ORGANIZATION", "MODE", "KIND", "STATE", "AMOUNT", "REFUNDED", "DISPUTED"]
-        print_table([*columns, "PAYMENT"], rows, empty="No top-up yet.")
+        columns = ["CREATED (UTC)", "ID", "ORGANIZATION", "MODE", "KIND", "STATE", "AMOUNT", "TAX", "REFUNDED"]
+        print_table([*columns, "DISPUTED", "FEE", "PAYMENT"], rows, empty="No top-up yet.")
 
     run(work())
 
 
 @command.command()
 @click.argument("topup_id")
-@click.option("--amount", help="US dollars and whole cents (default: all that was not spent).")
+@click.option("--amount", help="Of the credit, in US dollars and whole cents (default: all that was not spent).")
 @click.option("--note", default="", help="Why; stands in the ledger.")
 @place_options
 @as_json_option
@@ -92,9 +94,12 @@ def refund(topup_id: str, amount: str | None, note: str, config: Path | None, da
                     "topup": sent.topup.id,
                     "amount": format_usd(sent.amount_nanos),
                     "amount_nanos": sent.amount_nanos,
+                    "tax": format_usd(sent.tax_nanos),
+                    "tax_nanos": sent.tax_nanos,
                 }
             )
             return
-        click.echo(f"Refunded ${format_usd(sent.amount_nanos)} of top-up {topup_id} to who paid it.")
+        tax = f", ${format_usd(sent.tax_nanos)} of it tax," if sent.tax_nanos else ""
+        click.echo(f"Refunded ${format_usd(sent.amount_nanos)}{tax} of top-up {topup_id} to who paid it.")
 
     run(work())

@@ -25,18 +25,20 @@ class Period(StrEnum):
 
 class MarginSums(msgspec.Struct, frozen=True, kw_only=True):
     """Exact sums over usage events. `cost_nanos` is the provider's bill for what customers pay, `loss_nanos` for what
-    none of them pays, `waived_nanos` what measured usage would have cost customers beyond their holds."""
+    none of them pays, `waived_nanos` what measured usage would have cost customers beyond their holds. `fee_nanos` is
+    what payment services kept: it belongs to no call."""
 
     requests: int
     charge_nanos: int
     waived_nanos: int
     cost_nanos: int
     loss_nanos: int
+    fee_nanos: int = 0
 
     @property
     def margin_nanos(self) -> int:
         """What is left of the charges; below zero where providers bill more than customers paid."""
-        return self.charge_nanos - self.cost_nanos - self.loss_nanos
+        return self.charge_nanos - self.cost_nanos - self.loss_nanos - self.fee_nanos
 
     def __add__(self, other: "MarginSums") -> "MarginSums":
         return MarginSums(
@@ -45,11 +47,15 @@ class MarginSums(msgspec.Struct, frozen=True, kw_only=True):
             waived_nanos=self.waived_nanos + other.waived_nanos,
             cost_nanos=self.cost_nanos + other.cost_nanos,
             loss_nanos=self.loss_nanos + other.loss_nanos,
+            fee_nanos=self.fee_nanos + other.fee_nanos,
         )
 
 
 class SettledSums(msgspec.Struct, frozen=True, kw_only=True):
-    """The sums of one day (days since 1970), organization, model and deployment, as the ledger adds them up."""
+    """The sums of one day (days since 1970), organization, model and deployment, as the ledger adds them up.
+
+    Fees are of no model and no deployment: both are empty.
+    """
 
     day: int
     organization_id: str
@@ -76,7 +82,7 @@ def margins_of(rows: Iterable[SettledSums], by: Iterable[MarginGroup], per: Peri
         key = (
             _start(row.day, per),
             row.organization_id if MarginGroup.ORGANIZATION in chosen else None,
-            row.model if MarginGroup.MODEL in chosen else None,
+            (row.model or None) if MarginGroup.MODEL in chosen else None,
             (provider_of(row.deployment) or None) if MarginGroup.PROVIDER in chosen else None,
         )
         added[key] = added[key] + row.sums if key in added else row.sums

@@ -107,6 +107,7 @@ class PaymentSettings(Shape, frozen=True, kw_only=True):
     topup_max: str = "10000.00"
     automatic_seconds: int = 60
     comparison_seconds: int = 86_400
+    automatic_tax: bool = False
 
 
 class WebhookSettings(Shape, frozen=True, kw_only=True):

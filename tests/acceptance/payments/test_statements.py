@@ -1,40 +1,15 @@
 """Receipts and statements as JSON, CSV and PDF: the same figures, equal to the ledger's to the nano."""
 
 import csv
-import http.client
 import io
-from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from pypdf import PdfReader
 
+from payment_documents import fetch, month, text_of
 from payment_servers import Shop
-from servers import Account
 
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 50}
-
-
-def fetch(shop: Shop, account: Account, path: str) -> tuple[dict[str, str], bytes]:
-    """A file as it came."""
-    address = urlsplit(shop.server.base_url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
-    connection.request("GET", path, headers={"Authorization": f"Bearer {account.key}"})
-    reply = connection.getresponse()
-    content = reply.read()
-    assert reply.status == 200, content
-    headers = {name.lower(): value for name, value in reply.getheaders()}
-    connection.close()
-    return headers, content
-
-
-def text_of(pdf: bytes) -> str:
-    return "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages)
-
-
-def month() -> str:
-    return f"{datetime.now(UTC):%Y-%m}"
 
 
 def test_a_receipt_says_who_paid_what_in_every_form(shop: Shop) -> None:
@@ -42,7 +17,7 @@ def test_a_receipt_says_who_paid_what_in_every_form(shop: Shop) -> None:
     topup, payment = shop.bought(account, "25.00")
     path = f"/v1/topups/{topup['id']}/receipt"
     facts = shop.call(account, "GET", path).json["facts"]
-    assert (facts["Amount (USD)"], facts["Organization"]) == ("25.00", account.organization)
+    assert (facts["Total (USD)"], facts["Organization"]) == ("25.00", account.organization)
     headers, content = fetch(shop, account, f"{path}?format=csv")
     assert headers["content-type"].startswith("text/csv")
     assert f'filename="receipt-{topup["id"]}.csv"' in headers["content-disposition"]

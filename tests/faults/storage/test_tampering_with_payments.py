@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import database, faults, funded, hold_order, new_id, usage_event
-from payment_events import bought, claimed, event
+from payment_events import bought, claimed, event, paid, topup_order
 from tessera.adapters.storage.money.audit import MONEY_CHECKS
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.money import NANOS_PER_USD, Mode
+from tessera.domain.payments.news import Fee, FeeTaken
 from tessera.domain.payments.records import ClaimKind, Voucher
 
 USD = NANOS_PER_USD
 
 
 async def fill(data_dir: Path) -> None:
-    """Two top-ups, a refund and a dispute of one, a refunded call, a voucher that was redeemed."""
+    """Top-ups, a refund and a dispute, a refunded call, a redeemed voucher, tax and a fee."""
     storage = await SqliteStorage.open(data_dir)
     money = SqlMoney(storage)
     organization = await funded(storage, 0)
@@ -47,6 +48,12 @@ async def fill(data_dir: Path) -> None:
     )
     await money.create_voucher(voucher, "digest")
     await money.redeem_voucher(organization, Mode.LIVE, "digest")
+    taxed = topup_order(organization, 25 * USD, taxed=True)
+    await money.create_topup(taxed)
+    await money.take_event(event(paid(taxed, "pi_3", amount_cents=2975, tax_cents=475)))
+    fee = Fee(id="txn_1", amount_cents=116, currency="usd", at=1_795_305_600)
+    await money.take_event(event(FeeTaken(payment_id="pi_3", fee=fee)))
+    await money.take_event(event(claimed(ClaimKind.REFUND, "pi_3", 1190, claim_id="re_3")))
     assert faults(await storage.verify()) == {}
     await storage.close()
 
@@ -94,6 +101,15 @@ TAMPERINGS: list[tuple[str, list[str]]] = [
     ("hash-chain", ["UPDATE adjustment SET note = 'a gift' WHERE kind = 'dispute'"]),
     ("hash-chain", ["DELETE FROM adjustment WHERE kind = 'payment_refund'"]),
     ("lots-equal-draws", ["UPDATE adjustment SET amount_nanos = amount_nanos - 1 WHERE kind = 'charge_refund'"]),
+    ("taxes-equal-movements", ["UPDATE topup SET tax_nanos = 10000000 WHERE payment_id = 'pi_3'"]),
+    ("taxes-equal-movements", ["DELETE FROM adjustment WHERE kind = 'tax'"]),
+    ("claims-equal-movements", ["DELETE FROM adjustment WHERE from_account = 'tax'"]),
+    ("fees-equal-movements", ["UPDATE payment_fee SET amount_nanos = 1"]),
+    ("fees-equal-movements", ["DELETE FROM payment_fee"]),
+    ("balances-equal-entries", ["UPDATE wallet SET fees_nanos = 0"]),
+    ("balances-equal-entries", ["UPDATE wallet SET tax_nanos = tax_nanos + 1"]),
+    ("checkpoints-signed", ["UPDATE wallet SET fees_nanos = fees_nanos - 1"]),
+    ("checkpoints-signed", ["UPDATE wallet SET tax_nanos = 0"]),
     ("charge-refunds-within-charges", ["UPDATE charge_refund SET amount_nanos = charge_nanos + 1"]),
     ("charge-refunds-within-charges", ["DELETE FROM charge_refund"]),
     ("vouchers-redeemed-within-bounds", ["UPDATE voucher SET redemptions = 0"]),
@@ -123,6 +139,9 @@ def test_every_check_of_money_in_and_out_has_an_edit_that_it_finds() -> None:
         "UPDATE charge_refund SET amount_nanos = charge_nanos + 1",
         "UPDATE voucher SET redemptions = redemptions_max + 1",
         "UPDATE wallet SET disputed_nanos = -1",
+        "UPDATE wallet SET tax_nanos = -1",
+        "UPDATE topup SET taxed = 0 WHERE payment_id = 'pi_3'",
+        "UPDATE topup SET tax_nanos = 1 WHERE payment_id = 'pi_3'",
         "INSERT INTO voucher_redemption SELECT voucher_id, organization_id, lot_id, 0 FROM voucher_redemption",
         "UPDATE adjustment SET amount_nanos = 0",
         "UPDATE automatic_topup SET enabled = 1",

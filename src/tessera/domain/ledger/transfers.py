@@ -19,6 +19,8 @@ class Account(StrEnum):
     PROVIDER_COST = "provider_cost"
     PROVIDER_PAYABLE = "provider_payable"
     OPERATOR_LOSS = "operator_loss"
+    FEES = "fees"
+    TAX = "tax"
 
 
 class CreditKind(StrEnum):

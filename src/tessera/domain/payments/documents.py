@@ -31,20 +31,26 @@ def receipt_document(topup: TopUp, organization: str) -> Document:
         ("Mode", topup.mode.value),
         ("Paid", _time(topup.paid_at or 0)),
         ("Paid by", f"{topup.service.value}, payment {topup.payment_id}"),
-        ("Amount (USD)", format_usd(topup.amount_nanos)),
+        ("Net, credited (USD)", format_usd(topup.amount_nanos)),
+        ("Tax (USD)", format_usd(topup.tax_nanos)),
+        ("Total (USD)", format_usd(topup.total_nanos)),
     ]
     if topup.refunded_nanos:
         facts.append(("Refunded (USD)", format_usd(topup.refunded_nanos)))
     if topup.disputed_nanos:
         facts.append(("Disputed (USD)", format_usd(topup.disputed_nanos)))
+    if topup.returned_tax_nanos:
+        facts.append(("Tax in refunds and disputes (USD)", format_usd(topup.returned_tax_nanos)))
     return Document(name=f"receipt-{topup.id}", title="Receipt: prepaid credit", facts=tuple(facts))
 
 
 def statement_document(statement: Statement) -> Document:
     """The statement of a month; amounts are exact."""
-    moved = sum(line.amount_nanos for line in statement.lines)
     movements = tuple(
-        (_time(line.at), line.kind.replace("_", " "), line.reference, line.note, format_usd(line.amount_nanos))
+        (
+            *(_time(line.at), line.kind.replace("_", " "), line.reference, line.note),
+            *(format_usd(nanos) for nanos in (line.amount_nanos, line.tax_nanos, line.total_nanos)),
+        )
         for line in statement.lines
     )
     usage = tuple(
@@ -61,12 +67,18 @@ def statement_document(statement: Statement) -> Document:
             ("From (UTC)", _time(statement.start)),
             ("Until (UTC)", _time(statement.end)),
             ("Balance at the beginning (USD)", format_usd(statement.opening_nanos)),
-            ("Credits, refunds and other movements (USD)", format_usd(moved)),
+            ("Credits, refunds and other movements (USD)", format_usd(statement.moved_nanos)),
             ("Charged for calls (USD)", format_usd(statement.charged_nanos)),
             ("Balance at the end (USD)", format_usd(statement.closing_nanos)),
+            ("Tax paid, less tax returned (USD)", format_usd(statement.tax_nanos)),
+            ("Movements and tax together (USD)", format_usd(statement.moved_nanos + statement.tax_nanos)),
         ),
         tables=(
-            ("Movements", ("Time (UTC)", "Kind", "Reference", "Note", "Amount (USD)"), movements),
+            (
+                "Movements",
+                ("Time (UTC)", "Kind", "Reference", "Note", "Net (USD)", "Tax (USD)", "Total (USD)"),
+                movements,
+            ),
             ("Calls", ("Model", "Calls", "Input tokens", "Output tokens", "Charged (USD)"), usage),
         ),
     )

@@ -9,12 +9,13 @@ from tessera.domain.payments.records import ClaimKind, Service
 
 
 class Paid(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment that is settled, for a top-up."""
+    """A payment that is settled, for a top-up. `tax_cents` of it are tax."""
 
     topup_id: str
     payment_id: str
     amount_cents: int
     currency: str
+    tax_cents: int = 0
     customer_id: str | None = None
 
 
@@ -26,8 +27,32 @@ class Unpaid(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Fee(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service kept, in its balance transaction of this id at `at`, seconds since 1970. Below zero it gave it
+    back."""
+
+    id: str
+    amount_cents: int
+    currency: str
+    at: int
+
+
+class Charged(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment's charge was booked: the service knows its fee now, and has not said it."""
+
+    payment_id: str
+
+
+class FeeTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """The fee of a payment."""
+
+    payment_id: str
+    fee: Fee
+
+
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund or a dispute of a payment. `reversed`: the refund failed, or the dispute was won."""
+    """A refund or a dispute of a payment, and what the service took for it. `reversed`: the refund failed, or the
+    dispute was won."""
 
     claim_id: str
     kind: ClaimKind
@@ -36,6 +61,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     reversed: bool
     note: str
+    fees: tuple[Fee, ...] = ()
 
 
 class Nothing(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +76,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-News = Paid | Unpaid | Claimed | Nothing | Refused
+News = Paid | Unpaid | Charged | FeeTaken | Claimed | Nothing | Refused
 
 
 class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True):

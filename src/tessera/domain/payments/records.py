@@ -47,10 +47,15 @@ class TopUpOrder(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     fingerprint: str
     save_card: bool = False
+    taxed: bool = False
 
 
 class TopUp(msgspec.Struct, frozen=True, kw_only=True):
-    """A top-up as it stands. `payment_id` is the service's payment, `lot_id` the credit it became."""
+    """A top-up as it stands. `payment_id` is the service's payment, `lot_id` the credit it became.
+
+    `amount_nanos` is credited; `tax_nanos` is paid beside it where the page is `taxed`. What was refunded and disputed
+    has its tax in it; `returned_tax_nanos` of them is tax. `fee_nanos` is what the service kept.
+    """
 
     id: str
     organization_id: str
@@ -70,6 +75,15 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: int | None
     refunded_nanos: int = 0
     disputed_nanos: int = 0
+    taxed: bool = False
+    tax_nanos: int = 0
+    returned_tax_nanos: int = 0
+    fee_nanos: int = 0
+
+    @property
+    def total_nanos(self) -> int:
+        """What was paid: credit and tax."""
+        return self.amount_nanos + self.tax_nanos
 
 
 class ClaimKind(StrEnum):
@@ -88,11 +102,12 @@ class ClaimState(StrEnum):
 
 
 class PaymentRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund of a payment that the ledger has taken out and the service is to send."""
+    """A refund of a payment that the ledger has taken out and the service is to send; `tax_nanos` of it are tax."""
 
     id: str
     topup: TopUp
     amount_nanos: int
+    tax_nanos: int
     state: ClaimState
 
 

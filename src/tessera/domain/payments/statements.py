@@ -12,13 +12,22 @@ _MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])", re.ASCII)
 
 
 class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement that changed what the customer has: `amount_nanos` is negative for what went."""
+    """One movement that changed what the customer has, or the tax paid with it. Amounts are negative for what went.
+
+    `amount_nanos` is credit, `tax_nanos` is tax, which is never credit.
+    """
 
     at: int
     kind: str
     reference: str
     note: str
     amount_nanos: int
+    tax_nanos: int = 0
+
+    @property
+    def total_nanos(self) -> int:
+        """Credit and tax together."""
+        return self.amount_nanos + self.tax_nanos
 
 
 class ModelUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +63,19 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         return sum(row.charge_nanos for row in self.usage)
 
     @property
+    def moved_nanos(self) -> int:
+        """What came as credit less what went of it, calls aside."""
+        return sum(line.amount_nanos for line in self.lines)
+
+    @property
+    def tax_nanos(self) -> int:
+        """What was paid as tax less what came back of it."""
+        return sum(line.tax_nanos for line in self.lines)
+
+    @property
     def adds_up(self) -> bool:
         """Whether its sums agree with each other."""
-        moved = sum(line.amount_nanos for line in self.lines)
-        return self.opening_nanos + moved - self.charged_nanos == self.closing_nanos
+        return self.opening_nanos + self.moved_nanos - self.charged_nanos == self.closing_nanos
 
 
 def month_bounds(month: str) -> tuple[int, int]:

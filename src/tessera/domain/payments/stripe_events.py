@@ -1,6 +1,7 @@
 """Stripe's events in our words: what each says of a top-up, a refund or a dispute, as far as it can be believed.
 
-Shapes as in Stripe's API reference (Event, Checkout Session, PaymentIntent, Refund, Dispute), read 2026-11-22.
+Shapes as in Stripe's API reference (Event, Checkout Session, PaymentIntent, Charge, Balance Transaction, Refund,
+Dispute), read 2026-11-22.
 """
 
 from typing import Any
@@ -8,13 +9,27 @@ from typing import Any
 import msgspec
 
 from tessera.domain.money import Mode
-from tessera.domain.payments.news import Claimed, News, Nothing, Paid, PaymentEvent, Refused, Unpaid
+from tessera.domain.payments.news import (
+    Charged,
+    Claimed,
+    Fee,
+    FeeTaken,
+    News,
+    Nothing,
+    Paid,
+    PaymentEvent,
+    Refused,
+    Unpaid,
+)
 from tessera.domain.payments.records import ClaimKind, Service, TopUpKind
 
 TOPUP_KEY = "tessera_topup"
 """The metadata that names our top-up on Stripe's objects; the next two say how it is paid, and name our refund."""
 KIND_KEY = "tessera_kind"
 REFUND_KEY = "tessera_refund"
+TAX_KEY = "tessera_tax"
+"""On payments of pages that collect tax: the page says how much of them is tax, the payment itself does not."""
+
 ID_LENGTH_MAX = 255
 
 _REFUND_FAILED = ("failed", "canceled")
@@ -66,6 +81,8 @@ def news_of(kind: str, thing: dict[str, Any]) -> News:
         return payment_news(kind.removeprefix("payment_intent."), thing)
     if kind in ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"):
         return refund_news(thing)
+    if kind in ("charge.succeeded", "charge.updated"):
+        return _charge(thing)
     if kind.startswith("charge.dispute."):
         return dispute_news(kind.removeprefix("charge.dispute."), thing)
     return Nothing(reason=f"{kind} moves nothing here")
@@ -85,7 +102,9 @@ def _session(what: str, session: dict[str, Any]) -> News:
         return Nothing(reason=f"checkout.session.{what} moves nothing here")
     if session.get("payment_status") != "paid":
         return Nothing(reason="its page is done, its payment is not settled yet")
-    return _paid(topup_id, session, session.get("payment_intent"), session.get("amount_total"))
+    details = session.get("total_details")
+    tax = details.get("amount_tax", 0) if isinstance(details, dict) else 0
+    return _paid(topup_id, session, session.get("payment_intent"), session.get("amount_total"), tax)
 
 
 def payment_news(what: str, payment: dict[str, Any]) -> News:
@@ -96,6 +115,8 @@ def payment_news(what: str, payment: dict[str, Any]) -> News:
     if what == "succeeded":
         if payment.get("status") != "succeeded":
             return Refused(reason="its payment has not succeeded")
+        if _metadata(payment, TAX_KEY) is not None:
+            return Nothing(reason="its page says how much of it is tax")
         return _paid(topup_id, payment, payment.get("id"), payment.get("amount_received"))
     automatic = _metadata(payment, KIND_KEY) == TopUpKind.AUTOMATIC
     if what in ("payment_failed", "canceled") and automatic:
@@ -103,17 +124,46 @@ def payment_news(what: str, payment: dict[str, Any]) -> News:
     return Nothing(reason=f"payment_intent.{what} moves nothing here")
 
 
-def _paid(topup_id: str, thing: dict[str, Any], payment_id: object, cents: object) -> News:
+def _paid(topup_id: str, thing: dict[str, Any], payment_id: object, cents: object, tax: object = 0) -> News:
     currency, customer = thing.get("currency"), thing.get("customer")
     if not _is_id(payment_id) or not isinstance(currency, str) or type(cents) is not int:
         return Refused(reason="it names no payment, amount or currency")
+    if type(tax) is not int or not 0 <= tax <= cents:
+        return Refused(reason="its tax is no part of its amount")
     return Paid(
         topup_id=topup_id,
         payment_id=str(payment_id),
         amount_cents=cents,
         currency=currency,
+        tax_cents=tax,
         customer_id=str(customer) if _is_id(customer) else None,
     )
+
+
+def fee_news(payment: dict[str, Any]) -> News:
+    """The fee of a PaymentIntent of ours, whose newest charge and balance transaction stand in it."""
+    charge = payment.get("latest_charge")
+    fee = _fee(charge.get("balance_transaction")) if isinstance(charge, dict) else None
+    if fee is None or _metadata(payment, TOPUP_KEY) is None or not _is_id(payment.get("id")):
+        return Nothing(reason="it has no fee that is known")
+    return FeeTaken(payment_id=str(payment["id"]), fee=fee)
+
+
+def _charge(charge: dict[str, Any]) -> News:
+    payment = charge.get("payment_intent")
+    if not _is_id(payment) or charge.get("balance_transaction") is None:
+        return Nothing(reason="its fee is not known yet, or it is none of ours")
+    return Charged(payment_id=str(payment))
+
+
+def _fee(transaction: object) -> Fee | None:
+    """What a balance transaction says was kept, if it is one."""
+    if not isinstance(transaction, dict):
+        return None
+    id_, cents, currency, at = (transaction.get(name) for name in ("id", "fee", "currency", "created"))
+    if not _is_id(id_) or type(cents) is not int or not isinstance(currency, str) or type(at) is not int or at < 0:
+        return None
+    return Fee(id=str(id_), amount_cents=cents, currency=currency, at=at)
 
 
 def refund_news(refund: dict[str, Any]) -> News:
@@ -129,7 +179,12 @@ def dispute_news(what: str, dispute: dict[str, Any]) -> News:
     if status.startswith(_INQUIRY):
         return Nothing(reason="an inquiry takes no money")
     over = status in _DISPUTE_OVER or what == "funds_reinstated"
-    return _claimed(ClaimKind.DISPUTE, dispute, dispute.get("id"), over=over, note=f"dispute {dispute.get('id')}")
+    news = _claimed(ClaimKind.DISPUTE, dispute, dispute.get("id"), over=over, note=f"dispute {dispute.get('id')}")
+    booked = dispute.get("balance_transactions")
+    if not isinstance(news, Claimed) or not isinstance(booked, list):
+        return news
+    fees = (_fee(transaction) for transaction in booked)
+    return msgspec.structs.replace(news, fees=tuple(fee for fee in fees if fee is not None and fee.amount_cents))
 
 
 def _claimed(kind: ClaimKind, thing: dict[str, Any], claim_id: object, *, over: bool, note: str) -> News:

@@ -8,9 +8,10 @@ import structlog
 
 from tessera.domain.errors import TesseraError
 from tessera.domain.money import Mode, format_usd
-from tessera.domain.payments.news import Claimed, Outcome, Paid
+from tessera.domain.payments.news import Claimed, FeeTaken, Outcome, Paid
 from tessera.domain.payments.records import ClaimKind
 from tessera.flows.money.automatic import top_up_what_is_low
+from tessera.flows.money.fees import learn_fees
 from tessera.flows.money.treasury import Treasury
 from tessera.flows.money.webhooks import report
 from tessera.money_ports import Payments
@@ -37,6 +38,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 async def compare(treasury: Treasury, payments: Payments) -> Comparison:
     """Compares the ledger with one service. Raises [payments_unavailable, storage_unavailable]."""
+    await learn_fees(treasury)
     since = treasury.now() - WINDOW_S
     missed: list[str] = []
     drift: list[str] = []
@@ -46,6 +48,8 @@ async def compare(treasury: Treasury, payments: Payments) -> Comparison:
         compared += 1
         if isinstance(event.news, Paid):
             known.add(event.news.payment_id)
+        elif isinstance(event.news, FeeTaken):
+            known.add(event.news.fee.id)
         elif isinstance(event.news, Claimed):
             known.add(event.news.claim_id)
         verdict = await treasury.store.take_news(event)
@@ -71,6 +75,10 @@ async def _unknown_there(treasury: Treasury, payments: Payments, since: int, kno
         if topup.payment_id not in known:
             amount = format_usd(topup.amount_nanos)
             drift.append(f"top-up {topup.id} of ${amount}: {payments.service} knows no payment {topup.payment_id}")
+    for fee_id, payment_id, amount_nanos in await treasury.store.list_fees(payments.service, payments.mode, since):
+        if fee_id not in known:
+            amount = format_usd(amount_nanos)
+            drift.append(f"fee {fee_id} of ${amount}, payment {payment_id}: {payments.service} knows no such fee")
     refunds = await treasury.store.applied_refunds(payments.service, payments.mode, since)
     for claim_id, payment_id, amount_nanos in refunds:
         if claim_id not in known:
@@ -90,6 +98,7 @@ async def watch_money(treasury: Treasury, *, automatic_s: int, comparison_s: int
             if waited >= automatic_s:
                 waited = 0
                 await top_up_what_is_low(treasury)
+                await learn_fees(treasury)
             for payments in treasury.payments.values():
                 at = await treasury.store.compared_at(payments.service, payments.mode)
                 if treasury.now() - at >= comparison_s:

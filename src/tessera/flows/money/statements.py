@@ -9,7 +9,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import format_usd
 from tessera.domain.payments.documents import Document, receipt_document, to_csv
 from tessera.domain.payments.records import TopUpState
-from tessera.domain.payments.statements import Statement
+from tessera.domain.payments.statements import Statement, StatementLine
 from tessera.flows.money.topups import find_topup
 from tessera.flows.money.treasury import Owner, Treasury
 
@@ -70,8 +70,18 @@ def statement_object(statement: Statement) -> dict[str, Any]:
         "charged_nanos": statement.charged_nanos,
         "closing": format_usd(statement.closing_nanos),
         "closing_nanos": statement.closing_nanos,
-        "movements": [
-            {**msgspec.structs.asdict(line), "amount": format_usd(line.amount_nanos)} for line in statement.lines
-        ],
+        "tax": format_usd(statement.tax_nanos),
+        "tax_nanos": statement.tax_nanos,
+        "movements": [_line_object(line) for line in statement.lines],
         "usage": [{**msgspec.structs.asdict(row), "charge": format_usd(row.charge_nanos)} for row in statement.usage],
+    }
+
+
+def _line_object(line: StatementLine) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(line),
+        "amount": format_usd(line.amount_nanos),
+        "tax": format_usd(line.tax_nanos),
+        "total": format_usd(line.total_nanos),
+        "total_nanos": line.total_nanos,
     }

@@ -50,6 +50,7 @@ async def create_topup(
         idempotency_key=_checked_key(key),
         fingerprint=hashlib.sha256(msgspec.json.encode((nanos, currency, save_card))).hexdigest(),
         save_card=save_card,
+        taxed=treasury.automatic_tax and service is Service.STRIPE,
     )
     topup, repeated = await treasury.store.create_topup(order, owner.act("topup.created", order.id, amount_nanos=nanos))
     if topup.state is TopUpState.CREATED:
@@ -92,7 +93,8 @@ async def list_topups(treasury: Treasury, owner: Owner, page: Page) -> dict[str,
 
 
 def topup_object(topup: TopUp) -> dict[str, Any]:
-    """A top-up as the API shows it. `url` is where it is paid, while it can be."""
+    """A top-up as the API shows it. `url` is where it is paid, while it can be; the tax is known once it is paid."""
+    is_tax_known = not topup.taxed or topup.state is TopUpState.PAID
     return {
         "id": topup.id,
         "object": "topup",
@@ -101,6 +103,10 @@ def topup_object(topup: TopUp) -> dict[str, Any]:
         "status": topup.state,
         "amount": format_usd(topup.amount_nanos),
         "amount_nanos": topup.amount_nanos,
+        "tax": format_usd(topup.tax_nanos) if is_tax_known else None,
+        "tax_nanos": topup.tax_nanos if is_tax_known else None,
+        "total": format_usd(topup.total_nanos) if is_tax_known else None,
+        "total_nanos": topup.total_nanos if is_tax_known else None,
         "currency": CURRENCY,
         "url": topup.url if topup.state is TopUpState.OPEN else None,
         "failure": topup.failure if topup.state is not TopUpState.PAID else None,
@@ -109,6 +115,8 @@ def topup_object(topup: TopUp) -> dict[str, Any]:
         "refunded_nanos": topup.refunded_nanos,
         "disputed": format_usd(topup.disputed_nanos),
         "disputed_nanos": topup.disputed_nanos,
+        "returned_tax": format_usd(topup.returned_tax_nanos),
+        "returned_tax_nanos": topup.returned_tax_nanos,
         "created_at": topup.created_at,
         "paid_at": topup.paid_at,
     }

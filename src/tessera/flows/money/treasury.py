@@ -43,7 +43,7 @@ class Treasury:
 
     `payments` are the services that take money, by mode; `webhook_secrets` pairs each secret with the mode it proves.
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970; `base_url` is where pages
-    lead; `print_pdf` makes a PDF of a document.
+    lead; `print_pdf` makes a PDF of a document. `automatic_tax` has Stripe's pages collect tax beside the price.
     """
 
     store: MoneyStore
@@ -56,6 +56,7 @@ class Treasury:
     base_url: Callable[[], str]
     print_pdf: Callable[[Document], bytes]
     limits: TopUpLimits
+    automatic_tax: bool = False
 
     @property
     def hears_webhooks(self) -> bool:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.domain.money import Mode
-from tessera.domain.payments.news import Claimed, Nothing, Paid, Refused, Unpaid
-from tessera.domain.payments.stripe_events import news_of, read_event
+from tessera.domain.payments.news import Charged, Claimed, FeeTaken, Nothing, Paid, Refused, Unpaid
+from tessera.domain.payments.stripe_events import fee_news, news_of, read_event
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -17,14 +17,21 @@ VALUES = st.recursive(
     max_leaves=3,
 )
 FIELDS = ("id", "mode", "payment_status", "payment_intent", "amount_total", "amount_received", "amount", "currency")
+TRANSACTIONS = st.fixed_dictionaries(
+    {}, optional={name: VALUES | st.just("usd") | st.just(1) for name in ("id", "fee", "currency", "created")}
+)
 OBJECTS = st.fixed_dictionaries(
     {},
     optional={name: VALUES for name in (*FIELDS, "status", "customer")}
+    | {"total_details": VALUES | st.fixed_dictionaries({"amount_tax": VALUES})}
+    | {"balance_transactions": VALUES | st.lists(VALUES | TRANSACTIONS, max_size=2)}
+    | {"latest_charge": VALUES | st.fixed_dictionaries({"balance_transaction": VALUES | TRANSACTIONS})}
     | {"metadata": VALUES | st.dictionaries(st.sampled_from(["tessera_topup", "tessera_refund"]), VALUES)},
 )
 KINDS = st.sampled_from(
     [
         *("checkout.session.completed", "checkout.session.expired", "payment_intent.succeeded", "refund.created"),
+        *("charge.succeeded", "charge.updated"),
         *("payment_intent.payment_failed", "charge.dispute.created", "charge.dispute.closed", "charge.refunded", ""),
     ]
 )
@@ -33,10 +40,15 @@ KINDS = st.sampled_from(
 @given(kind=KINDS, thing=OBJECTS)
 def test_any_object_is_news_or_nothing(kind: str, thing: dict[str, Any]) -> None:
     news = news_of(kind, thing)
-    assert isinstance(news, Paid | Unpaid | Claimed | Nothing | Refused)
+    assert isinstance(news, Paid | Unpaid | Charged | Claimed | Nothing | Refused)
+    assert isinstance(fee_news(thing), FeeTaken | Nothing)
     if isinstance(news, Paid | Claimed):
         assert type(news.amount_cents) is int
         assert 0 < len(news.payment_id) <= 255
+    if isinstance(news, Paid):
+        assert 0 <= news.tax_cents <= news.amount_cents
+    if isinstance(news, Claimed):
+        assert all(type(fee.amount_cents) is int and fee.amount_cents for fee in news.fees)
 
 
 @given(body=st.binary(max_size=100) | VALUES.map(lambda value: json.dumps(value).encode()))

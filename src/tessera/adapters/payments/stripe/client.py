@@ -11,13 +11,16 @@ import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode, format_usd
-from tessera.domain.payments.news import News, Nothing, PaymentEvent
+from tessera.domain.payments.news import FeeTaken, News, Nothing, PaymentEvent
 from tessera.domain.payments.records import CURRENCY, PaymentRefund, Service, TopUp, TopUpKind, cents_of
 from tessera.domain.payments.stripe_events import (
     KIND_KEY,
     REFUND_KEY,
+    TAX_KEY,
     TOPUP_KEY,
     dispute_news,
+    fee_news,
+    news_of,
     payment_news,
     refund_news,
 )
@@ -29,6 +32,7 @@ TIMEOUT_S = 30
 RETRIES_MAX = 2
 CALLS_AT_ONCE = 4
 PAGE = 100
+_FEE = "latest_charge.balance_transaction"
 _PREFIXES = {Mode.LIVE: ("sk_live_", "rk_live_"), Mode.TEST: ("sk_test_", "rk_test_")}
 
 T = TypeVar("T")
@@ -57,19 +61,16 @@ class StripePayments:
     ) -> Checkout:
         """See the port."""
         metadata = {TOPUP_KEY: topup.id, KIND_KEY: topup.kind.value}
-        payment: dict[str, Any] = {"metadata": metadata, "description": f"Tessera top-up {topup.id}"}
+        of_payment = metadata | ({TAX_KEY: "automatic"} if topup.taxed else {})
+        payment: dict[str, Any] = {"metadata": of_payment, "description": f"Tessera top-up {topup.id}"}
+        price: dict[str, Any] = {
+            "currency": CURRENCY,
+            "unit_amount": cents_of(topup.amount_nanos),
+            "product_data": {"name": f"Prepaid credit, ${format_usd(topup.amount_nanos)}"},
+        }
         params: dict[str, Any] = {
             "mode": "payment",
-            "line_items": [
-                {
-                    "quantity": 1,
-                    "price_data": {
-                        "currency": CURRENCY,
-                        "unit_amount": cents_of(topup.amount_nanos),
-                        "product_data": {"name": f"Prepaid credit, ${format_usd(topup.amount_nanos)}"},
-                    },
-                }
-            ],
+            "line_items": [{"quantity": 1, "price_data": price}],
             "metadata": metadata,
             "client_reference_id": topup.id,
             "payment_intent_data": payment,
@@ -79,6 +80,12 @@ class StripePayments:
         if topup.save_card:
             payment["setup_future_usage"] = "off_session"
             params |= {"customer": customer_id} if customer_id else {"customer_creation": "always"}
+        if topup.taxed:
+            # Beside the price, never out of it: what is credited is what was ordered.
+            price["tax_behavior"] = "exclusive"
+            params["automatic_tax"] = {"enabled": True}
+            if params.get("customer"):
+                params["customer_update"] = {"address": "auto"}
         options = {"idempotency_key": topup.id}
         session = await self._call(lambda: self._client.v1.checkout.sessions.create(params=params, options=options))  # type: ignore[arg-type]
         if session.url is None:
@@ -131,30 +138,50 @@ class StripePayments:
             raise TesseraError(ErrorCode.INVALID_REQUEST, f"Stripe says that this refund has {sent.status}.")
 
     async def events_since(self, since: int) -> AsyncIterator[PaymentEvent]:
-        """See the port: PaymentIntents that name a top-up and have succeeded, refunds, disputes."""
+        """See the port: PaymentIntents that name a top-up and have succeeded, their fees, refunds, disputes."""
         params: Any = {"created": {"gte": since}, "limit": PAGE}
+        with_fees: Any = params | {"expand": [f"data.{_FEE}"]}
         v1 = self._client.v1
         lists: list[tuple[str, Callable[[], Any], Callable[[dict[str, Any]], News]]] = [
-            ("payment_intent.succeeded", lambda: v1.payment_intents.list(params=params), _succeeded),
+            ("payment_intent.succeeded", lambda: v1.payment_intents.list(params=with_fees), _succeeded),
             ("refund.created", lambda: v1.refunds.list(params=params), refund_news),
             ("charge.dispute.created", lambda: v1.disputes.list(params=params), lambda it: dispute_news("created", it)),
         ]
-        for kind, list_first, news_of in lists:
+        for kind, list_first, news_of_kind in lists:
             page = await self._call(list_first)
             while True:
                 for thing in page.data:
                     fields = thing.to_dict()
-                    yield PaymentEvent(
-                        service=self.service,
-                        id=str(fields.get("id")),
-                        type=kind,
-                        mode=self.mode,
-                        body=msgspec.json.encode(fields),
-                        news=news_of(fields),
-                    )
+                    news = news_of_kind(fields)
+                    if isinstance(news, Nothing) and _is_taxed(fields):
+                        news = await self._page_news(str(fields["id"]))
+                    yield self._event(fields, kind, news)
+                    fee = fee_news(fields)
+                    if isinstance(fee, FeeTaken):
+                        yield self._event(fields, "balance_transaction", fee)
                 if not page.has_more:
                     break
                 page = await self._call(page.next_page)
+
+    async def find_fee(self, payment_id: str) -> FeeTaken | None:
+        """See the port."""
+        params: Any = {"expand": [_FEE]}
+        payment = await self._call(lambda: self._client.v1.payment_intents.retrieve(payment_id, params=params))
+        news = fee_news(payment.to_dict())
+        return news if isinstance(news, FeeTaken) else None
+
+    async def _page_news(self, payment_id: str) -> News:
+        """What the page of a payment says: how much of it is tax."""
+        params: Any = {"payment_intent": payment_id, "limit": 1}
+        pages = await self._call(lambda: self._client.v1.checkout.sessions.list(params=params))
+        if not pages.data:
+            return Nothing(reason="Stripe knows no page of it")
+        return news_of("checkout.session.completed", pages.data[0].to_dict())
+
+    def _event(self, fields: dict[str, Any], kind: str, news: News) -> PaymentEvent:
+        id_ = news.fee.id if isinstance(news, FeeTaken) else str(fields.get("id"))
+        body = msgspec.json.encode(fields)
+        return PaymentEvent(service=self.service, id=id_, type=kind, mode=self.mode, body=body, news=news)
 
     async def close(self) -> None:
         """Ends the threads; calls under way end first."""
@@ -177,6 +204,11 @@ class StripePayments:
                 ) from None
             log.error("stripe.failed", kind=type(error).__name__, status=error.http_status, request=error.request_id)
             raise _unavailable("Stripe cannot be reached at the moment; try again shortly.") from None
+
+
+def _is_taxed(payment: dict[str, Any]) -> bool:
+    metadata = payment.get("metadata")
+    return payment.get("status") == "succeeded" and isinstance(metadata, dict) and TAX_KEY in metadata
 
 
 class _RefusedError(Exception):

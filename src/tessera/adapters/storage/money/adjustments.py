@@ -1,10 +1,12 @@
 """Movements of money that belong to no call and open no lot, each one link of its wallet's chain."""
 
+import hashlib
 from typing import Any, NamedTuple
 
 import msgspec
 
 from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.domain.ids import make_id
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account
@@ -27,10 +29,8 @@ _FIND_LOT = """
 SELECT id, kind, expires_at, remaining_nanos, held_nanos, spent_nanos, expired_nanos
 FROM lot WHERE id = ? AND wallet_id = ?
 """
-_SET_DISPUTED = "UPDATE wallet SET disputed_nanos = ? WHERE id = ?"
-_FIND_MOVED = """
-SELECT lot_id, from_account, amount_nanos FROM adjustment WHERE subject = ? AND kind = 'payment_refund' ORDER BY id
-"""
+_SET_BESIDE = "UPDATE wallet SET disputed_nanos = ?, fees_nanos = ?, tax_nanos = ? WHERE id = ?"
+_FIND_MOVED = "SELECT lot_id, from_account, amount_nanos FROM adjustment WHERE subject = ? AND kind = ? ORDER BY id"
 
 
 class Desk(NamedTuple):
@@ -51,15 +51,18 @@ class Desk(NamedTuple):
         return self.books.book(self.connection, organization_id, Mode(mode))
 
 
-def refund_payment(desk: Desk, book: Book, subject: str, lot_id: str, amount_nanos: int, note: str) -> int:
+def refund_payment(
+    desk: Desk, book: Book, subject: str, lot_id: str, amount_nanos: int, tax_nanos: int, note: str
+) -> int:
     """Takes a refund that the payment service has sent out of the ledger; gives what nobody had any more.
 
-    It comes out of the payment's own lot, then of other lots that were paid for; what was spent already is the
-    operator's loss, because only a dispute may take a balance below zero.
+    Its tax is owed no more. The rest comes out of the payment's own lot, then of other lots that were paid for; what
+    was spent already is the operator's loss, because only a dispute may take a balance below zero.
     """
+    _move_tax(desk, book, "payment_refund", Account.TAX, Account.CASH, tax_nanos, subject, note)
     own = lot_of(desk, book, lot_id)
     free = book.wallet.available_nanos - book.wallet.disputed_nanos
-    left = amount_nanos
+    left = amount_nanos - tax_nanos
     for lot in (own, *(lot for lot in book.wallet.lots if lot.id != lot_id and lot.kind != "promotion")):
         part = min(lot.remaining_nanos, left, free)
         if part > 0:
@@ -74,27 +77,58 @@ def refund_payment(desk: Desk, book: Book, subject: str, lot_id: str, amount_nan
 
 def return_refund(desk: Desk, book: Book, subject: str, note: str) -> None:
     """Undoes a payment's refund that did not go through: everything goes back where it came from."""
-    for lot_id, source, amount in desk.connection.execute(_FIND_MOVED, (subject,)).fetchall():
+    for lot_id, source, amount in desk.connection.execute(_FIND_MOVED, (subject, "payment_refund")).fetchall():
+        if source == Account.TAX:
+            _move_tax(desk, book, "payment_refund_failed", Account.CASH, Account.TAX, amount, subject, note)
+            continue
         _move(desk, book, "payment_refund_failed", lot_id, Account.CASH, Account(source), amount, subject, note)
         if lot_id is not None:
             lot_of(desk, book, lot_id)
             book.wallet = put_back_into_lot(book.wallet, lot_id, amount)
 
 
-def dispute_payment(desk: Desk, book: Book, subject: str, amount_nanos: int, note: str) -> None:
-    """Takes a disputed payment back, below zero if it was spent; then the organization is suspended."""
-    _move(desk, book, "dispute", None, Account.AVAILABLE, Account.CASH, amount_nanos, subject, note, physical=False)
-    _set_disputed(desk, book, book.wallet.disputed_nanos + amount_nanos)
+def dispute_payment(desk: Desk, book: Book, subject: str, amount_nanos: int, tax_nanos: int, note: str) -> None:
+    """Takes a disputed payment back, below zero if it was spent; then the organization is suspended. Its tax is owed
+    no more."""
+    _move_tax(desk, book, "dispute", Account.TAX, Account.CASH, tax_nanos, subject, note)
+    net = amount_nanos - tax_nanos
+    if net:
+        _move(desk, book, "dispute", None, Account.AVAILABLE, Account.CASH, net, subject, note, physical=False)
+        _set_disputed(desk, book, book.wallet.disputed_nanos + net)
     if _free(book) < 0 and not book.wallet.suspended:
         desk.books.suspend(desk.connection, book.organization_id, SuspensionReason.DISPUTE)
 
 
-def win_dispute(desk: Desk, book: Book, subject: str, amount_nanos: int, note: str) -> None:
+def win_dispute(desk: Desk, book: Book, subject: str, note: str) -> None:
     """Gives back what a dispute that was won had taken, and lifts the suspension it caused."""
-    _move(desk, book, "dispute_won", None, Account.CASH, Account.AVAILABLE, amount_nanos, subject, note, physical=False)
-    _set_disputed(desk, book, book.wallet.disputed_nanos - amount_nanos)
+    for _, source, amount in desk.connection.execute(_FIND_MOVED, (subject, "dispute")).fetchall():
+        if source == Account.TAX:
+            _move_tax(desk, book, "dispute_won", Account.CASH, Account.TAX, amount, subject, note)
+            continue
+        _move(desk, book, "dispute_won", None, Account.CASH, Account.AVAILABLE, amount, subject, note, physical=False)
+        _set_disputed(desk, book, book.wallet.disputed_nanos - amount)
     if _free(book) >= 0 and book.wallet.suspended_for is SuspensionReason.DISPUTE:
         desk.books.suspend(desk.connection, book.organization_id, None)
+
+
+def collect_tax(desk: Desk, book: Book, subject: str, amount_nanos: int, note: str) -> None:
+    """Books tax that was paid beside credit: it is owed to the state."""
+    _move_tax(desk, book, "tax", Account.CASH, Account.TAX, amount_nanos, subject, note)
+
+
+def book_fee(desk: Desk, book: Book, transaction_id: str, amount_nanos: int, at: int, note: str) -> None:
+    """Books what a payment service kept, or gave back of it (below zero). Its movement's id follows from the service's
+    transaction: the same fee always has the same id."""
+    source, target = Account.FEES, Account.CASH
+    if amount_nanos < 0:
+        source, target = target, source
+    if amount_nanos:
+        kind = "fee" if amount_nanos > 0 else "fee_returned"
+        id_ = make_id("crd", at * 1000, hashlib.sha256(transaction_id.encode()).digest()[:10])
+        amount = abs(amount_nanos)
+        _move(desk, book, kind, None, source, target, amount, transaction_id, note, physical=False, id_=id_)
+        book.fees_nanos -= amount_nanos
+        _write_beside(desk, book)
 
 
 def refund_charge(desk: Desk, book: Book, request_id: str, lot_id: str, amount_nanos: int, note: str) -> None:
@@ -136,7 +170,21 @@ def _free(book: Book) -> int:
 
 def _set_disputed(desk: Desk, book: Book, disputed_nanos: int) -> None:
     book.wallet = msgspec.structs.replace(book.wallet, disputed_nanos=disputed_nanos)
-    desk.connection.execute(_SET_DISPUTED, (disputed_nanos, book.id))
+    _write_beside(desk, book)
+
+
+def _write_beside(desk: Desk, book: Book) -> None:
+    desk.connection.execute(_SET_BESIDE, (*book.beside, book.id))
+
+
+def _move_tax(
+    desk: Desk, book: Book, kind: str, source: Account, target: Account, amount_nanos: int, subject: str, note: str
+) -> None:
+    """Moves tax between the operator's cash and what is owed; nothing moves nothing."""
+    if amount_nanos:
+        _move(desk, book, kind, None, source, target, amount_nanos, subject, note, physical=False)
+        book.tax_nanos += amount_nanos if target is Account.TAX else -amount_nanos
+        _write_beside(desk, book)
 
 
 def _move(
@@ -151,11 +199,12 @@ def _move(
     note: str,
     *,
     physical: bool = True,
+    id_: str | None = None,
 ) -> None:
-    """Writes a movement. What a dispute moves stands in the wallet's `disputed_nanos` alone, so that lots stay as they
-    are: for it no account's own column changes (`physical` False)."""
+    """Writes a movement. What disputes, fees and taxes move stands in the wallet's columns beside the balances alone,
+    so that lots stay as they are: for it no account's own column changes (`physical` False)."""
     values: tuple[Value, ...] = (
-        desk.make_id("crd"),
+        id_ or desk.make_id("crd"),
         book.id,
         lot_id,
         kind,

@@ -17,7 +17,8 @@ _DISPUTED = """
 SELECT 'wallet ' || wallet.id || ' has ' || disputed_nanos || ' disputed, its disputes took ' || coalesce(taken.sum, 0)
 FROM wallet LEFT JOIN (
     SELECT wallet_id, sum(CASE WHEN kind = 'dispute' THEN amount_nanos ELSE -amount_nanos END) AS sum
-    FROM adjustment WHERE kind IN ('dispute', 'dispute_won') GROUP BY wallet_id
+    FROM adjustment WHERE kind IN ('dispute', 'dispute_won') AND 'available' IN (from_account, to_account)
+    GROUP BY wallet_id
 ) AS taken ON taken.wallet_id = wallet.id
 WHERE disputed_nanos <> coalesce(taken.sum, 0)
 """
@@ -28,14 +29,15 @@ SELECT claim.kind || ' ' || claim.id || ' of ' || claim.amount_nanos || ' is ' |
 FROM payment_claim AS claim LEFT JOIN (
     SELECT subject, sum(CASE WHEN kind IN ('payment_refund', 'dispute') THEN amount_nanos ELSE 0 END) AS taken,
         sum(CASE WHEN kind IN ('payment_refund_failed', 'dispute_won') THEN amount_nanos ELSE 0 END) AS returned
-    FROM adjustment WHERE kind <> 'charge_refund' GROUP BY subject
+    FROM adjustment GROUP BY subject
 ) AS moved ON moved.subject = claim.id
 WHERE CASE claim.state
     WHEN 'waiting' THEN coalesce(moved.taken, 0) + coalesce(moved.returned, 0)
     WHEN 'applied' THEN abs(coalesce(moved.taken, 0) - claim.amount_nanos) + coalesce(moved.returned, 0)
     ELSE abs(coalesce(moved.taken, 0) - coalesce(moved.returned, 0)) END <> 0
 UNION ALL
-SELECT 'adjustment ' || id || ' has no claim' FROM adjustment WHERE kind <> 'charge_refund'
+SELECT 'adjustment ' || id || ' has no claim' FROM adjustment
+WHERE kind IN ('payment_refund', 'payment_refund_failed', 'dispute', 'dispute_won')
     AND NOT EXISTS (SELECT 1 FROM payment_claim AS claim WHERE claim.id = adjustment.subject)
 """
 
@@ -53,6 +55,37 @@ SELECT 'adjustment ' || adjustment.id || ' refunds no call' FROM adjustment
 WHERE kind = 'charge_refund' AND NOT EXISTS (
     SELECT 1 FROM charge_refund JOIN hold ON hold.number = hold_number WHERE hold.id = adjustment.subject
 )
+"""
+
+_TAXES = """
+SELECT 'top-up ' || topup.id || ' came with ' || tax_nanos || ' of tax, its movements say ' || coalesce(moved.sum, 0)
+FROM topup LEFT JOIN (
+    SELECT subject, sum(amount_nanos) AS sum FROM adjustment WHERE kind = 'tax' GROUP BY subject
+) AS moved ON moved.subject = topup.id
+WHERE tax_nanos <> coalesce(moved.sum, 0)
+UNION ALL
+SELECT 'adjustment ' || id || ' is the tax of no top-up' FROM adjustment
+WHERE kind = 'tax' AND NOT EXISTS (SELECT 1 FROM topup WHERE topup.id = adjustment.subject)
+UNION ALL
+SELECT 'more tax of payment ' || topup.payment_id || ' went back than came: ' || sum(moved.amount_nanos)
+FROM topup JOIN payment_claim AS claim ON claim.service = topup.service AND claim.payment_id = topup.payment_id
+JOIN adjustment AS moved ON moved.subject = claim.id AND moved.from_account = 'tax'
+WHERE claim.state = 'applied'
+GROUP BY topup.id, topup.payment_id, topup.tax_nanos HAVING sum(moved.amount_nanos) > topup.tax_nanos
+"""
+
+_FEES = """
+SELECT 'fee ' || fee.id || ' of ' || fee.amount_nanos || ' is ' || fee.state || ', its movements say '
+    || coalesce(moved.sum, 0)
+FROM payment_fee AS fee LEFT JOIN (
+    SELECT subject, sum(CASE WHEN kind = 'fee' THEN amount_nanos ELSE -amount_nanos END) AS sum
+    FROM adjustment WHERE kind IN ('fee', 'fee_returned') GROUP BY subject
+) AS moved ON moved.subject = fee.id
+WHERE coalesce(moved.sum, 0) <> CASE WHEN fee.state = 'booked' THEN fee.amount_nanos ELSE 0 END
+UNION ALL
+SELECT 'adjustment ' || id || ' is no fee of a payment' FROM adjustment
+WHERE kind IN ('fee', 'fee_returned')
+    AND NOT EXISTS (SELECT 1 FROM payment_fee AS fee WHERE fee.id = adjustment.subject)
 """
 
 _VOUCHERS = """
@@ -74,6 +107,8 @@ MONEY_CHECKS = (
     ("payments-credited-once", _TOPUPS),
     ("disputes-equal-movements", _DISPUTED),
     ("claims-equal-movements", _CLAIMS),
+    ("taxes-equal-movements", _TAXES),
+    ("fees-equal-movements", _FEES),
     ("charge-refunds-within-charges", _CHARGE_REFUNDS),
     ("vouchers-redeemed-within-bounds", _VOUCHERS),
 )

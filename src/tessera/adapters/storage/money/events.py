@@ -1,10 +1,22 @@
 """What payment services tell us: each event kept as it came, and what follows from it done, in one commit."""
 
 from tessera.adapters.storage.money.adjustments import Desk, dispute_payment, refund_payment, return_refund, win_dispute
+from tessera.adapters.storage.money.fees import CHARGE, ask_for_fee, book_fees, take_fee
 from tessera.adapters.storage.money.topups import credit_topup, end_topup, find_paid_by, find_topup
 from tessera.adapters.storage.sqlite.books import Book
 from tessera.domain.money import format_usd
-from tessera.domain.payments.news import Claimed, Nothing, Outcome, Paid, PaymentEvent, Refused, Unpaid, Verdict
+from tessera.domain.payments.news import (
+    Charged,
+    Claimed,
+    FeeTaken,
+    Nothing,
+    Outcome,
+    Paid,
+    PaymentEvent,
+    Refused,
+    Unpaid,
+    Verdict,
+)
 from tessera.domain.payments.records import (
     CURRENCY,
     NANOS_PER_CENT,
@@ -14,6 +26,7 @@ from tessera.domain.payments.records import (
     TopUp,
     TopUpState,
 )
+from tessera.domain.payments.taxes import tax_in
 
 _TOUCH = """
 INSERT INTO payment (service, id, touched_at) VALUES (?, ?, ?)
@@ -36,6 +49,7 @@ SELECT id, kind, amount_nanos, note FROM payment_claim
 WHERE service = ? AND payment_id = ? AND state = 'waiting' ORDER BY created_at, id
 """
 
+_CREDITED = "this payment was credited before"
 _MODE_REASON = "it belongs to {theirs} mode, the top-up to {ours} mode"
 
 
@@ -64,7 +78,12 @@ def decide(desk: Desk, event: PaymentEvent) -> Verdict:
     if isinstance(news, Paid):
         return _pay(desk, event, news)
     if isinstance(news, Claimed):
-        return _claim(desk, event, news)
+        return _claim_with_fees(desk, event, news)
+    if isinstance(news, FeeTaken):
+        lock_payment(desk, event.service, news.payment_id)
+        return take_fee(desk, event.service, event.mode, news.payment_id, CHARGE, news.fee)
+    if isinstance(news, Charged):
+        return ask_for_fee(desk, event.service, news.payment_id)
     if isinstance(news, Unpaid):
         return _end(desk, event, news)
     if isinstance(news, Refused):
@@ -84,7 +103,8 @@ def _pay(desk: Desk, event: PaymentEvent, news: Paid) -> Verdict:
     assert topup is not None
     other = find_paid_by(desk.connection, event.service, news.payment_id)
     if other is not None and other.id == topup.id:
-        return Verdict(outcome=Outcome.REPEATED, reason="this payment was credited before")
+        differs = _differs(topup, news)
+        return _refused(differs) if differs else Verdict(outcome=Outcome.REPEATED, reason=_CREDITED)
     wrong = _wrong(event, topup, news)
     if wrong is not None:
         return _refused(wrong)
@@ -92,15 +112,18 @@ def _pay(desk: Desk, event: PaymentEvent, news: Paid) -> Verdict:
         return _refused("the top-up was paid by another payment")
     if other is not None:
         return _refused("the payment paid another top-up")
-    credit_topup(desk, topup, news.payment_id, news.customer_id)
+    credit_topup(desk, topup, news.payment_id, news.customer_id, news.tax_cents * NANOS_PER_CENT)
     paid = find_topup(desk.connection, topup.id)
     assert paid is not None
     waiting = (event.service.value, news.payment_id)
     for claim_id, kind, amount, note in desk.connection.execute(_WAITING, waiting).fetchall():
+        _apply(desk, book, paid, ClaimKind(kind), claim_id, amount, note)
         desk.connection.execute(
             _SET_CLAIM, (ClaimState.APPLIED.value, event.service.value, claim_id, ClaimState.WAITING.value)
         )
-        _apply(desk, book, paid, ClaimKind(kind), claim_id, amount, note)
+        paid = find_topup(desk.connection, topup.id)
+        assert paid is not None
+    book_fees(desk, book, paid)
     return Verdict(outcome=Outcome.APPLIED, reason=f"credited ${format_usd(topup.amount_nanos)}")
 
 
@@ -112,8 +135,22 @@ def _wrong(event: PaymentEvent, topup: TopUp, news: Paid) -> str | None:
         return _MODE_REASON.format(theirs=event.mode, ours=topup.mode)
     if news.currency != CURRENCY:
         return f"it was paid in {news.currency[:8]!r}, not in {CURRENCY}"
-    if news.amount_cents * NANOS_PER_CENT != topup.amount_nanos:
-        return f"{news.amount_cents} cents were paid, ${format_usd(topup.amount_nanos)} was ordered"
+    if news.tax_cents and not topup.taxed:
+        return f"{news.tax_cents} cents are tax, and its page was to collect none"
+    if (news.amount_cents - news.tax_cents) * NANOS_PER_CENT != topup.amount_nanos:
+        return (
+            f"{news.amount_cents} cents were paid, {news.tax_cents} of them tax; ${format_usd(topup.amount_nanos)} "
+            "was ordered"
+        )
+    return None
+
+
+def _differs(topup: TopUp, news: Paid) -> str | None:
+    """How a payment differs from what was credited of it."""
+    if news.tax_cents * NANOS_PER_CENT != topup.tax_nanos:
+        return f"its tax is {news.tax_cents} cents, ${format_usd(topup.tax_nanos)} was booked"
+    if news.amount_cents * NANOS_PER_CENT != topup.total_nanos:
+        return f"{news.amount_cents} cents were paid, ${format_usd(topup.total_nanos)} was booked"
     return None
 
 
@@ -127,6 +164,18 @@ def _end(desk: Desk, event: PaymentEvent, news: Unpaid) -> Verdict:
     if end_topup(desk, topup.id, state, news.reason):
         return Verdict(outcome=Outcome.APPLIED, reason=f"the top-up has {state}")
     return Verdict(outcome=Outcome.REPEATED, reason="the top-up was over before")
+
+
+def _claim_with_fees(desk: Desk, event: PaymentEvent, news: Claimed) -> Verdict:
+    """A refund or dispute, and what the service took for it."""
+    verdict = _claim(desk, event, news)
+    if verdict.outcome is Outcome.REFUSED:
+        return verdict
+    for fee in news.fees:
+        taken = take_fee(desk, event.service, event.mode, news.payment_id, news.kind.value, fee)
+        if taken.outcome is Outcome.REFUSED or verdict.outcome is Outcome.REPEATED:
+            verdict = taken
+    return verdict
 
 
 def _claim(desk: Desk, event: PaymentEvent, news: Claimed) -> Verdict:
@@ -158,24 +207,42 @@ def _claim(desk: Desk, event: PaymentEvent, news: Claimed) -> Verdict:
         return Verdict(outcome=Outcome.REPEATED, reason=f"this {news.kind} was taken before")
     desk.connection.execute(_SET_CLAIM, (ClaimState.REVERSED.value, service, news.claim_id, earlier))
     if earlier == ClaimState.APPLIED and book is not None:
-        reverse(desk, book, news.kind, news.claim_id, amount, news.note)
+        reverse(desk, book, news.kind, news.claim_id, news.note)
     return Verdict(outcome=Outcome.APPLIED, reason=f"{news.kind} of ${format_usd(amount)} is reversed")
 
 
-def reverse(desk: Desk, book: Book, kind: ClaimKind, claim_id: str, amount_nanos: int, note: str) -> None:
+def reverse(desk: Desk, book: Book, kind: ClaimKind, claim_id: str, note: str) -> None:
     """Undoes an applied claim."""
     if kind is ClaimKind.REFUND:
         return_refund(desk, book, claim_id, note)
     else:
-        win_dispute(desk, book, claim_id, amount_nanos, note)
+        win_dispute(desk, book, claim_id, note)
 
 
 def _apply(desk: Desk, book: Book, topup: TopUp, kind: ClaimKind, claim_id: str, amount: int, note: str) -> None:
+    """Moves what a claim on a payment takes; `topup` is as it was before the claim counted."""
     assert topup.lot_id is not None
+    tax = tax_nanos_in(topup, amount)
     if kind is ClaimKind.REFUND:
-        refund_payment(desk, book, claim_id, topup.lot_id, amount, note)
+        refund_payment(desk, book, claim_id, topup.lot_id, amount, tax, note)
     else:
-        dispute_payment(desk, book, claim_id, amount, note)
+        dispute_payment(desk, book, claim_id, amount, tax, note)
+
+
+def tax_nanos_in(topup: TopUp, amount_nanos: int) -> int:
+    """How much of what goes back of a payment is tax, after what went back before."""
+    return NANOS_PER_CENT * tax_in(amount_nanos // NANOS_PER_CENT, **went_back(topup))
+
+
+def went_back(topup: TopUp) -> dict[str, int]:
+    """A payment in cents: what was paid, the tax in it, what went back of both."""
+    amounts = {
+        "total": topup.total_nanos,
+        "tax": topup.tax_nanos,
+        "refunded": topup.refunded_nanos + topup.disputed_nanos,
+        "returned": topup.returned_tax_nanos,
+    }
+    return {name: nanos // NANOS_PER_CENT for name, nanos in amounts.items()}
 
 
 def _refused(reason: str) -> Verdict:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tessera.adapters.storage.money.adjustments import Desk, lot_of, refund_charge, refund_payment
-from tessera.adapters.storage.money.events import lock_payment, reverse
+from tessera.adapters.storage.money.events import lock_payment, reverse, went_back
 from tessera.adapters.storage.money.topups import find_topup
 from tessera.adapters.storage.sqlite.rows import decode_draws
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -19,6 +19,7 @@ from tessera.domain.payments.records import (
     TopUp,
     TopUpState,
 )
+from tessera.domain.payments.taxes import amount_with_tax
 
 _FIND_CALL = """
 SELECT hold.number, organization_id, wallet.mode, hold.state, hold.charge_nanos, draws
@@ -33,7 +34,7 @@ INSERT INTO payment_claim (service, id, kind, payment_id, amount_nanos, state, n
 VALUES (?, ?, 'refund', ?, ?, 'applied', ?, ?)
 """
 _FAIL_CLAIM = """
-UPDATE payment_claim SET state = 'reversed' WHERE service = ? AND id = ? AND state = 'applied' RETURNING amount_nanos
+UPDATE payment_claim SET state = 'reversed' WHERE service = ? AND id = ? AND state = 'applied' RETURNING id
 """
 _OPEN_CLAIMS = """
 SELECT claim.id, claim.payment_id, claim.amount_nanos FROM payment_claim AS claim
@@ -88,7 +89,8 @@ def refund_call(desk: Desk, request_id: str, amount_nanos: int | None, note: str
 
 def begin_refund(desk: Desk, topup_id: str, amount_nanos: int | None, note: str) -> PaymentRefund:
     """Takes a payment's refund out of the ledger before the service is asked to send it, so that it cannot be spent
-    meanwhile. Without an amount, all of it that was not spent, in whole cents.
+    meanwhile. `amount_nanos` is of the credit, and its tax goes back beside it; without an amount, all of the credit
+    that was not spent, in whole cents.
 
     Raises [not_found], [invalid_request] when nothing, or less than that, is left of the payment.
     """
@@ -97,22 +99,27 @@ def begin_refund(desk: Desk, topup_id: str, amount_nanos: int | None, note: str)
     assert topup.lot_id is not None
     lock_payment(desk, topup.service, topup.payment_id)
     book = desk.book(topup.organization_id, topup.mode)
+    topup = _paid(find_topup(desk.connection, topup_id), topup_id)
+    assert topup.lot_id is not None
     lot = lot_of(desk, book, topup.lot_id)
     free = min(lot.remaining_nanos, book.wallet.available_nanos - book.wallet.disputed_nanos)
     refundable = max(0, free) // NANOS_PER_CENT * NANOS_PER_CENT
-    amount = refundable if amount_nanos is None else amount_nanos
-    if not 0 < amount <= refundable:
+    net = refundable if amount_nanos is None else amount_nanos
+    if not 0 < net <= refundable:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST,
-            f"${format_usd(refundable)} of this payment was not spent and can be refunded.",
+            f"${format_usd(refundable)} of this payment's credit was not spent and can be refunded.",
             param="amount",
         )
+    amount = amount_with_tax(net // NANOS_PER_CENT, **went_back(topup)) * NANOS_PER_CENT
     refund_id = desk.make_id("rfn")
     values = (topup.service.value, refund_id, topup.payment_id, amount, note, desk.now)
     desk.connection.execute(_INSERT_CLAIM, values)
-    refund_payment(desk, book, refund_id, topup.lot_id, amount, note)
+    refund_payment(desk, book, refund_id, topup.lot_id, amount, amount - net, note)
     after = _paid(find_topup(desk.connection, topup_id), topup_id)
-    return PaymentRefund(id=refund_id, topup=after, amount_nanos=amount, state=ClaimState.APPLIED)
+    return PaymentRefund(
+        id=refund_id, topup=after, amount_nanos=amount, tax_nanos=amount - net, state=ClaimState.APPLIED
+    )
 
 
 def fail_refund(desk: Desk, refund: PaymentRefund, reason: str) -> None:
@@ -123,7 +130,7 @@ def fail_refund(desk: Desk, refund: PaymentRefund, reason: str) -> None:
     book = desk.book(topup.organization_id, topup.mode)
     row = desk.connection.execute(_FAIL_CLAIM, (topup.service.value, refund.id)).fetchone()
     if row is not None:
-        reverse(desk, book, ClaimKind.REFUND, refund.id, row[0], reason)
+        reverse(desk, book, ClaimKind.REFUND, refund.id, reason)
 
 
 def applied_refunds(connection: Any, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:

@@ -28,14 +28,14 @@ SELECT coalesce(sum(event.charge_nanos), 0) FROM hold JOIN usage_event AS event 
 WHERE hold.wallet_id = ? AND event.settled_at_us < ?
 """
 _LINES = """
-SELECT created_at_us, kind, id, note, from_account, to_account, amount_nanos FROM credit
+SELECT created_at_us, kind, id, note, from_account, to_account, amount_nanos, 1 AS place FROM credit
 WHERE wallet_id = ? AND created_at_us >= ? AND created_at_us < ?
 UNION ALL
 SELECT created_at_us, kind, CASE WHEN kind = 'charge_refund' THEN subject ELSE id END, note, from_account, to_account,
-    amount_nanos
+    amount_nanos, 2
 FROM adjustment WHERE wallet_id = ? AND created_at_us >= ? AND created_at_us < ?
-    AND (from_account = 'available' OR to_account = 'available')
-ORDER BY 1, 3 LIMIT ?
+    AND (from_account IN ('available', 'tax') OR to_account IN ('available', 'tax'))
+ORDER BY 1, 8, 3 LIMIT ?
 """
 _USAGE = """
 SELECT hold.model, count(*), sum(input_tokens), sum(output_tokens), sum(event.charge_nanos)
@@ -58,7 +58,8 @@ def read_statement(connection: Any, organization_id: str, mode: Mode, month: str
             kind=row[1],
             reference=row[2],
             note=row[3],
-            amount_nanos=row[6] if row[5] == "available" else -row[6],
+            amount_nanos=_signed(row, "available"),
+            tax_nanos=_signed(row, "tax"),
         )
         for row in connection.execute(_LINES, (*span, *span, LINES_MAX + 1)).fetchall()
     )
@@ -86,6 +87,13 @@ def read_statement(connection: Any, organization_id: str, mode: Mode, month: str
         lines=lines,
         usage=usage,
     )
+
+
+def _signed(row: tuple[Any, ...], account: str) -> int:
+    """What a movement changed of an account."""
+    source, target, amount = row[4:7]
+    sign = int(target == account) - int(source == account)
+    return sign * int(amount)
 
 
 def _balance_at(connection: Any, wallet_id: int, at_us: int) -> int:

@@ -5,7 +5,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from tessera.adapters.storage.money import automatic, events, refunds, statements, topups, vouchers
+from tessera.adapters.storage.money import automatic, events, fees, refunds, statements, topups, vouchers
 from tessera.adapters.storage.money.adjustments import Desk
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.sqlite.people import SqliteSteps, people_of
@@ -74,6 +74,18 @@ class SqlMoney:
 
     async def take_news(self, event: PaymentEvent) -> Verdict:
         return await self._change(events.decide, event)
+
+    # ---- fees ------------------------------------------------------------------------------------------------------
+
+    async def list_fee_due(self, service: Service, mode: Mode) -> tuple[TopUp, ...]:
+        now = self._storage._clock() // 1_000_000
+        return await self._storage._read(topups.list_fee_due, service, mode, now)
+
+    async def set_fee_due(self, topup_id: str, at: int | None) -> None:
+        await self._change(topups.set_fee_due, topup_id, at)
+
+    async def list_fees(self, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:
+        return await self._storage._read(fees.list_fees, service, mode, since)
 
     # ---- refunds --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tessera.adapters.storage.money.adjustments import Desk
+from tessera.adapters.storage.money.adjustments import Desk, collect_tax
 from tessera.adapters.storage.sqlite.accounts import add_credit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
@@ -23,7 +23,13 @@ SELECT topup.id, organization_id, mode, service, kind, amount_nanos, fingerprint
     (SELECT coalesce(sum(claim.amount_nanos), 0) FROM payment_claim AS claim WHERE claim.service = topup.service
         AND claim.payment_id = topup.payment_id AND claim.kind = 'refund' AND claim.state = 'applied'),
     (SELECT coalesce(sum(claim.amount_nanos), 0) FROM payment_claim AS claim WHERE claim.service = topup.service
-        AND claim.payment_id = topup.payment_id AND claim.kind = 'dispute' AND claim.state = 'applied')
+        AND claim.payment_id = topup.payment_id AND claim.kind = 'dispute' AND claim.state = 'applied'),
+    taxed, tax_nanos,
+    (SELECT coalesce(sum(moved.amount_nanos), 0) FROM payment_claim AS claim
+        JOIN adjustment AS moved ON moved.subject = claim.id AND moved.from_account = 'tax'
+        WHERE claim.service = topup.service AND claim.payment_id = topup.payment_id AND claim.state = 'applied'),
+    (SELECT coalesce(sum(fee.amount_nanos), 0) FROM payment_fee AS fee WHERE fee.service = topup.service
+        AND fee.payment_id = topup.payment_id AND fee.state = 'booked')
 FROM topup
 """
 _BY_ID = _TOPUP + " WHERE id = ?"
@@ -33,15 +39,19 @@ _OWN = _TOPUP + " WHERE organization_id = ? AND mode = ? AND id = ?"
 _LIST = _TOPUP + " WHERE organization_id = ? AND mode = ? AND id < ? ORDER BY id DESC LIMIT ?"
 _LIST_ALL = _TOPUP + " WHERE id < ? ORDER BY id DESC LIMIT ?"
 _PAID_SINCE = _TOPUP + " WHERE service = ? AND mode = ? AND state = 'paid' AND paid_at >= ? ORDER BY id"
+_FEE_DUE = _TOPUP + " WHERE fee_due_at <= ? AND service = ? AND mode = ? ORDER BY fee_due_at LIMIT 100"
+_SET_FEE_DUE = "UPDATE topup SET fee_due_at = ? WHERE id = ? AND fee_due_at IS NOT NULL"
 _INSERT = """
 INSERT INTO topup (
-    id, organization_id, mode, service, kind, amount_nanos, idempotency_key, fingerprint, state, save_card, created_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'created', ?, ?)
+    id, organization_id, mode, service, kind, amount_nanos, idempotency_key, fingerprint, state, save_card, taxed,
+    created_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'created', ?, ?, ?)
 """
 _OPEN = "UPDATE topup SET state = 'open', session_id = ?, url = ? WHERE id = ? AND state = 'created'"
 _END = "UPDATE topup SET state = ?, failure = ? WHERE id = ? AND state IN ('created', 'open')"
 _PAY = """
-UPDATE topup SET state = 'paid', payment_id = ?, lot_id = ?, paid_at = ? WHERE id = ? AND state <> 'paid'
+UPDATE topup SET state = 'paid', payment_id = ?, lot_id = ?, paid_at = ?, tax_nanos = ?, fee_due_at = ?
+WHERE id = ? AND state <> 'paid'
 """
 _KEEP_CARD = """
 INSERT INTO automatic_topup (organization_id, mode, customer_id, changed_at) VALUES (?, ?, ?, ?)
@@ -74,8 +84,8 @@ def create_topup(desk: Desk, order: TopUpOrder) -> tuple[TopUp, bool]:
 def insert_topup(desk: Desk, order: TopUpOrder) -> None:
     """Writes a new top-up."""
     whose = (order.id, order.organization_id, order.mode.value, order.service.value, order.kind.value)
-    what = (order.amount_nanos, order.idempotency_key, order.fingerprint, int(order.save_card), desk.now)
-    desk.connection.execute(_INSERT, whose + what)
+    what = (order.amount_nanos, order.idempotency_key, order.fingerprint, int(order.save_card), int(order.taxed))
+    desk.connection.execute(_INSERT, (*whose, *what, desk.now))
 
 
 def open_topup(desk: Desk, topup_id: str, session_id: str, url: str | None) -> TopUp:
@@ -90,8 +100,8 @@ def end_topup(desk: Desk, topup_id: str, state: TopUpState, reason: str) -> bool
     return ended == 1
 
 
-def credit_topup(desk: Desk, topup: TopUp, payment_id: str, customer_id: str | None) -> None:
-    """Turns a top-up that was paid into a lot of credit. Its wallet is locked."""
+def credit_topup(desk: Desk, topup: TopUp, payment_id: str, customer_id: str | None, tax_nanos: int) -> None:
+    """Turns a top-up that was paid into a lot of credit, and the tax beside it into a debt. Its wallet is locked."""
     note = f"top-up {topup.id}"
     kind = "purchase" if topup.service is Service.STRIPE else "promotion"
     lot = add_credit(
@@ -106,8 +116,11 @@ def credit_topup(desk: Desk, topup: TopUp, payment_id: str, customer_id: str | N
         desk.now_us,
         desk.make_id,
     )
-    paid = desk.connection.execute(_PAY, (payment_id, lot.id, desk.now, topup.id)).rowcount
+    fee_due_at = desk.now if topup.service is Service.STRIPE else None
+    values = (payment_id, lot.id, desk.now, tax_nanos, fee_due_at, topup.id)
+    paid = desk.connection.execute(_PAY, values).rowcount
     assert paid == 1, "the wallet is locked: nobody else pays it"
+    collect_tax(desk, desk.book(topup.organization_id, topup.mode), topup.id, tax_nanos, note)
     if topup.save_card and customer_id is not None:
         whose = (topup.organization_id, topup.mode.value)
         desk.connection.execute(_KEEP_CARD, (*whose, customer_id, desk.now))
@@ -149,6 +162,17 @@ def list_paid(connection: Any, service: Service, mode: Mode, since: int) -> tupl
     return tuple(topup_of(row) for row in connection.execute(_PAID_SINCE, (service.value, mode.value, since)))
 
 
+def list_fee_due(connection: Any, service: Service, mode: Mode, now: int) -> tuple[TopUp, ...]:
+    """Top-ups whose payment's fee is to be asked for, the longest due first."""
+    return tuple(topup_of(row) for row in connection.execute(_FEE_DUE, (now, service.value, mode.value)))
+
+
+def set_fee_due(desk: Desk, topup_id: str, at: int | None) -> bool:
+    """When a fee that is not known yet is asked for next, None for never; says whether it was waited for."""
+    changed: int = desk.connection.execute(_SET_FEE_DUE, (at, topup_id)).rowcount
+    return changed == 1
+
+
 def topup_of(row: tuple[Any, ...]) -> TopUp:
     """A row of the query above."""
     return TopUp(
@@ -170,6 +194,10 @@ def topup_of(row: tuple[Any, ...]) -> TopUp:
         paid_at=row[15],
         refunded_nanos=int(row[16]),
         disputed_nanos=int(row[17]),
+        taxed=bool(row[18]),
+        tax_nanos=row[19],
+        returned_tax_nanos=int(row[20]),
+        fee_nanos=int(row[21]),
     )
 
 

@@ -87,7 +87,7 @@ _TYPES = """
 SELECT 'wallet ' || id FROM wallet WHERE typeof(available_nanos) <> 'integer' OR typeof(held_nanos) <> 'integer'
     OR typeof(revenue_nanos) <> 'integer' OR typeof(cash_nanos) <> 'integer' OR typeof(promotions_nanos) <> 'integer'
     OR typeof(provider_cost_nanos) <> 'integer' OR typeof(provider_payable_nanos) <> 'integer'
-    OR typeof(operator_loss_nanos) <> 'integer'
+    OR typeof(operator_loss_nanos) <> 'integer' OR typeof(fees_nanos) <> 'integer' OR typeof(tax_nanos) <> 'integer'
 UNION ALL
 SELECT 'lot ' || id FROM lot WHERE typeof(amount_nanos) <> 'integer' OR typeof(remaining_nanos) <> 'integer'
     OR min(amount_nanos, remaining_nanos, held_nanos, spent_nanos, expired_nanos) < 0

@@ -13,7 +13,7 @@ from tessera.domain.ledger.chain import CHAIN_START, next_link
 _WALLETS = """
 SELECT id, organization_id, mode, available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos,
     provider_cost_nanos, provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, signature,
-    disputed_nanos
+    disputed_nanos, fees_nanos, tax_nanos
 FROM wallet ORDER BY id
 """
 
@@ -68,7 +68,7 @@ def chain_faults(connection: sqlite3.Connection) -> Iterator[str]:
 def checkpoint_faults(connection: sqlite3.Connection, witnessed: tuple[Head, ...] | str, key: bytes) -> Iterator[str]:
     """Wallets whose balances or chain's end are not as signed, or fall short of what was witnessed."""
     for row in connection.execute(_WALLETS).fetchall():
-        if row[13] != sign_wallet(key, row[0], row[1], row[2], row[3:11], row[11], row[12], row[14]):
+        if row[13] != sign_wallet(key, row[0], row[1], row[2], row[3:11], row[11], row[12], row[14:17]):
             yield f"wallet {row[0]}: the checkpoint at movement {row[11]} is not signed by this ledger"
     if isinstance(witnessed, str):
         yield witnessed

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 _FIND_WALLET = """
 SELECT wallet.id, available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos, provider_cost_nanos,
     provider_payable_nanos, operator_loss_nanos, chain_seq, chain_link, suspended, signature,
-    suspended_for, disputed_nanos
+    suspended_for, disputed_nanos, fees_nanos, tax_nanos
 FROM wallet JOIN organization ON organization.id = wallet.organization_id
 WHERE wallet.organization_id = ? AND mode = ?
 """
@@ -70,12 +70,14 @@ class Book:
     __slots__ = (
         "chain_link",
         "chain_seq",
+        "fees_nanos",
         "id",
         "metered",
         "meters",
         "mode",
         "operator",
         "organization_id",
+        "tax_nanos",
         "wallet",
         "written",
     )
@@ -93,6 +95,8 @@ class Book:
             disputed_nanos=row[14],
         )
         self.operator: dict[Account, int] = dict(zip(OPERATOR_ACCOUNTS, row[3:9], strict=True))
+        self.fees_nanos: int = row[15]
+        self.tax_nanos: int = row[16]
         self.chain_seq: int = row[9]
         self.chain_link: bytes = row[10]
         self.written = (self.chain_seq, lots)
@@ -112,6 +116,11 @@ class Book:
             self.operator[source] -= amount_nanos
         if target in self.operator:
             self.operator[target] += amount_nanos
+
+    @property
+    def beside(self) -> tuple[int, int, int]:
+        """What stands beside the balances of the table: disputed, fees, tax."""
+        return (self.wallet.disputed_nanos, self.fees_nanos, self.tax_nanos)
 
     def balances(self) -> tuple[int, ...]:
         """All balances, in the order of the table."""
@@ -136,11 +145,15 @@ def sign_wallet(
     balances: tuple[int, ...],
     seq: int,
     link: bytes,
-    disputed_nanos: int = 0,
+    beside: tuple[int, int, int] = (0, 0, 0),
 ) -> bytes:
-    """The checkpoint of a wallet: its balances and the end of its chain, signed; what is disputed, if anything is."""
-    disputed = ("disputed", disputed_nanos) if disputed_nanos else ()
-    return signature(key, "wallet", (wallet_id, organization_id, mode, *balances, seq, link, *disputed))
+    """The checkpoint of a wallet: its balances and the end of its chain, signed; what stands beside them, if anything
+    does."""
+    more: list[Value] = []
+    for name, nanos in zip(("disputed", "fees", "tax"), beside, strict=True):
+        if nanos:
+            more += [name, nanos]
+    return signature(key, "wallet", (wallet_id, organization_id, mode, *balances, seq, link, *more))
 
 
 class Books:
@@ -205,7 +218,9 @@ class Books:
         return book
 
     def _check_signature(self, organization_id: str, mode: Mode, row: tuple[Any, ...]) -> None:
-        if row[12] != sign_wallet(self._key, row[0], organization_id, mode.value, row[1:9], row[9], row[10], row[14]):
+        if row[12] != sign_wallet(
+            self._key, row[0], organization_id, mode.value, row[1:9], row[9], row[10], row[14:17]
+        ):
             log.critical("ledger.wallet_edited", wallet=row[0], organization_id=organization_id, mode=mode.value)
             raise TesseraError(
                 ErrorCode.STORAGE_UNAVAILABLE,
@@ -250,7 +265,7 @@ class Books:
                 balances,
                 book.chain_seq,
                 book.chain_link,
-                book.wallet.disputed_nanos,
+                book.beside,
             )
             wallets.append((*balances, book.chain_seq, book.chain_link, signed, book.id, seq))
             known = {lot.id: lot for lot in before}

@@ -23,9 +23,36 @@ GROUP BY settled_at_us / 86400000000, organization_id, model, deployment
 ORDER BY day, organization_id, model, deployment
 """
 
+_FEES = """
+SELECT created_at_us / 86400000000 AS day, organization_id,
+    sum(CASE WHEN kind = 'fee' THEN amount_nanos ELSE -amount_nanos END)
+FROM adjustment JOIN wallet ON wallet.id = adjustment.wallet_id
+WHERE kind IN ('fee', 'fee_returned') AND created_at_us >= ? AND created_at_us < ? AND wallet.mode = ?
+GROUP BY created_at_us / 86400000000, organization_id ORDER BY day, organization_id
+"""
+
 
 def sum_settled(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
     """See the port."""
+    return (*_of_calls(connection, mode, start_at, end_at), *_of_payments(connection, mode, start_at, end_at))
+
+
+def _of_payments(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
+    rows = connection.execute(_FEES, (start_at * 1_000_000, end_at * 1_000_000, mode.value)).fetchall()
+    nothing = {"requests": 0, "charge_nanos": 0, "waived_nanos": 0, "cost_nanos": 0, "loss_nanos": 0}
+    return tuple(
+        SettledSums(
+            day=row[0],
+            organization_id=row[1],
+            model="",
+            deployment="",
+            sums=MarginSums(**nothing, fee_nanos=int(row[2])),
+        )
+        for row in rows
+    )
+
+
+def _of_calls(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
     first, last = connection.execute(NUMBERS, (mode.value, start_at - start_at % _DAY_S, end_at)).fetchone()
     if first is None:
         return ()
