@@ -46,9 +46,11 @@ letters_per_mailbox_max = {letters}
 
 
 class MailServer:
-    """A mail server on loopback that keeps every letter."""
+    """A mail server on loopback that keeps every letter; while it `hangs` it takes letters and never answers."""
 
     def __init__(self) -> None:
+        self.hangs = False
+        self.taken = 0
         self.letters: list[EmailMessage] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -77,6 +79,9 @@ class MailServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        self.taken += 1
+        if self.hangs:
+            await asyncio.sleep(3600)
         message = message_from_bytes(envelope.content or b"", policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.letters.append(message)

@@ -1,7 +1,7 @@
 """What flows need of the storage of people: a few verbs each for persons, organizations, invitations, projects, keys.
 
-Every verb raises [storage_unavailable] when the database cannot answer, and what it names. A change and its audit event
-(`Act`) are one commit.
+Every verb raises [storage_unavailable] when the database cannot answer, and what it names. A change, its audit event
+(`Act`) and the letter it makes necessary are one commit.
 """
 
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tessera.administration_ports import ApiKey, Organization
+from tessera.domain.deliveries import Errand
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.money import Mode
@@ -54,12 +55,16 @@ class Persons(Protocol):
         """Gives a person another name. Raises [not_found]."""
         ...
 
-    async def set_password(self, act: Act, password_hash: str, keep_session: str) -> None:
+    async def set_password(self, act: Act, password_hash: str, keep_session: str, letter: Errand | None = None) -> None:
         """A new password; every other session of the person ends, and a change of address that waits. Raises
         [not_found]."""
         ...
 
-    async def keep_link(self, digest: str, link: Link) -> None:
+    async def keep_letter(self, letter: Errand) -> None:
+        """Writes a letter that follows from no other change."""
+        ...
+
+    async def keep_link(self, digest: str, link: Link, letter: Errand | None = None) -> None:
         """Keeps a link until it is used or expires. A new operator's link replaces the one before."""
         ...
 
@@ -67,7 +72,7 @@ class Persons(Protocol):
         """A link that can still be used."""
         ...
 
-    async def reset_password(self, act: Act, digest: str, password_hash: str) -> bool:
+    async def reset_password(self, act: Act, digest: str, password_hash: str, letter: Errand | None = None) -> bool:
         """Uses a link for a new password; every session, every other link and a waiting change of address of the person
         end. False: used before."""
         ...
@@ -191,7 +196,9 @@ class Organizations(Protocol):
 class Invitations(Protocol):
     """Offers of a role. One address has at most one open offer in an organization."""
 
-    async def invite(self, act: Act, email: str, role: Role, digest: str, expires_at: int) -> Invitation:
+    async def invite(
+        self, act: Act, email: str, role: Role, digest: str, expires_at: int, letter: Errand | None = None
+    ) -> Invitation:
         """A new offer, in place of an open one to the same address. Raises [invalid_request] for a member, or for too
         many open offers.
         """

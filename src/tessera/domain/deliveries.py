@@ -1,4 +1,4 @@
-"""Deliveries of what was raised: to whom, how often it is tried, when it is given up."""
+"""Deliveries of letters and of what was raised: to whom, how often each is tried, when it is given up."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,10 +14,11 @@ LEASE_S = 60
 
 
 class DeliveryKind(StrEnum):
-    """By letter to a member, or by a signed request to a webhook."""
+    """A notice by letter to a member, or by a signed request to a webhook; or a letter of its own to an address."""
 
     MAIL = "mail"
     WEBHOOK = "webhook"
+    LETTER = "letter"
 
 
 class DeliveryState(StrEnum):
@@ -26,6 +27,25 @@ class DeliveryState(StrEnum):
     WAITING = "waiting"
     SENT = "sent"
     GIVEN_UP = "given_up"
+
+
+class LetterKind(StrEnum):
+    """What a letter of its own is about. One to nobody is written where an answer must not tell that there is no
+    account: it takes the same time, and is never sent."""
+
+    SIGN_UP = "sign_up"
+    KNOWN = "known"
+    RESET = "reset"
+    CHANGED = "changed"
+    INVITATION = "invitation"
+    NOBODY = "nobody"
+
+
+class WaitingLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter before it is written. The secret in its link follows from `nonce`, and is stored nowhere."""
+
+    kind: LetterKind
+    nonce: str
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +59,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One notice to one receiver: a member's id or a webhook's."""
+    """Something to one receiver, its `target`: a member's id, a webhook's, or an address."""
 
     id: str
     kind: DeliveryKind
@@ -62,11 +82,15 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Errand(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that this process took for one try; `webhook` is None for letters and for webhooks since removed."""
+    """A delivery that this process took for one try: of a notice, or of a letter of its own.
+
+    `webhook` is None for mail and for webhooks since removed.
+    """
 
     delivery: Delivery
-    notice: Notice
+    notice: Notice | None = None
     webhook: Webhook | None = None
+    letter: WaitingLetter | None = None
 
 
 def retry_at(tries: int, now: int) -> int | None:

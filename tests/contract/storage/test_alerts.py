@@ -12,11 +12,20 @@ from tessera.adapters.storage.alerts import SqlAlerts
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.storage.sqlite.people import people_of
 from tessera.domain.alerts import Alert, AlertKind, Period
-from tessera.domain.deliveries import LEASE_S, DeliveryState, Webhook
+from tessera.domain.deliveries import (
+    LEASE_S,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Errand,
+    LetterKind,
+    WaitingLetter,
+    Webhook,
+)
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
-from tessera.domain.people.records import Act
+from tessera.domain.people.records import Act, Link, LinkPurpose
 from tessera.domain.usage_report import Movements
 from tessera.flows.people.organizations import operator_actor
 from tessera.ports import Page
@@ -83,6 +92,47 @@ async def test_another_organizations_subjects_cannot_be_watched(storage: SqliteS
             await set_alert(store, organization, AlertKind.SPEND, amount_nanos=1, subject_kind=kind, subject_id=subject)
         assert caught.value.code is ErrorCode.NOT_FOUND
     assert await store.list_alerts(organization, ALL) == ()
+
+
+def waiting_letter(store: SqlAlerts, email: str = "ada@example.com", next_at: int = 60) -> Errand:
+    """A letter that its process has taken for one try."""
+    delivery = Delivery(
+        id=store.make_id("delivery"),
+        kind=DeliveryKind.LETTER,
+        target=email,
+        state=DeliveryState.WAITING,
+        tries=1,
+        next_at=next_at,
+    )
+    return Errand(delivery=delivery, letter=WaitingLetter(kind=LetterKind.KNOWN, nonce="00"))
+
+
+async def test_a_letter_is_taken_over_when_its_lease_is_over_and_gone_once_it_is_sent(storage: SqliteStorage) -> None:
+    store, people = alerts_of(storage), people_of(storage)
+    letter = waiting_letter(store)
+    await people.keep_letter(letter)
+    assert await store.take_errands(59, 10) == ()
+    tries = await asyncio.gather(*(store.take_errands(60, 10) for _ in range(3)))
+    ((taken,),) = [errands for errands in tries if errands]
+    assert (taken.delivery.id, taken.letter, taken.delivery.tries) == (letter.delivery.id, letter.letter, 2)
+    await store.end_errand(letter, DeliveryState.SENT, error=None, next_at=0, now=61)
+    await store.end_errand(taken, DeliveryState.WAITING, error="refused", next_at=70, now=62)
+    (again,) = await store.take_errands(70, 10)
+    assert (again.delivery.tries, again.delivery.target) == (3, "ada@example.com")
+    await store.end_errand(again, DeliveryState.SENT, error=None, next_at=0, now=71)
+    assert await store.take_errands(2**40, 10) == ()
+
+
+async def test_a_letter_is_there_only_if_what_makes_it_necessary_is(storage: SqliteStorage) -> None:
+    store, people = alerts_of(storage), people_of(storage)
+    act = Act(actor=operator_actor("org_none"), action="password.changed", object_id="person_none")
+    with pytest.raises(TesseraError):
+        await people.set_password(act, "hash", "", waiting_letter(store))
+    assert not await people.reset_password(act, "no such link", "hash", waiting_letter(store))
+    assert await store.take_errands(2**40, 10) == ()
+    link = Link(purpose=LinkPurpose.PASSWORD_RESET, email="ada@example.com", expires_at=2**40)
+    await people.keep_link("digest", link, waiting_letter(store))
+    assert len(await store.take_errands(2**39, 10)) == 1
 
 
 async def test_an_alert_has_a_place_among_the_movements_of_its_own_wallet(storage: SqliteStorage) -> None:

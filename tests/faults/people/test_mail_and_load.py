@@ -1,11 +1,12 @@
 """A mail server that is gone, and more people at the door than can be let in at once."""
 
 import re
+import sqlite3
 import threading
 import time
 from pathlib import Path
 
-from people_calls import CONFIG, PASSWORD, Browser, People, _send, running_people
+from people_calls import CONFIG, PASSWORD, Browser, MailServer, People, _send, running_people
 from servers import running_server
 
 SIGN_INS = 60
@@ -25,6 +26,58 @@ def test_a_mail_server_that_is_gone_changes_no_answer_and_leaves_no_link_in_the_
         assert "mail.failed" in log
         assert re.search(r"#[0-9a-f]{64}", log) is None
         assert "ada@example.com" not in log
+
+
+def delivery_rows(data_dir: Path) -> list[tuple[str, ...]]:
+    """What the outbox has, as the database file has it."""
+    with sqlite3.connect(f"file:{data_dir / 'tessera.db'}?mode=ro", uri=True) as connection:
+        found = connection.execute("SELECT kind, target, letter FROM delivery").fetchall()
+    connection.close()
+    return found
+
+
+def test_a_letter_that_a_kill_cut_off_is_sent_after_the_restart_once_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    with MailServer() as mail:
+        config = CONFIG.format(top="", port=mail.port, tries=1000, letters=1000)
+        mail.hangs = True
+        email = "ada@example.com"
+        with running_server(tmp_path, config=config) as server:
+            body = {"email": email, "name": "Ada", "password": PASSWORD}
+            assert Browser(server.base_url).post("/account/sign-up", body).status == 200
+            deadline = time.monotonic() + 30
+            while not mail.taken:
+                assert time.monotonic() < deadline, "the letter is on its way"
+                time.sleep(0.02)
+            server.process.kill()
+            server.process.wait(10)
+        (row,) = delivery_rows(server.data_dir)
+        assert row[:2] == ("letter", email)
+        with sqlite3.connect(server.data_dir / "tessera.db") as connection:
+            connection.execute("UPDATE delivery SET next_at = 0")  # the dead process's lease is over
+        connection.close()
+        mail.hangs = False
+        with running_server(tmp_path, config=config) as server:
+            token = mail.token_to(email, "Confirm")
+            while delivery_rows(server.data_dir):
+                assert time.monotonic() < deadline + 30, "what was sent is forgotten"
+                time.sleep(0.02)
+            kept = b"".join(file.read_bytes() for file in server.data_dir.glob("tessera.db*"))
+            assert token.encode() not in kept
+            assert bytes.fromhex(token) not in kept
+            assert token not in str(row)
+            browser = Browser(server.base_url)
+            assert browser.post("/account/sign-up/confirm", {"token": token, "password": PASSWORD}).status == 200
+            assert len(mail.letters_to(email)) == 1
+
+
+def test_an_address_without_an_account_is_written_no_letter_and_nothing_of_it_stays(people: People) -> None:
+    email = people.new_email("nobody")
+    assert people.browser().post("/account/password/forget", {"email": email}).status == 200
+    deadline = time.monotonic() + 30
+    while delivery_rows(people.server.data_dir):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert people.mail.letters_to(email) == []
 
 
 def test_a_letter_on_its_way_is_sent_before_the_server_stops(tmp_path: Path) -> None:

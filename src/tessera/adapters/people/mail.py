@@ -14,6 +14,8 @@ from tessera.people_ports import Letter
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 4
+WAIT_S = 20
+"""How long a letter waits for a place, so that its try is over before its lease is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,17 @@ class SmtpMail:
 
     async def send(self, letter: Letter) -> None:
         """See the port."""
-        async with self._places:
-            try:
-                await asyncio.to_thread(self._send, letter)
-            except smtplib.SMTPException as error:
-                raise OSError(f"the mail server refused a letter: {type(error).__name__}") from error
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._places.acquire()
+        except TimeoutError:
+            raise OSError("too many letters wait for the mail server") from None
+        try:
+            await asyncio.to_thread(self._send, letter)
+        except smtplib.SMTPException as error:
+            raise OSError(f"the mail server refused a letter: {type(error).__name__}") from error
+        finally:
+            self._places.release()
 
     def _send(self, letter: Letter) -> None:
         server = self._server

@@ -1,13 +1,14 @@
-"""The storage of alerts, webhooks and the outbox of what was raised, written once for every database."""
+"""The storage of alerts, webhooks and what was raised, written once for every database."""
 
 from typing import Any
 
 import msgspec
 
+from tessera.adapters.storage.deliveries import DELIVERY, WEBHOOK, Deliveries, delivery_of, notice_of, webhook_of
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
+from tessera.adapters.storage.people.steps import Steps, change, first, read, rows
 from tessera.domain.alerts import Alert, AlertKind, Period, Reading, Verdict, judge, next_raised
-from tessera.domain.deliveries import LEASE_S, Delivery, DeliveryKind, DeliveryState, Errand, Notice, Webhook
+from tessera.domain.deliveries import DeliveryKind, Notice, Webhook
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import SubjectKind
 from tessera.domain.money import Mode, format_usd
@@ -60,30 +61,15 @@ _LIST_NOTICES = """
 SELECT id, organization_id, created_at, data FROM notice WHERE organization_id = $1 AND id < $2
 ORDER BY id DESC LIMIT $3
 """
-_DELIVERY = "id, kind, target, state, tries, next_at, error, ended_at"
-_LIST_DELIVERIES = f"SELECT {_DELIVERY} FROM delivery WHERE notice_id = $1 ORDER BY id"  # noqa: S608
+_LIST_DELIVERIES = f"SELECT {DELIVERY} FROM delivery WHERE notice_id = $1 ORDER BY id"  # noqa: S608
 
-_WEBHOOK = "id, organization_id, url, nonce, created_at"
-_LIST_WEBHOOKS = f"SELECT {_WEBHOOK} FROM webhook WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3"  # noqa: S608
-_FIND_WEBHOOK = f"SELECT {_WEBHOOK} FROM webhook WHERE id = $1"  # noqa: S608
+_LIST_WEBHOOKS = f"SELECT {WEBHOOK} FROM webhook WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3"  # noqa: S608
 _INSERT_WEBHOOK = "INSERT INTO webhook (id, organization_id, url, nonce, created_at) VALUES ($1, $2, $3, $4, $5)"
 _REMOVE_WEBHOOK = "DELETE FROM webhook WHERE organization_id = $1 AND id = $2 RETURNING id"
 _COUNT_WEBHOOKS = "SELECT count(*) FROM webhook WHERE organization_id = $1"
 
-_DUE = f"""
-SELECT {_DELIVERY}, notice_id FROM delivery WHERE state = 'waiting' AND next_at <= $1 ORDER BY next_at, id LIMIT $2
-"""  # noqa: S608
-_TAKE = """
-UPDATE delivery SET next_at = $3, tries = tries + 1 WHERE id = $1 AND next_at = $2 AND state = 'waiting' RETURNING id
-"""
-_FIND_NOTICE = "SELECT id, organization_id, created_at, data FROM notice WHERE id = $1"
-_END = """
-UPDATE delivery SET state = $3, error = $4, next_at = $5, ended_at = $6
-WHERE id = $1 AND tries = $2 AND state = 'waiting'
-"""
 
-
-class SqlAlerts(Store):
+class SqlAlerts(Deliveries):
     """The port `Alerts` on any database that runs steps."""
 
     @change
@@ -125,7 +111,7 @@ class SqlAlerts(Store):
     def list_webhooks(self, organization_id: str, page: Page) -> Steps[tuple[Webhook, ...]]:
         """See the port."""
         found = yield from rows(_LIST_WEBHOOKS, organization_id, page.after or "", page.limit)
-        return tuple(_webhook(row) for row in found)
+        return tuple(webhook_of(row) for row in found)
 
     @change
     def remove_webhook(self, act: Act) -> Steps[bool]:
@@ -141,7 +127,7 @@ class SqlAlerts(Store):
         found = []
         for row in (yield from rows(_LIST_NOTICES, organization_id, page.after or _NEWEST, page.limit)):
             sent = yield from rows(_LIST_DELIVERIES, row[0])
-            found.append(_notice(row, tuple(_delivery(one) for one in sent)))
+            found.append(notice_of(row, tuple(delivery_of(one) for one in sent)))
         return tuple(found)
 
     async def raise_alerts(self, now_us: int) -> tuple[str, ...]:
@@ -152,20 +138,6 @@ class SqlAlerts(Store):
             if notice_id is not None:
                 raised.append(notice_id)
         return tuple(raised)
-
-    async def take_errands(self, now: int, limit: int) -> tuple[Errand, ...]:
-        """See the port. Nothing is written unless something is due."""
-        if not await self._has_due(now):
-            return ()
-        return await self._take_errands(now, limit)
-
-    @change
-    def end_errand(
-        self, errand: Errand, state: DeliveryState, *, error: str | None, next_at: int, now: int
-    ) -> Steps[None]:
-        """See the port. A try that was taken over meanwhile has nothing to say any more."""
-        ended_at = None if state is DeliveryState.WAITING else now
-        yield from rows(_END, errand.delivery.id, errand.delivery.tries, state.value, error, next_at, ended_at)
 
     # ---- inside ---------------------------------------------------------------------------------------------------
 
@@ -199,31 +171,6 @@ class SqlAlerts(Store):
             values = (self.make_id("delivery"), notice_id, DeliveryKind.WEBHOOK.value, webhook[0], now)
             yield from rows(_INSERT_DELIVERY, *values)
         return notice_id
-
-    @read
-    def _has_due(self, now: int) -> Steps[bool]:
-        return (yield from first(_DUE, now, 1)) is not None
-
-    @change
-    def _take_errands(self, now: int, limit: int) -> Steps[tuple[Errand, ...]]:
-        taken = []
-        for row in (yield from rows(_DUE, now, limit)):
-            due = _delivery(row)
-            if (yield from first(_TAKE, due.id, due.next_at, now + LEASE_S)) is None:
-                continue
-            notice = yield from first(_FIND_NOTICE, row[8])
-            assert notice is not None
-            webhook = None
-            if due.kind is DeliveryKind.WEBHOOK:
-                webhook = yield from first(_FIND_WEBHOOK, due.target)
-            taken.append(
-                Errand(
-                    delivery=msgspec.structs.replace(due, tries=due.tries + 1, next_at=now + LEASE_S),
-                    notice=_notice(notice),
-                    webhook=None if webhook is None else _webhook(webhook),
-                )
-            )
-        return tuple(taken)
 
 
 def notice_data(alert: Alert, verdict: Verdict) -> dict[str, Any]:
@@ -300,25 +247,3 @@ def _alert(row: tuple[Any, ...]) -> Alert:
         created_at=row[9],
         raised_in=row[10],
     )
-
-
-def _webhook(row: tuple[Any, ...]) -> Webhook:
-    return Webhook(id=row[0], organization_id=row[1], url=row[2], nonce=row[3], created_at=row[4])
-
-
-def _delivery(row: tuple[Any, ...]) -> Delivery:
-    return Delivery(
-        id=row[0],
-        kind=DeliveryKind(row[1]),
-        target=row[2],
-        state=DeliveryState(row[3]),
-        tries=row[4],
-        next_at=row[5],
-        error=row[6],
-        ended_at=row[7],
-    )
-
-
-def _notice(row: tuple[Any, ...], deliveries: tuple[Delivery, ...] = ()) -> Notice:
-    data = msgspec.json.decode(row[3])
-    return Notice(id=row[0], organization_id=row[1], created_at=row[2], data=data, deliveries=deliveries)

@@ -1,28 +1,19 @@
-"""The background duty: raises what crossed its threshold, and delivers what was raised. No call waits for it."""
+"""The background duty: raises what crossed its threshold, delivers what was raised and letters that a process left when
+it died or was refused by a mail server. No call waits for it."""
 
 import asyncio
 import time
 
-import msgspec
 import structlog
 
-from tessera.domain.deliveries import DeliveryKind, DeliveryState, Errand, retry_at
 from tessera.domain.errors import TesseraError
-from tessera.domain.payments.signatures import sign
-from tessera.domain.people.roles import RIGHTS, Right
-from tessera.flows.alerts.webhooks import secret_of
+from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
-from tessera.people_ports import Letter
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 2.0
 AT_ONCE_MAX = 32
-ERROR_CHARS_MAX = 200
-
-
-class _NobodyError(Exception):
-    """Whoever should receive this is not there any more."""
 
 
 async def watch_alerts(accounts: Accounts) -> None:
@@ -43,72 +34,3 @@ async def watch_alerts(accounts: Accounts) -> None:
         # What is cut off here was not noted as sent: it is tried again when its lease is over.
         for task in running:
             task.cancel()
-
-
-async def run_errand(accounts: Accounts, errand: Errand) -> None:
-    """One try of one delivery, and how it ended."""
-    error, state = None, DeliveryState.SENT
-    next_at = errand.delivery.next_at
-    try:
-        if errand.delivery.kind is DeliveryKind.MAIL:
-            await _send_letter(accounts, errand)
-        else:
-            await _call_webhook(accounts, errand)
-    except _NobodyError as why:
-        error, state = str(why), DeliveryState.GIVEN_UP
-    except (OSError, ValueError) as why:
-        error = str(why)[:ERROR_CHARS_MAX] or type(why).__name__
-        again_at = retry_at(errand.delivery.tries, accounts.now())
-        state = DeliveryState.GIVEN_UP if again_at is None else DeliveryState.WAITING
-        next_at = next_at if again_at is None else again_at
-    if error is not None:
-        log.warning("alerts.not_delivered", delivery=errand.delivery.id, state=state.value, error=error)
-    try:
-        await accounts.alerts.end_errand(errand, state, error=error, next_at=next_at, now=accounts.now())
-    except TesseraError as failure:
-        log.error("alerts.not_noted", delivery=errand.delivery.id, error=repr(failure))
-
-
-async def _send_letter(accounts: Accounts, errand: Errand) -> None:
-    notice = errand.notice
-    member = await accounts.people.find_membership(notice.organization_id, errand.delivery.target)
-    if member is None or Right.MONEY_CHANGE not in RIGHTS[member.role]:
-        raise _NobodyError("no longer a member who looks after the money")
-    await accounts.mail.send(alert_letter(accounts, member.email, member.organization, errand))
-
-
-async def _call_webhook(accounts: Accounts, errand: Errand) -> None:
-    if errand.webhook is None:
-        raise _NobodyError("the webhook was removed")
-    notice = errand.notice
-    event = {"id": notice.id, "type": "alert.raised", "created_at": notice.created_at, "data": notice.data}
-    body = msgspec.json.encode(event)
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "*/*",
-        "User-Agent": "Tessera webhooks",
-        "Tessera-Signature": sign(body, secret_of(accounts, errand.webhook), accounts.now()),
-    }
-    await accounts.webhooks.send(errand.webhook.url, body, headers)
-
-
-def alert_letter(accounts: Accounts, email: str, organization: str, errand: Errand) -> Letter:
-    """Tells a member what was crossed. The id in it is the same if the letter comes twice."""
-    notice = errand.notice
-    data = notice.data
-    subject, mode = data["subject"], data["mode"]
-    whose = "the organization" if subject["kind"] == "organization" else f"{subject['kind']} {subject['id']}"
-    within = {"total": "in all", "month": "this month", "day": "today"}[data["period"]] + " (UTC)"
-    if data["kind"] == "balance":
-        title = f"{organization}: the balance is low"
-        text = f"“{organization}” has ${data['value']} left to spend, less than ${data['threshold']} ({mode} mode)."
-    else:
-        part = "" if data["percent"] is None else f", which is {data['percent']} % of its budget"
-        title = f"{organization}: spending has passed ${data['threshold']}"
-        text = (
-            f"In “{organization}”, {whose} has spent ${data['value']} {within}, past ${data['threshold']}{part} "
-            f"({mode} mode)."
-        )
-    text += f"\n\nThis letter is notice {notice.id} of {accounts.base_url}. You get it because you look after the money"
-    text += "\nof this organization; its alerts can be changed there.\n"
-    return Letter(to=email, subject=f"Tessera: {' '.join(title.split())}", text=text)

@@ -13,7 +13,7 @@ from tessera.alert_ports import Alerts, WebhookSender
 from tessera.flows.operator.credentials import Vault
 from tessera.flows.operator.prices import PriceList
 from tessera.identity_ports import IdentityProvider
-from tessera.people_ports import Letter, Mail, Passwords, People
+from tessera.people_ports import Mail, Passwords, People
 from tessera.usage_ports import UsageRecords
 
 log = structlog.get_logger(__name__)
@@ -82,10 +82,13 @@ class Accounts:
         return hmac.compare_digest(self.csrf_token(session_token).encode(), presented.encode("utf-8", "replace"))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Runs work that must not show in the time of the reply; awaited at shutdown."""
+        """Runs work that must not show in the time of the reply; awaited at shutdown.
+
+        A letter that there is no room for waits in the database until its lease is over.
+        """
         if len(self.tasks) >= LETTERS_WAITING_MAX:
             work.close()
-            log.error("mail.dropped", reason="too many letters wait")
+            log.warning("mail.waits", reason="too many letters wait")
             return
         task = asyncio.get_running_loop().create_task(self._guarded(work))
         self.tasks.add(task)
@@ -95,13 +98,6 @@ class Accounts:
         """Waits for all such work."""
         while self.tasks:
             await asyncio.wait(self.tasks)
-
-    async def send(self, letter: Letter) -> None:
-        """Sends a letter; one that the mail server does not take is named in the log, without its text."""
-        try:
-            await self.mail.send(letter)
-        except OSError as error:
-            log.error("mail.failed", subject=letter.subject, error=str(error))
 
     async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         try:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from tessera.domain.deliveries import Errand, LetterKind
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, Invitation
 from tessera.domain.people.roles import check_grant, parse_role
 from tessera.domain.people.rules import normal_email
+from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.people.letters import invitation_letter, invitation_link, make_token
+from tessera.flows.people.letters import invitation_link, make_token, new_letter
 from tessera.flows.people.organizations import organization_object
 from tessera.flows.people.second_factor import standing_of
 from tessera.flows.people.tries import count_letter, count_try
@@ -19,25 +21,28 @@ async def invite(accounts: Accounts, actor: Actor, email: str, role: str) -> dic
     """Offers a role to an address. Raises [invalid_request], [permission_denied] for a role above one's own."""
     email = normal_email(email)
     await count_letter(accounts, email, actor.address)
-    made, token = await _offer(accounts, actor, email, role)
-    accounts.spawn(accounts.send(invitation_letter(accounts, email, made.organization, made.role, token)))
+    letter, token = new_letter(accounts, LetterKind.INVITATION, email)
+    made = await _offer(accounts, actor, email, role, token, letter)
+    accounts.spawn(run_errand(accounts, letter))
     return invitation_object(made, accounts.now())
 
 
 async def invite_with_link(accounts: Accounts, actor: Actor, email: str, role: str) -> dict[str, Any]:
     """As `invite`, for the operator's command line: the link is in the answer, and no letter is sent."""
-    made, token = await _offer(accounts, actor, normal_email(email), role)
+    token = make_token(accounts)
+    made = await _offer(accounts, actor, normal_email(email), role, token, None)
     return {**invitation_object(made, accounts.now()), "link": invitation_link(accounts, token)}
 
 
-async def _offer(accounts: Accounts, actor: Actor, email: str, role: str) -> tuple[Invitation, str]:
+async def _offer(
+    accounts: Accounts, actor: Actor, email: str, role: str, token: str, letter: Errand | None
+) -> Invitation:
     offered = parse_role(role)
     check_grant(actor.rights, offered)
-    token = make_token(accounts)
     act = Act(actor=actor, action="invitation.created", object_id="", details={"role": offered.value})
     expires_at = accounts.now() + accounts.limits.invitation_s
     digest = accounts.digest_of("invitation", token)
-    return await accounts.people.invite(act, email, offered, digest, expires_at), token
+    return await accounts.people.invite(act, email, offered, digest, expires_at, letter)
 
 
 async def list_invitations(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:

@@ -1,14 +1,67 @@
 """The letters people get, and the links in them. The secret stands behind a #, where no server or log sees it."""
 
+from tessera.domain.deliveries import (
+    LEASE_S,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Errand,
+    LetterKind,
+    WaitingLetter,
+)
+from tessera.domain.people.records import LinkPurpose
 from tessera.flows.people.accounts import Accounts
 from tessera.people_ports import Letter
 
 TOKEN_BYTES = 32
+NONCE_BYTES = 16
 
 
 def make_token(accounts: Accounts) -> str:
     """A new one-time secret of 256 bits, as text for an address."""
     return accounts.random(TOKEN_BYTES).hex()
+
+
+def token_of(accounts: Accounts, letter: WaitingLetter) -> str:
+    """The one-time secret of 256 bits in a letter's link: derived under the operator's pepper, stored nowhere."""
+    return accounts.digest_of("letter", letter.nonce)
+
+
+def new_letter(accounts: Accounts, kind: LetterKind, email: str) -> tuple[Errand, str]:
+    """A letter to write in the commit that makes it necessary, and the secret for its link.
+
+    This process has it for one try, as if it had taken it; if it dies, another takes it when the lease is over.
+    """
+    letter = WaitingLetter(kind=kind, nonce=accounts.random(NONCE_BYTES).hex())
+    delivery = Delivery(
+        id=accounts.make_id("delivery"),
+        kind=DeliveryKind.LETTER,
+        target=email,
+        state=DeliveryState.WAITING,
+        tries=1,
+        next_at=accounts.now() + LEASE_S,
+    )
+    return Errand(delivery=delivery, letter=letter), token_of(accounts, letter)
+
+
+async def written(accounts: Accounts, letter: WaitingLetter, email: str) -> Letter | None:
+    """The letter's text; None when there is nothing to send: its link was used or has expired meanwhile, or it was to
+    nobody."""
+    token = token_of(accounts, letter)
+    if letter.kind is LetterKind.NOBODY:
+        return None
+    if letter.kind is LetterKind.KNOWN:
+        return known_letter(accounts, email)
+    if letter.kind is LetterKind.CHANGED:
+        return changed_letter(accounts, email, "Your password")
+    if letter.kind is LetterKind.INVITATION:
+        offer = await accounts.people.find_open_invitation(accounts.digest_of("invitation", token))
+        return None if offer is None else invitation_letter(accounts, email, offer.organization, offer.role, token)
+    sign_up = letter.kind is LetterKind.SIGN_UP
+    purpose = LinkPurpose.SIGN_UP if sign_up else LinkPurpose.PASSWORD_RESET
+    if await accounts.people.find_link(accounts.digest_of("link", token), purpose) is None:
+        return None
+    return sign_up_letter(accounts, email, token) if sign_up else reset_letter(accounts, email, token)
 
 
 def operator_link(accounts: Accounts, token: str) -> str:

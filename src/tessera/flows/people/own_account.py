@@ -2,16 +2,16 @@
 
 from typing import Any
 
+from tessera.domain.deliveries import LetterKind
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import INSTANCE, Act, Actor, ActorKind, Link, LinkPurpose, Person
 from tessera.domain.people.rules import check_password, normal_email, normal_name
+from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.people.letters import changed_letter, make_token, reset_letter
+from tessera.flows.people.letters import new_letter
 from tessera.flows.people.second_factor import check_code, standing_of
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
 from tessera.flows.people.tries import count_letter, count_try
-
-_PASSWORD = "Your password"  # noqa: S105 - words of a letter
 
 
 async def rename(accounts: Accounts, actor: Actor, name: str) -> Person:
@@ -45,8 +45,9 @@ async def change_password(accounts: Accounts, actor: Actor, old: str, new: str, 
     person = await step_up(accounts, actor, old)
     check_password(new, person.email)
     act = Act(actor=actor, action="password.changed", object_id=person.id)
-    await accounts.people.set_password(act, await accounts.passwords.hash(new), actor.session_id or "")
-    accounts.spawn(accounts.send(changed_letter(accounts, person.email, _PASSWORD)))
+    letter, _ = new_letter(accounts, LetterKind.CHANGED, person.email)
+    await accounts.people.set_password(act, await accounts.passwords.hash(new), actor.session_id or "", letter)
+    accounts.spawn(run_errand(accounts, letter))
     return await open_session(accounts, person, browser)
 
 
@@ -61,23 +62,22 @@ async def set_operator(accounts: Accounts, actor: Actor, email: str, is_operator
 
 
 async def forget_password(accounts: Accounts, email: str, browser: Browser) -> None:
-    """Sends a link to choose a new password, if the address has an account: the answer does not tell.
+    """Sends a link to choose a new password, if the address has an account: neither the answer nor its time tells,
+    because a letter is written either way.
 
     Raises [invalid_request, rate_limit_exceeded].
     """
     email = normal_email(email)
     await count_letter(accounts, email, browser.address)
-    accounts.spawn(_send_reset(accounts, email))
-
-
-async def _send_reset(accounts: Accounts, email: str) -> None:
-    if await accounts.people.find_standing(email) is None:
-        return
-    token = make_token(accounts)
-    expires_at = accounts.now() + accounts.limits.reset_link_s
-    link = Link(purpose=LinkPurpose.PASSWORD_RESET, email=email, expires_at=expires_at)
-    await accounts.people.keep_link(accounts.digest_of("link", token), link)
-    await accounts.send(reset_letter(accounts, email, token))
+    known = await accounts.people.find_standing(email) is not None
+    letter, token = new_letter(accounts, LetterKind.RESET if known else LetterKind.NOBODY, email)
+    if known:
+        expires_at = accounts.now() + accounts.limits.reset_link_s
+        link = Link(purpose=LinkPurpose.PASSWORD_RESET, email=email, expires_at=expires_at)
+        await accounts.people.keep_link(accounts.digest_of("link", token), link, letter)
+    else:
+        await accounts.people.keep_letter(letter)
+    accounts.spawn(run_errand(accounts, letter))
 
 
 async def reset_password(accounts: Accounts, token: str, password: str, code: str | None, browser: Browser) -> None:
@@ -97,9 +97,10 @@ async def reset_password(accounts: Accounts, token: str, password: str, code: st
         await check_code(accounts, standing, code, browser.address)
     actor = Actor(kind=ActorKind.PERSON, id=person.id, person_id=person.id, address=browser.address)
     act = Act(actor=actor, action="password.reset", object_id=person.id)
-    if not await accounts.people.reset_password(act, digest, await accounts.passwords.hash(password)):
+    letter, _ = new_letter(accounts, LetterKind.CHANGED, person.email)
+    if not await accounts.people.reset_password(act, digest, await accounts.passwords.hash(password), letter):
         raise _used()
-    accounts.spawn(accounts.send(changed_letter(accounts, person.email, _PASSWORD)))
+    accounts.spawn(run_errand(accounts, letter))
 
 
 async def export(accounts: Accounts, actor: Actor) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Signing up: by anybody, by invitation, and the first operator."""
 
+from tessera.domain.deliveries import LetterKind
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose
 from tessera.domain.people.rules import check_password, normal_email, normal_name
+from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.people.letters import known_letter, make_token, operator_link, sign_up_letter
+from tessera.flows.people.letters import make_token, new_letter, operator_link
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
 from tessera.flows.people.tries import count_letter, count_try
 
@@ -12,7 +14,8 @@ _USED = "This link was used, has expired or is not complete. Ask for a new one."
 
 
 async def sign_up(accounts: Accounts, email: str, name: str, password: str, browser: Browser) -> None:
-    """Sends a letter that confirms the address. The same answer, after the same time, whoever has an account.
+    """Sends a letter that confirms the address. The same answer, after the same time, whoever has an account: one
+    letter is written, in one commit, either way.
 
     Raises [permission_denied] where sign-up is not open, [invalid_request, rate_limit_exceeded, overloaded].
     """
@@ -24,14 +27,8 @@ async def sign_up(accounts: Accounts, email: str, name: str, password: str, brow
     check_password(password, email)
     await count_letter(accounts, email, browser.address)
     password_hash = await accounts.passwords.hash(password)
-    accounts.spawn(_answer(accounts, email, name, password_hash))
-
-
-async def _answer(accounts: Accounts, email: str, name: str, password_hash: str) -> None:
-    if await accounts.people.find_standing(email) is not None:
-        await accounts.send(known_letter(accounts, email))
-        return
-    token = make_token(accounts)
+    known = await accounts.people.find_standing(email) is not None
+    letter, token = new_letter(accounts, LetterKind.KNOWN if known else LetterKind.SIGN_UP, email)
     link = Link(
         purpose=LinkPurpose.SIGN_UP,
         email=email,
@@ -39,8 +36,11 @@ async def _answer(accounts: Accounts, email: str, name: str, password_hash: str)
         password_hash=password_hash,
         expires_at=accounts.now() + accounts.limits.sign_up_link_s,
     )
-    await accounts.people.keep_link(accounts.digest_of("link", token), link)
-    await accounts.send(sign_up_letter(accounts, email, token))
+    if known:
+        await accounts.people.keep_letter(letter)
+    else:
+        await accounts.people.keep_link(accounts.digest_of("link", token), link, letter)
+    accounts.spawn(run_errand(accounts, letter))
 
 
 async def confirm_sign_up(accounts: Accounts, token: str, password: str, browser: Browser) -> SignedIn:

@@ -44,6 +44,10 @@ _PERSON_TABLES = {
         SELECT id, organization_id, role, created_at, expires_at, accepted_at, withdrawn_at
         FROM invitation WHERE email = (SELECT email FROM person WHERE id = $1) ORDER BY id
     """,
+    "waiting_letters": """
+        SELECT id, tries, next_at FROM delivery
+        WHERE kind = 'letter' AND target = (SELECT email FROM person WHERE id = $1) ORDER BY id
+    """,
 }
 _PERSON_EVENTS = """
 SELECT id, scope, action, object_id, details, created_at FROM audit_event WHERE actor_id = $1 OR object_id = $1
@@ -104,6 +108,7 @@ _FORGET_PERSON = (
 _FORGET_ADDRESS = (
     "DELETE FROM link WHERE email = $1",
     "DELETE FROM email_change WHERE email = $1",
+    "DELETE FROM delivery WHERE kind = 'letter' AND target = $1",
     "UPDATE invitation SET email = '' WHERE email = $1 AND (accepted_at IS NOT NULL OR withdrawn_at IS NOT NULL)",
     "DELETE FROM invitation WHERE email = $1",
 )

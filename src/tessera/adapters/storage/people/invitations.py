@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.organizations import ADD, LOCK, MEMBERSHIP, membership_of
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
+from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Invitation, Membership, Person
 from tessera.domain.people.roles import Role
@@ -70,7 +72,9 @@ class Invitations(Store):
     """Offers of a role. One address has at most one open offer in an organization."""
 
     @change
-    def invite(self, act: Act, email: str, role: Role, digest: str, expires_at: int) -> Steps[Invitation]:
+    def invite(
+        self, act: Act, email: str, role: Role, digest: str, expires_at: int, letter: Errand | None = None
+    ) -> Steps[Invitation]:
         """A new offer, in place of an open one to the same address. Raises [invalid_request] for a member, or for too
         many open offers."""
         where, now = act.where, self.now()
@@ -87,6 +91,7 @@ class Invitations(Store):
         invitation_id = self.make_id("invite")
         values = (email, role.value, digest, act.actor.person_id, now, expires_at)
         yield from rows(_INSERT, invitation_id, where, *values)
+        yield from keep_letter(letter)
         yield from record(self, Act(actor=act.actor, action=act.action, object_id=invitation_id, details=act.details))
         row = yield from first(_FIND, where, invitation_id)
         assert row is not None

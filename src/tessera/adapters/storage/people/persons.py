@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
+from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Link, LinkPurpose, Person, Session, Standing
 
@@ -143,19 +145,27 @@ class Persons(Store):
         return person_of(row)
 
     @change
-    def set_password(self, act: Act, password_hash: str, keep_session: str) -> Steps[None]:
+    def set_password(
+        self, act: Act, password_hash: str, keep_session: str, letter: Errand | None = None
+    ) -> Steps[None]:
         """A new password; every other session of the person ends, and a change of address that waits. Raises
         [not_found]."""
         if (yield from first(_SET_PASSWORD, act.object_id, password_hash)) is None:
             raise _nobody()
         yield from rows(_DROP_EMAIL_CHANGE, act.object_id)
         yield from rows(_END_OTHER_SESSIONS, act.object_id, keep_session)
+        yield from keep_letter(letter)
         yield from record(self, act)
 
     # ---- one-time links -----------------------------------------------------------------------------------------
 
     @change
-    def keep_link(self, digest: str, link: Link) -> Steps[None]:
+    def keep_letter(self, letter: Errand) -> Steps[None]:
+        """Writes a letter that follows from no other change."""
+        yield from keep_letter(letter)
+
+    @change
+    def keep_link(self, digest: str, link: Link, letter: Errand | None = None) -> Steps[None]:
         """Keeps a link until it is used or expires. A new operator's link replaces the one before."""
         now = self.now()
         yield from rows(_DROP_OLD_LINKS, now)
@@ -163,6 +173,7 @@ class Persons(Store):
             yield from rows(_DROP_LINKS_FOR, link.purpose.value)
         values = (link.email, link.name, link.password_hash, link.invitation_id, now, link.expires_at)
         yield from rows(_KEEP_LINK, digest, link.purpose.value, *values)
+        yield from keep_letter(letter)
 
     @read
     def find_link(self, digest: str, purpose: LinkPurpose) -> Steps[Link | None]:
@@ -180,7 +191,7 @@ class Persons(Store):
         )
 
     @change
-    def reset_password(self, act: Act, digest: str, password_hash: str) -> Steps[bool]:
+    def reset_password(self, act: Act, digest: str, password_hash: str, letter: Errand | None = None) -> Steps[bool]:
         """Uses a link for a new password; every session and every other link of the person ends. False: used before."""
         taken = yield from first(_TAKE_LINK, digest, LinkPurpose.PASSWORD_RESET.value, self.now())
         if taken is None:
@@ -190,6 +201,7 @@ class Persons(Store):
         yield from rows(_DROP_LINKS_OF, taken[0])
         yield from rows(_DROP_EMAIL_CHANGE, act.object_id)
         yield from rows(_END_SESSIONS, act.object_id)
+        yield from keep_letter(letter)
         yield from record(self, act)
         return True
 
