@@ -144,6 +144,15 @@ async def test_a_fee_that_differs_or_is_in_another_currency_is_refused(
     assert (await balances(storage, order.organization_id))["fees"] == -103 * CENT
 
 
+async def test_t3_a_fee_of_the_other_mode_never_reaches_a_payment(storage: SqliteStorage, money: SqlMoney) -> None:
+    order = await ordered(storage, money, taxed=False)
+    for_test = event(FeeTaken(payment_id="pi_1", fee=FEE), mode=Mode.TEST)
+    assert (await money.take_event(for_test)).outcome is Outcome.WAITING
+    await money.take_event(event(paid(order, "pi_1")))
+    assert "fees" not in await balances(storage, order.organization_id)
+    assert (await money.take_news(for_test)).outcome is Outcome.REFUSED
+
+
 async def test_a_fee_is_asked_for_until_it_is_known(storage: SqliteStorage, money: SqlMoney) -> None:
     order = await ordered(storage, money, taxed=False)
     await money.take_event(event(paid(order, "pi_1")))

@@ -1,4 +1,4 @@
-"""The random walk over the ledger with payments: top-ups, refunds, disputes, vouchers, in any order, repeated."""
+"""The random walk over the ledger with payments: top-ups, fees, refunds, disputes, vouchers, in any order, repeated."""
 
 import pytest
 from hypothesis import settings
@@ -12,7 +12,7 @@ from postgres_server import PostgresServer
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.errors import TesseraError
 from tessera.domain.money import Mode
-from tessera.domain.payments.news import Claimed, Outcome, PaymentEvent
+from tessera.domain.payments.news import Claimed, Fee, FeeTaken, Outcome, PaymentEvent
 from tessera.domain.payments.records import NANOS_PER_CENT, ClaimKind, TopUpOrder, Voucher
 
 ENDS = st.sampled_from(["open", "reversed", "never was"])
@@ -153,6 +153,17 @@ class Payments(LedgerMachine):
         else:
             assert back == self.took.get(news.claim_id, back)
             self.taken -= back
+
+    @rule(target=told, topup=topups, cents=st.integers(-2, 3))
+    def fee(self, topup: tuple[TopUpOrder, str], cents: int) -> PaymentEvent:
+        """What the service keeps, or gives back, is the operator's: the balance never hears of it."""
+        fee = Fee(id=new_id("txn"), amount_cents=cents, currency="usd", at=1_795_305_600)
+        happened = event(FeeTaken(payment_id=topup[1], fee=fee))
+        before = self.now_available()
+        expected = Outcome.APPLIED if topup[1] in self.paid else Outcome.WAITING
+        assert self.run(self.money().take_event(happened)).outcome is expected
+        assert self.now_available() == before
+        return happened
 
     @rule(happened=told)
     def tell_again(self, happened: PaymentEvent) -> None:

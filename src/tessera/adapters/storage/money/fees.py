@@ -12,12 +12,12 @@ from tessera.domain.payments.records import CURRENCY, NANOS_PER_CENT, Service, T
 CHARGE = "charge"
 
 _INSERT = """
-INSERT INTO payment_fee (service, id, payment_id, kind, amount_nanos, charged_at, state)
-VALUES (?, ?, ?, ?, ?, ?, 'waiting') ON CONFLICT (service, id) DO NOTHING
+INSERT INTO payment_fee (service, id, mode, payment_id, kind, amount_nanos, charged_at, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting') ON CONFLICT (service, id) DO NOTHING
 """
 _FIND = "SELECT payment_id, amount_nanos, state FROM payment_fee WHERE service = ? AND id = ?"
 _BOOK = """
-UPDATE payment_fee SET state = 'booked' WHERE service = ? AND payment_id = ? AND state = 'waiting'
+UPDATE payment_fee SET state = 'booked' WHERE service = ? AND payment_id = ? AND mode = ? AND state = 'waiting'
 RETURNING id, kind, amount_nanos, charged_at
 """
 _LIST = """
@@ -36,7 +36,7 @@ def take_fee(desk: Desk, service: Service, mode: Mode, payment_id: str, kind: st
     if topup is not None and topup.mode is not mode:
         return _refused(f"it belongs to {mode} mode, the top-up to {topup.mode} mode")
     amount = fee.amount_cents * NANOS_PER_CENT
-    values = (service.value, fee.id, payment_id, kind, amount, fee.at)
+    values = (service.value, fee.id, mode.value, payment_id, kind, amount, fee.at)
     if desk.connection.execute(_INSERT, values).rowcount == 0:
         payment, known, state = desk.connection.execute(_FIND, (service.value, fee.id)).fetchone()
         if (payment, known) != (payment_id, amount):
@@ -55,7 +55,8 @@ def take_fee(desk: Desk, service: Service, mode: Mode, payment_id: str, kind: st
 def book_fees(desk: Desk, book: Book, topup: TopUp) -> None:
     """Books what waits for a payment that is known now."""
     assert topup.payment_id is not None
-    for id_, kind, amount, at in desk.connection.execute(_BOOK, (topup.service.value, topup.payment_id)).fetchall():
+    whose = (topup.service.value, topup.payment_id, topup.mode.value)
+    for id_, kind, amount, at in desk.connection.execute(_BOOK, whose).fetchall():
         book_fee(desk, book, id_, amount, at, f"{kind} fee, payment {topup.payment_id}")
         if kind == CHARGE:
             set_fee_due(desk, topup.id, None)

@@ -15,10 +15,11 @@ ALTER TABLE topup ADD COLUMN fee_due_at INTEGER;
 CREATE INDEX topup_fee_due ON topup (fee_due_at) WHERE fee_due_at IS NOT NULL;
 
 -- A fee as the service booked it: id is its balance transaction. Below zero: given back. One that is told before its
--- payment waits for it.
+-- payment waits for it; mode is what its news proved, and a payment of the other mode never gets it.
 CREATE TABLE payment_fee (
     service TEXT NOT NULL,
     id TEXT NOT NULL,
+    mode TEXT NOT NULL CHECK (mode IN ('live', 'test')),
     payment_id TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('charge', 'dispute')),
     amount_nanos INTEGER NOT NULL,
