@@ -37,7 +37,8 @@ async def run_errand(accounts: Accounts, errand: Errand) -> None:
     if error is not None:
         # Never a letter's address or text: what is secret in it would stand in the log.
         event = "mail.failed" if errand.letter is not None else "alerts.not_delivered"
-        log.warning(event, delivery=errand.delivery.id, state=state.value, error=error)
+        write = log.error if state is DeliveryState.GIVEN_UP else log.warning
+        write(event, delivery=errand.delivery.id, state=state.value, error=error)
     try:
         await accounts.alerts.end_errand(errand, state, error=error, next_at=next_at, now=accounts.now())
     except TesseraError as failure:
