@@ -114,8 +114,8 @@ class MoneyStore(Protocol):
         """Some of the top-ups whose fee the service is to be asked for now."""
         ...
 
-    async def set_fee_due(self, topup_id: str, at: int | None) -> None:
-        """When to ask for a fee again that is not known yet; None for never."""
+    async def postpone_fee(self, topup: TopUp, at: int | None) -> None:
+        """When to ask again for a fee that was not known; None for never. One that was told of since is asked for."""
         ...
 
     async def list_fees(self, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:

@@ -161,13 +161,15 @@ async def test_a_fee_is_asked_for_until_it_is_known(storage: SqliteStorage, mone
         return [topup.id for topup in await money.list_fee_due(order.service, Mode.LIVE)]
 
     assert await due() == [order.id]
-    await money.set_fee_due(order.id, 2**40)
+    asked = await found(money, order)
+    await money.postpone_fee(asked, 2**40)
     assert await due() == []
     assert (await money.take_event(event(Charged(payment_id="pi_1")))).outcome is Outcome.APPLIED
     assert (await money.take_event(event(Charged(payment_id="pi_other")))).outcome is Outcome.IGNORED
-    assert await due() == [order.id]
+    await money.postpone_fee(asked, 2**40)
+    assert await due() == [order.id], "it was told of while it was asked for: it is asked for again"
     await money.take_news(event(FeeTaken(payment_id="pi_1", fee=FEE)))
-    await money.set_fee_due(order.id, 0)
+    await money.postpone_fee(asked, 0)
     assert await due() == [], "what is known is not asked for again"
     assert await money.list_fees(order.service, Mode.LIVE, 0) == (("txn_1", "pi_1", 103 * CENT),)
 

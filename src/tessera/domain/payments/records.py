@@ -54,7 +54,8 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     """A top-up as it stands. `payment_id` is the service's payment, `lot_id` the credit it became.
 
     `amount_nanos` is credited; `tax_nanos` is paid beside it where the page is `taxed`. What was refunded and disputed
-    has its tax in it; `returned_tax_nanos` of them is tax. `fee_nanos` is what the service kept.
+    has its tax in it; `returned_tax_nanos` of them is tax. `fee_nanos` is what the service kept,
+    `fee_due_at` when it is asked for that next.
     """
 
     id: str
@@ -79,6 +80,7 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     tax_nanos: int = 0
     returned_tax_nanos: int = 0
     fee_nanos: int = 0
+    fee_due_at: int | None = None
 
     @property
     def total_nanos(self) -> int:

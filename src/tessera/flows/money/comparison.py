@@ -8,7 +8,7 @@ import structlog
 
 from tessera.domain.errors import TesseraError
 from tessera.domain.money import Mode, format_usd
-from tessera.domain.payments.news import Claimed, FeeTaken, Outcome, Paid
+from tessera.domain.payments.news import Claimed, FeeTaken, News, Outcome, Paid
 from tessera.domain.payments.records import ClaimKind
 from tessera.flows.money.automatic import top_up_what_is_low
 from tessera.flows.money.fees import learn_fees
@@ -43,19 +43,20 @@ async def compare(treasury: Treasury, payments: Payments) -> Comparison:
     missed: list[str] = []
     drift: list[str] = []
     known: set[str] = set()
+    credited: set[str] = set()
     compared = 0
     async for event in payments.events_since(since - MARGIN_S):
-        compared += 1
-        if isinstance(event.news, Paid):
-            known.add(event.news.payment_id)
-        elif isinstance(event.news, FeeTaken):
-            known.add(event.news.fee.id)
-        elif isinstance(event.news, Claimed):
-            known.add(event.news.claim_id)
+        news = event.news
+        compared += not isinstance(news, FeeTaken)
+        known |= _named(news)
         verdict = await treasury.store.take_news(event)
         if verdict.outcome is Outcome.APPLIED:
-            missed.append(f"{event.type} {event.id}: {verdict.reason}")
             report(event, verdict)
+            # The fee of a payment that was credited just now is not missed for itself.
+            if not (isinstance(news, FeeTaken) and news.payment_id in credited):
+                missed.append(f"{event.type} {event.id}: {verdict.reason}")
+            if isinstance(news, Paid):
+                credited.add(news.payment_id)
         elif verdict.outcome is Outcome.REFUSED:
             drift.append(f"{event.type} {event.id}: {verdict.reason}")
     drift += await _unknown_there(treasury, payments, since, known)
@@ -68,6 +69,15 @@ async def compare(treasury: Treasury, payments: Payments) -> Comparison:
     return found
 
 
+def _named(news: News) -> set[str]:
+    """What the service knows, by its id: a payment, a fee, a refund or a dispute."""
+    if isinstance(news, Paid):
+        return {news.payment_id}
+    if isinstance(news, FeeTaken):
+        return {news.fee.id}
+    return {news.claim_id} if isinstance(news, Claimed) else set()
+
+
 async def _unknown_there(treasury: Treasury, payments: Payments, since: int, known: set[str]) -> list[str]:
     """What the ledger has of payments and the service does not."""
     drift = []
@@ -76,7 +86,7 @@ async def _unknown_there(treasury: Treasury, payments: Payments, since: int, kno
             amount = format_usd(topup.amount_nanos)
             drift.append(f"top-up {topup.id} of ${amount}: {payments.service} knows no payment {topup.payment_id}")
     for fee_id, payment_id, amount_nanos in await treasury.store.list_fees(payments.service, payments.mode, since):
-        if fee_id not in known:
+        if fee_id not in known and payment_id in known:
             amount = format_usd(amount_nanos)
             drift.append(f"fee {fee_id} of ${amount}, payment {payment_id}: {payments.service} knows no such fee")
     refunds = await treasury.store.applied_refunds(payments.service, payments.mode, since)

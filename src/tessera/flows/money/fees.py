@@ -50,4 +50,4 @@ async def _learn(treasury: Treasury, payments: Payments, topup: TopUp) -> None:
     if news is not None or age_s > ASKED_FOR_S:
         log.error("payment_fee.given_up", topup_id=topup.id, payment_id=topup.payment_id)
         again_at = None
-    await treasury.store.set_fee_due(topup.id, again_at)
+    await treasury.store.postpone_fee(topup, again_at)

@@ -1,7 +1,7 @@
 """What payment services tell us: each event kept as it came, and what follows from it done, in one commit."""
 
 from tessera.adapters.storage.money.adjustments import Desk, dispute_payment, refund_payment, return_refund, win_dispute
-from tessera.adapters.storage.money.fees import CHARGE, ask_for_fee, book_fees, take_fee
+from tessera.adapters.storage.money.fees import CHARGE, book_fees, hear_of_fee, take_fee
 from tessera.adapters.storage.money.topups import credit_topup, end_topup, find_paid_by, find_topup
 from tessera.adapters.storage.sqlite.books import Book
 from tessera.domain.money import format_usd
@@ -83,7 +83,7 @@ def decide(desk: Desk, event: PaymentEvent) -> Verdict:
         lock_payment(desk, event.service, news.payment_id)
         return take_fee(desk, event.service, event.mode, news.payment_id, CHARGE, news.fee)
     if isinstance(news, Charged):
-        return ask_for_fee(desk, event.service, news.payment_id)
+        return hear_of_fee(desk, event.service, news.payment_id)
     if isinstance(news, Unpaid):
         return _end(desk, event, news)
     if isinstance(news, Refused):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tessera.adapters.storage.money.adjustments import Desk, book_fee
-from tessera.adapters.storage.money.topups import find_paid_by, set_fee_due
+from tessera.adapters.storage.money.topups import ask_for_fee, end_fee, find_paid_by
 from tessera.adapters.storage.sqlite.books import Book
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.payments.news import Fee, Outcome, Verdict
@@ -59,13 +59,13 @@ def book_fees(desk: Desk, book: Book, topup: TopUp) -> None:
     for id_, kind, amount, at in desk.connection.execute(_BOOK, whose).fetchall():
         book_fee(desk, book, id_, amount, at, f"{kind} fee, payment {topup.payment_id}")
         if kind == CHARGE:
-            set_fee_due(desk, topup.id, None)
+            end_fee(desk, topup.id)
 
 
-def ask_for_fee(desk: Desk, service: Service, payment_id: str) -> Verdict:
+def hear_of_fee(desk: Desk, service: Service, payment_id: str) -> Verdict:
     """Has a fee asked for now, unless it is known."""
     topup = find_paid_by(desk.connection, service, payment_id)
-    if topup is not None and set_fee_due(desk, topup.id, desk.now):
+    if topup is not None and ask_for_fee(desk, topup.id):
         return Verdict(outcome=Outcome.APPLIED, reason="its fee is asked for")
     return Verdict(outcome=Outcome.IGNORED, reason="no fee is waited for")
 

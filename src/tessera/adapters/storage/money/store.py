@@ -81,8 +81,8 @@ class SqlMoney:
         now = self._storage._clock() // 1_000_000
         return await self._storage._read(topups.list_fee_due, service, mode, now)
 
-    async def set_fee_due(self, topup_id: str, at: int | None) -> None:
-        await self._change(topups.set_fee_due, topup_id, at)
+    async def postpone_fee(self, topup: TopUp, at: int | None) -> None:
+        await self._change(topups.postpone_fee, topup, at)
 
     async def list_fees(self, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:
         return await self._storage._read(fees.list_fees, service, mode, since)

@@ -29,7 +29,8 @@ SELECT topup.id, organization_id, mode, service, kind, amount_nanos, fingerprint
         JOIN adjustment AS moved ON moved.subject = claim.id AND moved.from_account = 'tax'
         WHERE claim.service = topup.service AND claim.payment_id = topup.payment_id AND claim.state = 'applied'),
     (SELECT coalesce(sum(fee.amount_nanos), 0) FROM payment_fee AS fee WHERE fee.service = topup.service
-        AND fee.payment_id = topup.payment_id AND fee.state = 'booked')
+        AND fee.payment_id = topup.payment_id AND fee.state = 'booked'),
+    fee_due_at
 FROM topup
 """
 _BY_ID = _TOPUP + " WHERE id = ?"
@@ -40,7 +41,9 @@ _LIST = _TOPUP + " WHERE organization_id = ? AND mode = ? AND id < ? ORDER BY id
 _LIST_ALL = _TOPUP + " WHERE id < ? ORDER BY id DESC LIMIT ?"
 _PAID_SINCE = _TOPUP + " WHERE service = ? AND mode = ? AND state = 'paid' AND paid_at >= ? ORDER BY id"
 _FEE_DUE = _TOPUP + " WHERE fee_due_at <= ? AND service = ? AND mode = ? ORDER BY fee_due_at LIMIT 100"
-_SET_FEE_DUE = "UPDATE topup SET fee_due_at = ? WHERE id = ? AND fee_due_at IS NOT NULL"
+_ASK_FOR_FEE = "UPDATE topup SET fee_due_at = 0 WHERE id = ? AND fee_due_at IS NOT NULL"
+_POSTPONE_FEE = "UPDATE topup SET fee_due_at = ? WHERE id = ? AND fee_due_at = ?"
+_END_FEE = "UPDATE topup SET fee_due_at = NULL WHERE id = ?"
 _INSERT = """
 INSERT INTO topup (
     id, organization_id, mode, service, kind, amount_nanos, idempotency_key, fingerprint, state, save_card, taxed,
@@ -167,10 +170,20 @@ def list_fee_due(connection: Any, service: Service, mode: Mode, now: int) -> tup
     return tuple(topup_of(row) for row in connection.execute(_FEE_DUE, (now, service.value, mode.value)))
 
 
-def set_fee_due(desk: Desk, topup_id: str, at: int | None) -> bool:
-    """When a fee that is not known yet is asked for next, None for never; says whether it was waited for."""
-    changed: int = desk.connection.execute(_SET_FEE_DUE, (at, topup_id)).rowcount
+def ask_for_fee(desk: Desk, topup_id: str) -> bool:
+    """Has a fee asked for at once; says whether it is waited for."""
+    changed: int = desk.connection.execute(_ASK_FOR_FEE, (topup_id,)).rowcount
     return changed == 1
+
+
+def postpone_fee(desk: Desk, topup: TopUp, at: int | None) -> None:
+    """When a fee that was not known is asked for next, None for never; unless it is to be asked for at once since."""
+    desk.connection.execute(_POSTPONE_FEE, (at, topup.id, topup.fee_due_at))
+
+
+def end_fee(desk: Desk, topup_id: str) -> None:
+    """A fee is known: nobody asks for it again."""
+    desk.connection.execute(_END_FEE, (topup_id,))
 
 
 def topup_of(row: tuple[Any, ...]) -> TopUp:
@@ -198,6 +211,7 @@ def topup_of(row: tuple[Any, ...]) -> TopUp:
         tax_nanos=row[19],
         returned_tax_nanos=int(row[20]),
         fee_nanos=int(row[21]),
+        fee_due_at=row[22],
     )
 
 
