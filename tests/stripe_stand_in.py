@@ -165,6 +165,7 @@ class StripeStandIn:
             "amount": amount,
             "currency": "usd",
             "payment_intent": payment_id,
+            "livemode": self._livemode(payment_id),
             "metadata": {},
             "status": "succeeded",
         } | changes
@@ -180,11 +181,16 @@ class StripeStandIn:
             "amount": amount,
             "currency": "usd",
             "payment_intent": payment_id,
+            "livemode": self._livemode(payment_id),
             "status": "needs_response",
             "balance_transactions": [self._booked(-amount, 1500)],
         } | changes
         self.disputes.append(dispute)
         return dispute
+
+    def _livemode(self, payment_id: str) -> bool:
+        """The mode of a payment, which what comes back to it shares."""
+        return next((bool(one["livemode"]) for one in self.payments if one["id"] == payment_id), True)
 
     # ---- webhooks -----------------------------------------------------------------------------------------------
 
