@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from tessera.domain.deliveries import Errand
 from tessera.domain.people.identities import Identity
 from tessera.domain.people.records import Act, KnownIdentity, Link, Person, Standing
 
@@ -62,7 +63,7 @@ class Identities(Protocol):
         """Whose identity it is."""
         ...
 
-    async def link_identity(self, act: Act, identity: Identity) -> bool:
+    async def link_identity(self, act: Act, identity: Identity, letter: Errand | None = None) -> bool:
         """Makes an identity the person's; False if it was theirs before.
 
         Raises [permission_denied] for somebody else's identity or a person who is somebody else at that issuer,

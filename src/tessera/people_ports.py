@@ -107,11 +107,15 @@ class Persons(Protocol):
 class EmailChanges(Protocol):
     """Changes of people's e-mail addresses. A person waits for at most one; nothing changes before it is confirmed."""
 
-    async def ask_email_change(self, act: Act, email: str, digest: str, expires_at: int) -> None:
+    async def ask_email_change(
+        self, act: Act, email: str, digest: str, expires_at: int, letters: tuple[Errand, ...] = ()
+    ) -> None:
         """Keeps what the link of a letter stands for, in place of what the person asked before. Raises [not_found]."""
         ...
 
-    async def change_email(self, act: Act, digest: str, keep_session: str) -> Person | None:
+    async def change_email(
+        self, act: Act, digest: str, keep_session: str, letter: Errand | None = None
+    ) -> Person | None:
         """Gives the person the address that a link stands for; every other session ends, and links sent to the old
         address work no more. Invitations follow the person. None: the link is not this person's, or cannot be used.
 

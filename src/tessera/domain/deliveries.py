@@ -38,14 +38,23 @@ class LetterKind(StrEnum):
     RESET = "reset"
     CHANGED = "changed"
     INVITATION = "invitation"
+    NEW_EMAIL = "new_email"
+    EMAIL_TAKEN = "email_taken"
+    EMAIL_ASKED = "email_asked"
+    EMAIL_CHANGED = "email_changed"
+    IDENTITY = "identity"
     NOBODY = "nobody"
 
 
 class WaitingLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter before it is written. The secret in its link follows from `nonce`, and is stored nowhere."""
+    """A letter before it is written. The secret in its link follows from `nonce`, and is stored nowhere.
+
+    `about` is what else it speaks of: another address, whose account it is, an identity provider.
+    """
 
     kind: LetterKind
     nonce: str
+    about: str = ""
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,12 +27,12 @@ def token_of(accounts: Accounts, letter: WaitingLetter) -> str:
     return accounts.digest_of("letter", letter.nonce)
 
 
-def new_letter(accounts: Accounts, kind: LetterKind, email: str) -> tuple[Errand, str]:
+def new_letter(accounts: Accounts, kind: LetterKind, email: str, about: str = "") -> tuple[Errand, str]:
     """A letter to write in the commit that makes it necessary, and the secret for its link.
 
     This process has it for one try, as if it had taken it; if it dies, another takes it when the lease is over.
     """
-    letter = WaitingLetter(kind=kind, nonce=accounts.random(NONCE_BYTES).hex())
+    letter = WaitingLetter(kind=kind, nonce=accounts.random(NONCE_BYTES).hex(), about=about)
     delivery = Delivery(
         id=accounts.make_id("delivery"),
         kind=DeliveryKind.LETTER,
@@ -50,10 +50,12 @@ async def written(accounts: Accounts, letter: WaitingLetter, email: str) -> Lett
     token = token_of(accounts, letter)
     if letter.kind is LetterKind.NOBODY:
         return None
-    if letter.kind is LetterKind.KNOWN:
-        return known_letter(accounts, email)
-    if letter.kind is LetterKind.CHANGED:
-        return changed_letter(accounts, email, "Your password")
+    plain = _plain_letter(accounts, letter, email, token)
+    if plain is not None:
+        return plain
+    if letter.kind is LetterKind.EMAIL_CHANGED:
+        standing = await accounts.people.standing_of(letter.about)
+        return None if standing is None else email_changed_letter(accounts, email, standing.person.email)
     if letter.kind is LetterKind.INVITATION:
         offer = await accounts.people.find_open_invitation(accounts.digest_of("invitation", token))
         return None if offer is None else invitation_letter(accounts, email, offer.organization, offer.role, token)
@@ -62,6 +64,23 @@ async def written(accounts: Accounts, letter: WaitingLetter, email: str) -> Lett
     if await accounts.people.find_link(accounts.digest_of("link", token), purpose) is None:
         return None
     return sign_up_letter(accounts, email, token) if sign_up else reset_letter(accounts, email, token)
+
+
+def _plain_letter(accounts: Accounts, letter: WaitingLetter, email: str, token: str) -> Letter | None:
+    """A letter that needs nothing but what was kept of it; None for one of another kind."""
+    if letter.kind is LetterKind.KNOWN:
+        return known_letter(accounts, email)
+    if letter.kind is LetterKind.CHANGED:
+        return changed_letter(accounts, email, "Your password")
+    if letter.kind is LetterKind.NEW_EMAIL:
+        return new_email_letter(accounts, email, token)
+    if letter.kind is LetterKind.EMAIL_TAKEN:
+        return email_taken_letter(accounts, email)
+    if letter.kind is LetterKind.EMAIL_ASKED:
+        return email_asked_letter(accounts, email, letter.about)
+    if letter.kind is LetterKind.IDENTITY:
+        return identity_letter(accounts, email, letter.about)
+    return None
 
 
 def operator_link(accounts: Accounts, token: str) -> str:

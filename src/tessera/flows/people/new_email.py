@@ -1,16 +1,12 @@
 """Changing the e-mail address of an account: asked for with the password, done once the new mailbox is confirmed."""
 
+from tessera.domain.deliveries import LetterKind
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.people.records import Act, Actor, Person
+from tessera.domain.people.records import Act, Actor
 from tessera.domain.people.rules import normal_email
+from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.people.letters import (
-    email_asked_letter,
-    email_changed_letter,
-    email_taken_letter,
-    make_token,
-    new_email_letter,
-)
+from tessera.flows.people.letters import new_letter
 from tessera.flows.people.own_account import step_up
 from tessera.flows.people.second_factor import check_code, standing_of
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
@@ -31,20 +27,15 @@ async def ask(accounts: Accounts, actor: Actor, email: str, password: str, code:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "This is your address already.", param="email")
     for mailbox in (email, person.email):
         await count_letter(accounts, mailbox, actor.address)
-    token = make_token(accounts)
+    # Of an address that has an account the token goes nowhere: what it stands for can never be used.
+    taken = await accounts.people.find_standing(email) is not None
+    new, token = new_letter(accounts, LetterKind.EMAIL_TAKEN if taken else LetterKind.NEW_EMAIL, email)
+    notice, _ = new_letter(accounts, LetterKind.EMAIL_ASKED, person.email, email)
     act = Act(actor=actor, action="email.asked", object_id=person.id, details={"email": email})
     expires_at = accounts.now() + accounts.limits.email_link_s
-    await accounts.people.ask_email_change(act, email, accounts.digest_of("link", token), expires_at)
-    accounts.spawn(_send(accounts, person, email, token))
-
-
-async def _send(accounts: Accounts, person: Person, email: str, token: str) -> None:
-    if await accounts.people.find_standing(email) is None:
-        await accounts.send(new_email_letter(accounts, email, token))
-    else:
-        # The token goes nowhere: what it stands for can never be used.
-        await accounts.send(email_taken_letter(accounts, email))
-    await accounts.send(email_asked_letter(accounts, person.email, email))
+    await accounts.people.ask_email_change(act, email, accounts.digest_of("link", token), expires_at, (new, notice))
+    for letter in (new, notice):
+        accounts.spawn(run_errand(accounts, letter))
 
 
 async def confirm(accounts: Accounts, actor: Actor, token: str, browser: Browser) -> SignedIn:
@@ -57,12 +48,13 @@ async def confirm(accounts: Accounts, actor: Actor, token: str, browser: Browser
     digest = accounts.digest_of("link", token)
     await count_try(accounts, "email", digest, actor.address)
     act = Act(actor=actor, action="email.changed", object_id=actor.id)
-    person = await accounts.people.change_email(act, digest, actor.session_id or "")
+    letter, _ = new_letter(accounts, LetterKind.EMAIL_CHANGED, old, actor.id)
+    person = await accounts.people.change_email(act, digest, actor.session_id or "", letter)
     if person is None:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST,
             "This link was used or replaced, has expired, or is for another account. Ask for a new one.",
             param="token",
         )
-    accounts.spawn(accounts.send(email_changed_letter(accounts, old, person.email)))
+    accounts.spawn(run_errand(accounts, letter))
     return await open_session(accounts, person, browser)

@@ -10,11 +10,13 @@ import hmac
 import msgspec
 import structlog
 
+from tessera.domain.deliveries import LetterKind
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.identities import Identity, name_of, no_verified_email
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person, Standing
+from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.people.letters import identity_letter, make_token
+from tessera.flows.people.letters import make_token, new_letter
 from tessera.flows.people.second_factor import check_code
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
 from tessera.flows.people.tries import count_try
@@ -123,8 +125,9 @@ async def _sign_in_as(accounts: Accounts, standing: Standing, identity: Identity
     """A session; the identity is the person's from now on. Raises [permission_denied] where they have another one."""
     person = standing.person
     act = Act(actor=_actor(person, browser), action="identity.added", object_id=person.id)
-    if await accounts.people.link_identity(act, identity):
-        accounts.spawn(accounts.send(identity_letter(accounts, person.email, identity.issuer)))
+    letter, _ = new_letter(accounts, LetterKind.IDENTITY, person.email, identity.issuer)
+    if await accounts.people.link_identity(act, identity, letter):
+        accounts.spawn(run_errand(accounts, letter))
     return await open_session(accounts, person, browser)
 
 

@@ -1,8 +1,10 @@
 """Changes of people's e-mail addresses: asked for, then confirmed from the new mailbox."""
 
+from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.persons import FIND_PERSON, LOCK_PERSON, person_of
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, rows
+from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Person
 
@@ -24,16 +26,22 @@ class EmailChanges(Store):
     """Changes of people's e-mail addresses. A person waits for at most one; nothing changes before it is confirmed."""
 
     @change
-    def ask_email_change(self, act: Act, email: str, digest: str, expires_at: int) -> Steps[None]:
+    def ask_email_change(
+        self, act: Act, email: str, digest: str, expires_at: int, letters: tuple[Errand, ...] = ()
+    ) -> Steps[None]:
         """Keeps what the link of a letter stands for, in place of what the person asked before. Raises [not_found]."""
         if (yield from first(LOCK_PERSON, act.object_id)) is None:
             raise TesseraError(ErrorCode.NOT_FOUND, "There is no such person.")
         yield from rows(_DROP_OLD, self.now())
         yield from rows(_KEEP, act.object_id, digest, email, self.now(), expires_at)
+        for letter in letters:
+            yield from keep_letter(letter)
         yield from record(self, act)
 
     @change
-    def change_email(self, act: Act, digest: str, keep_session: str) -> Steps[Person | None]:
+    def change_email(
+        self, act: Act, digest: str, keep_session: str, letter: Errand | None = None
+    ) -> Steps[Person | None]:
         """Gives the person the address that a link stands for; every other session ends, and links sent to the old
         address work no more. Invitations follow the person. None: the link is not this person's, or cannot be used.
 
@@ -50,6 +58,7 @@ class EmailChanges(Store):
         yield from rows(_DROP_LINKS, old[0], email)
         yield from rows(_MOVE_INVITATIONS, old[0], email)
         yield from rows(_END_OTHER_SESSIONS, act.object_id, keep_session)
+        yield from keep_letter(letter)
         details = {**act.details, "from": old[0], "to": email}
         yield from record(self, Act(actor=act.actor, action=act.action, object_id=act.object_id, details=details))
         row = yield from first(FIND_PERSON, act.object_id)

@@ -2,10 +2,12 @@
 
 import msgspec
 
+from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.organizations import ADD, add_person
 from tessera.adapters.storage.people.persons import LOCK_PERSON, STANDING_BY_ID, standing_of
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
+from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.identities import Identity
 from tessera.domain.people.records import Act, Actor, KnownIdentity, Link, Person, Standing
@@ -74,7 +76,7 @@ class Identities(Store):
         return None if person is None else standing_of(person)
 
     @change
-    def link_identity(self, act: Act, identity: Identity) -> Steps[bool]:
+    def link_identity(self, act: Act, identity: Identity, letter: Errand | None = None) -> Steps[bool]:
         """Makes an identity the person's; False if it was theirs before.
 
         Raises [permission_denied] for somebody else's identity or a person who is somebody else at that issuer,
@@ -92,6 +94,7 @@ class Identities(Store):
                 "that identity, and remove it first.",
             )
         yield from _link(self, act, identity)
+        yield from keep_letter(letter)
         return True
 
     @change
