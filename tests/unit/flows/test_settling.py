@@ -3,17 +3,15 @@
 import json
 import threading
 from datetime import date
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
 from ledger_calls import hold_order
-from simulation.loop import VirtualTime
-from simulation.process import DEPLOYMENTS, SimClock
-from simulation.rules import rules
+from priced_world import body, caller, priced_world
+from simulation.process import DEPLOYMENTS
 from tessera.adapters.tokenizers import counter_for
-from tessera.domain.auth import Caller
 from tessera.domain.dialects.usage import ReplyFacts
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
@@ -23,7 +21,6 @@ from tessera.domain.request import Surface, Tier
 from tessera.domain.usage import Attempt, UsageEvent, UsageSource
 from tessera.flows.quoting import estimate
 from tessera.flows.settling import Running, price_up
-from tessera.flows.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -41,30 +38,14 @@ async def running(
     model: str = "gpt-4o",
     by_volume: tuple[OperatorRow, ...] = (),
     volume_nanos: int | None = None,
-    **body: Any,
+    **fields: Any,
 ) -> Running:
     """A call of gpt-4o that both deployments may serve: the second has its own price, 3.10 and 14.30 per million."""
-    catalogue, prices = rules(operator)
+    world, who = priced_world(operator), caller(mode)
     if by_volume:
-        prices = catalogue.price_book(by_volume)
-    unused = cast(Any, None)
-    world = World(
-        storage=unused,
-        media=unused,
-        providers={},
-        catalogue=catalogue,
-        prices=prices,
-        deployments=DEPLOYMENTS,
-        counter_for=counter_for,
-        digest=unused,
-        make_id=lambda prefix: f"{prefix}_1",
-        clock=SimClock(VirtualTime(1_795_000_000_000_000)),
-        owner="prc_1",
-    )
-    caller = Caller(organization_id="org_1", project_id="prj_1", key_id="key_1", mode=mode)
-    raw = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 50, **body}
-    found = await estimate(world, caller, Surface.CHAT, json.dumps(raw).encode(), DAY, volume_nanos=volume_nanos)
-    call = Running(world, caller, found, hold_order("org_1", granted, mode=mode), granted, started_ms=-7)
+        world.prices = world.catalogue.price_book(by_volume)
+    found = await estimate(world, who, Surface.CHAT, body(model, **fields), DAY, volume_nanos=volume_nanos)
+    call = Running(world, who, found, hold_order("org_1", granted, mode=mode), granted, started_ms=-7)
     call.deployment, call.accepted = FIRST, True
     return call
 

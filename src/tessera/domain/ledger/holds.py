@@ -5,15 +5,11 @@ from collections.abc import Sequence
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.ledger.limits import Meter, rate_left, room, take
+from tessera.domain.ledger.limits import RESERVED_RETRY_AFTER_S, Meter, rate_left, room, take
 from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.orders import HoldOrder, RateLeft
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet
 from tessera.domain.money import format_usd
-
-RESERVED_RETRY_AFTER_S = 2
-"""When a client may try again if the money is there but held: about the time a short call runs."""
-
 
 _SUSPENDED = {
     None: "This organization is suspended and cannot make calls. Ask the operator of this gateway to lift it.",
@@ -54,13 +50,16 @@ def decide_holds(
     decisions: list[Placed | TesseraError] = []
     for index, order in enumerate(orders):
         meters = metered[index] if metered is not None else ()
+        if wallet.suspended:
+            decisions.append(_suspended(wallet.suspended_for))
+            continue
         most = room(meters, order, now_us)
-        if isinstance(most, TesseraError) and not wallet.suspended:
+        if isinstance(most, TesseraError):
             decisions.append(most)
             continue
-        granted = min(0 if isinstance(most, TesseraError) else most, available)
-        if wallet.suspended or granted < order.amount_min_nanos or granted < 0:
-            decisions.append(_refusal(wallet, order, available, held))
+        granted = min(most, available)
+        if granted < order.amount_min_nanos or granted < 0:
+            decisions.append(_refusal(order, available, held))
             continue
         draws, first = _draw(lots, first, granted)
         available -= granted
@@ -96,13 +95,13 @@ def _draw(lots: list[LotBalance], first: int, amount: int) -> tuple[tuple[Draw, 
     return tuple(draws), first
 
 
-def _refusal(wallet: Wallet, order: HoldOrder, available: int, held: int) -> TesseraError:
-    if wallet.suspended:
-        return TesseraError(
-            ErrorCode.ORGANIZATION_SUSPENDED,
-            _SUSPENDED[wallet.suspended_for],
-            details={"reason": wallet.suspended_for.value if wallet.suspended_for else None},
-        )
+def _suspended(reason: SuspensionReason | None) -> TesseraError:
+    return TesseraError(
+        ErrorCode.ORGANIZATION_SUSPENDED, _SUSPENDED[reason], details={"reason": reason.value if reason else None}
+    )
+
+
+def _refusal(order: HoldOrder, available: int, held: int) -> TesseraError:
     required = order.amount_min_nanos
     details: dict[str, str | int | None] = {
         "required": format_usd(required),

@@ -19,6 +19,8 @@ from tessera.domain.money import format_usd
 MINUTE_US = 60_000_000
 PER_MINUTE_MAX = 1_000_000_000
 CONCURRENCY_RETRY_AFTER_S = 1
+RESERVED_RETRY_AFTER_S = 2
+"""When a client may try again if the money is there but held: about the time a short call runs."""
 
 
 class SubjectKind(StrEnum):
@@ -254,7 +256,7 @@ def _over_budget(meter: Meter, name: str, budget: int, spent: int, order: HoldOr
             ErrorCode.BALANCE_RESERVED,
             f"This call can cost up to ${format_usd(order.amount_min_nanos)}; ${format_usd(left)} of {of} is free now "
             f"and ${format_usd(meter.held_nanos)} is held by running calls. Try again when they have finished.",
-            retry_after_s=2,
+            retry_after_s=RESERVED_RETRY_AFTER_S,
             details=details,
         )
     return TesseraError(

@@ -112,8 +112,6 @@ def expire_lots(wallet: Wallet, now: int) -> tuple[Wallet, tuple[Draw, ...]]:
             taken.append(Draw(lot.id, lot.remaining_nanos))
             lot = msgspec.structs.replace(lot, remaining_nanos=0, expired_nanos=lot.expired_nanos + lot.remaining_nanos)
         lots.append(lot)
-    if not taken:
-        return wallet, ()
     available_nanos = wallet.available_nanos - sum(draw.amount_nanos for draw in taken)
     return msgspec.structs.replace(wallet, available_nanos=available_nanos, lots=tuple(lots)), tuple(taken)
 

@@ -305,8 +305,6 @@ class _View:
 
     def discounted(self, row: PriceRow, basis_points: int) -> PriceRow:
         """The list row less a discount."""
-        if basis_points == 0:
-            return row
         found = self._discounted.get((row.version, basis_points))
         if found is None:
             found = self._discounted[row.version, basis_points] = _stamped(discounted(row, basis_points))
@@ -314,7 +312,7 @@ class _View:
 
 
 def _stamped(row: PriceRow) -> PriceRow:
-    return row if row.version else msgspec.structs.replace(row, version=row_version(row))
+    return msgspec.structs.replace(row, version=row_version(row))
 
 
 def _refuse_overlap(rows: list[PriceRow]) -> None:

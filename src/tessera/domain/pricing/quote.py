@@ -75,7 +75,7 @@ def build_quote(
     images: Sequence[QuotedImage],
     rows: Sequence[PriceRow],
     output_max_tokens: int,
-    choices: int = 1,
+    choices: int,
     cheaper: Sequence[Cheaper] = (),
     volume_nanos: int | None = None,
 ) -> Quote:

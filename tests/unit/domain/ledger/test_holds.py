@@ -1,5 +1,6 @@
 """Deciding holds: whole or refused by name, in order, earliest expiry first."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 from ledger_calls import hold_order
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.holds import Placed, decide_holds
+from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
+from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.ledger.resolutions import Resolution, resolve_holds
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, drawing_order
@@ -35,6 +38,24 @@ def test_a_suspended_organization_holds_nothing_not_even_nothing() -> None:
     assert after == before
 
 
+def test_an_order_for_less_than_nothing_is_refused() -> None:
+    before = wallet(100)
+    after, (decision,) = decide_holds(before, [order(-1)])
+    assert refusal(decision).code is ErrorCode.BALANCE_RESERVED
+    assert after == before
+
+
+@pytest.mark.parametrize("reason", [None, *SuspensionReason])
+def test_a_suspended_organization_is_told_why_whatever_its_limits_say(reason: SuspensionReason | None) -> None:
+    suspended = msgspec.structs.replace(wallet(100, suspended=True), suspended_for=reason)
+    used_up = Meter(kind=SubjectKind.KEY, subject_id="key_1", limits=Limits(concurrent_max=0))
+    _, (decision,) = decide_holds(suspended, [order(1)], [[used_up]], 0)
+    error = refusal(decision)
+    assert error.code is ErrorCode.ORGANIZATION_SUSPENDED
+    assert error.details == {"reason": reason}
+    assert used_up.open_calls == 0
+
+
 def test_money_that_is_not_there_is_insufficient_balance_with_the_figures() -> None:
     _, (decision,) = decide_holds(wallet(40, held=59), [order(100)])
     error = refusal(decision)
@@ -54,8 +75,7 @@ def test_money_that_is_held_is_balance_reserved_and_can_be_retried() -> None:
     _, (decision,) = decide_holds(wallet(40, held=60), [order(100)])
     error = refusal(decision)
     assert error.code is ErrorCode.BALANCE_RESERVED
-    assert error.retry_after_s is not None
-    assert error.retry_after_s > 0
+    assert error.retry_after_s == 2
 
 
 def test_a_refused_order_changes_nothing_for_the_next() -> None:

@@ -66,3 +66,10 @@ def test_a_key_is_kept_for_a_day_at_least_and_free_after_its_retention() -> None
         decide_repeat(msgspec.structs.replace(FINISHED, placed_at_us=ORDER.placed_at_us - KEY_RETENTION_US - 1), ORDER)
         is None
     )
+
+
+def test_a_key_is_kept_for_48_hours_to_the_last_microsecond() -> None:
+    reply = stored_reply(ORDER, 1)
+    kept = msgspec.structs.replace(FINISHED, reply=reply, placed_at_us=ORDER.placed_at_us - 172_800_000_000)
+    assert decide_repeat(kept, ORDER) is reply
+    assert decide_repeat(msgspec.structs.replace(kept, placed_at_us=kept.placed_at_us - 1), ORDER) is None

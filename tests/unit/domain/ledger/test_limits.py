@@ -21,7 +21,7 @@ from tessera.domain.ledger.limits import (
     take,
 )
 from tessera.domain.ledger.losses import DAY_US
-from tessera.domain.ledger.orders import HoldOrder
+from tessera.domain.ledger.orders import HoldOrder, RateLeft
 from tessera.domain.ledger.wallet import LotBalance, Wallet
 
 NOON = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()) * 1_000_000
@@ -51,10 +51,13 @@ def test_a_negative_limit_is_no_limit_but_a_mistake(name: str) -> None:
         Limits(**{name: -1})
 
 
-@pytest.mark.parametrize("value", [0, -1, 10**9 + 1])
-def test_a_rate_is_at_least_one_a_minute_and_sane(value: int) -> None:
-    with pytest.raises(ValueError, match="requests_per_minute"):
-        Limits(requests_per_minute=value)
+@pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute"])
+def test_a_rate_is_at_least_one_a_minute_and_sane(name: str) -> None:
+    for value in (0, -1, 10**9 + 1):
+        with pytest.raises(ValueError, match=name):
+            Limits(**{name: value})
+    for value in (1, 10**9):
+        assert getattr(Limits(**{name: value}), name) == value
 
 
 def test_a_budget_of_nothing_refuses_every_call_that_can_cost_anything() -> None:
@@ -80,7 +83,7 @@ def test_a_budget_that_running_calls_hold_can_be_waited_for() -> None:
     take([held], order(70), 70, NOON)
     error = refused(room([held], order(31), NOON))
     assert error.code is ErrorCode.BALANCE_RESERVED
-    assert error.retry_after_s is not None
+    assert error.retry_after_s == 2
     resolve([held], 70, 0, NOON)
     assert room([held], order(31), NOON) == 31
 
@@ -113,13 +116,64 @@ def test_a_settlement_that_comes_after_its_month_does_not_bring_the_month_back()
     assert (late.spent_nanos, late.month, late.month_nanos) == (17, month_of(december), 10)
 
 
+def test_months_are_counted_from_the_year_0() -> None:
+    assert month_of(0) == 1970 * 12
+    assert month_of(NOON) == 2026 * 12 + 10
+
+
+def test_a_call_that_cost_nothing_leaves_day_and_month_as_they_were() -> None:
+    used = meter()
+    take([used], order(1), 1, NOON)
+    resolve([used], 1, 0, NOON)
+    assert used == Meter(kind=SubjectKind.KEY, subject_id="key_1", used_at_us=NOON, limits=Limits())
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 70)), min_size=1, max_size=12))
+def test_whatever_the_order_the_last_day_and_month_are_the_sums_of_their_charges(
+    charges: list[tuple[int, int]],
+) -> None:
+    used = meter()
+    for charge, days in charges:
+        take([used], order(charge), charge, NOON)
+        resolve([used], charge, charge, NOON + days * DAY_US)
+    settled = [(charge, NOON + days * DAY_US) for charge, days in charges]
+    last = max(at for _, at in settled)
+    assert (used.day, used.month) == (last // DAY_US, month_of(last))
+    assert used.spent_nanos == sum(charge for charge, _ in settled)
+    assert used.day_nanos == sum(charge for charge, at in settled if at == last)
+    assert used.month_nanos == sum(charge for charge, at in settled if month_of(at) == month_of(last))
+
+
+def test_what_running_calls_hold_of_a_budget_could_still_be_enough_to_the_nano() -> None:
+    held = meter(budget_total_nanos=100)
+    take([held], order(1), 1, NOON)
+    assert refused(room([held], order(100), NOON)).code is ErrorCode.BALANCE_RESERVED
+    assert refused(room([held], order(101), NOON)).code is ErrorCode.BUDGET_EXCEEDED
+
+
+def test_a_budget_that_was_lowered_below_what_is_used_has_nothing_left() -> None:
+    used = meter(budget_total_nanos=10)
+    used.spent_nanos, used.held_nanos = 20, 5
+    assert refused(room([used], order(1), NOON)).details["available_nanos"] == 0
+
+
+def test_when_a_subject_was_used_last_is_known_and_never_goes_back() -> None:
+    used = meter(requests_per_minute=60, tokens_per_minute=60)
+    for at in (NOON, NOON - 1):
+        take([used], order(tokens=1), 1, at)
+    assert (used.used_at_us, used.requests_at_us, used.tokens_at_us) == (NOON, NOON + 2_000_000, NOON + 2_000_000)
+    take([used], order(tokens=1), 1, NOON + MINUTE_US)
+    later = NOON + MINUTE_US
+    assert (used.used_at_us, used.requests_at_us, used.tokens_at_us) == (later, later + 1_000_000, later + 1_000_000)
+
+
 def test_no_more_calls_run_at_once_than_allowed() -> None:
     busy = meter(concurrent_max=2)
     _, decisions = decide_holds(rich(), [order()] * 3, [[busy]] * 3, NOON)
     assert [isinstance(decision, Placed) for decision in decisions] == [True, True, False]
     error = refused(decisions[2])
     assert error.code is ErrorCode.CONCURRENCY_EXCEEDED
-    assert error.retry_after_s is not None
+    assert error.retry_after_s == 1
     resolve([busy], 1, 0, NOON)
     assert room([busy], order(), NOON) == 1
 
@@ -134,6 +188,14 @@ def test_a_minutes_worth_of_calls_can_be_made_at_once_and_comes_back_evenly() ->
     assert error.retry_after_s == 1
     assert room([fast], order(), NOON + 999_999) != 1
     assert room([fast], order(), NOON + 1_000_000) == 1
+
+
+def test_what_does_not_come_out_in_whole_microseconds_or_seconds_is_waited_for_a_little_longer() -> None:
+    fast = meter(requests_per_minute=7)
+    for _ in range(7):
+        take([fast], order(), 1, NOON)
+    assert fast.requests_at_us == NOON + 7 * 8_571_429
+    assert refused(room([fast], order(), NOON)).retry_after_s == 9
 
 
 def test_a_call_with_more_tokens_than_a_minute_allows_is_never_worth_waiting_for() -> None:
@@ -153,6 +215,16 @@ def test_the_tightest_rate_is_shown() -> None:
     assert left is not None
     assert left.requests == (9, 10, MINUTE_US // 10)
     assert left.tokens == (300, 600, MINUTE_US // 2)
+
+
+def test_beside_subjects_without_limits_the_limited_ones_rate_is_shown() -> None:
+    unlimited = Meter(kind=SubjectKind.PROJECT, subject_id="prj_1")
+    left = rate_left([unlimited, meter(requests_per_minute=10)], NOON)
+    assert left == RateLeft(requests=(10, 10, 0), tokens=None)
+    lowered = meter(tokens_per_minute=10)
+    lowered.tokens_at_us = NOON + 2 * MINUTE_US
+    left = rate_left([lowered, unlimited], NOON)
+    assert left == RateLeft(requests=None, tokens=(0, 10, 2 * MINUTE_US))
 
 
 def test_a_refused_call_uses_nothing() -> None:

@@ -30,7 +30,13 @@ def added(happened: list[tuple[int, bool]]) -> DayLoss:
 
 
 def test_a_day_ends_at_midnight_utc() -> None:
+    assert DAY_US == 24 * 60 * 60 * 1_000_000
     assert (day_of(DAY_US - 1), day_of(DAY_US)) == (0, 1)
+
+
+def test_unless_the_operator_says_otherwise_a_day_may_cost_20_dollars_and_100_leaves_one_dollar() -> None:
+    dollar = 1_000_000_000
+    assert LossLimits() == LossLimits(loss_max_nanos=20 * dollar, left_calls_max=100, left_loss_max_nanos=dollar)
 
 
 def test_only_what_is_past_the_limit_is_too_much() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.domain.ledger.resolutions import charged_draws
-from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, add_lot, expire_lots
+from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, add_lot, drawing_order, expire_lots
 
 EMPTY = Wallet(available_nanos=0, held_nanos=0)
 
@@ -19,6 +19,19 @@ def test_a_lot_can_be_spent_until_its_second_and_not_at_it() -> None:
     expired, taken = expire_lots(wallet, 100)
     assert taken == (Draw("lot_1", 10),)
     assert (expired.available_nanos, expired.lots[0].remaining_nanos, expired.lots[0].expired_nanos) == (0, 0, 10)
+
+
+def test_the_last_nano_expires_and_nothing_is_not_taken() -> None:
+    wallet = Wallet(available_nanos=1, held_nanos=0, lots=(lot("lot_1", 1, 100), lot("lot_2", 0, 100)))
+    expired, taken = expire_lots(wallet, 100)
+    assert taken == (Draw("lot_1", 1),)
+    assert expired.available_nanos == 0
+
+
+def test_of_lots_that_expire_together_the_older_is_drawn_first() -> None:
+    dated = [lot("lot_2", 1, 100), lot("lot_1", 1, 100)]
+    undated = [lot("lot_4", 1, None), lot("lot_3", 1, None)]
+    assert [found.id for found in drawing_order(undated + dated)] == ["lot_1", "lot_2", "lot_3", "lot_4"]
 
 
 def test_what_running_calls_hold_of_an_expired_lot_stays_theirs() -> None:

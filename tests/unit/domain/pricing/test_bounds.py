@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from price_strategies import quantities, row, rows
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import NANOS_MAX
 from tessera.domain.pricing import PriceRow, Rates, affordable_output_tokens, charge, price_max
 from tessera.domain.pricing.bounds import price_maxima
 from tessera.domain.quantities import Quantities
@@ -33,6 +34,35 @@ def test_a_maximum_no_balance_can_hold_is_the_caller_s_error() -> None:
     with pytest.raises(TesseraError) as refused:
         price_max(PLAIN, 0, 0, 2**53, 128)
     assert refused.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_the_largest_maximum_the_ledger_can_hold_is_quoted_and_not_one_nano_more() -> None:
+    # A dollar and a nano for each token: together they reach any amount.
+    price = row(Rates(input=10**15, output=10**6))
+    dollars, nanos = divmod(NANOS_MAX, 10**9)
+    assert price_max(price, dollars, 0, nanos) == NANOS_MAX
+    with pytest.raises(TesseraError):
+        price_max(price, dollars, 0, nanos + 1)
+
+
+def test_the_largest_count_is_taken_everywhere() -> None:
+    free = row(Rates(input=0, output=0))
+    assert price_maxima(free, 2**53, 2**53, 2**53, 2**53) == (0, 0)
+    assert affordable_output_tokens(free, 2**53, 2**53, 0, 2**53) == 1
+    with pytest.raises(ValueError, match="choices"):
+        price_max(free, 1, 0, 1, 2**53 + 1)
+
+
+def test_with_exactly_the_price_of_the_input_any_free_output_is_affordable() -> None:
+    assert affordable_output_tokens(row(Rates(input=10**6, output=0)), 1_000, 0, 1_000) == 2**53
+
+
+def test_what_a_sum_buys_is_asked_of_sane_maxima_only() -> None:
+    for maxima in ((-1, 0), (0, -1), (2**53 + 1, 0)):
+        with pytest.raises(ValueError, match="maximum"):
+            affordable_output_tokens(PLAIN, *maxima, 10**9)
+    with pytest.raises(ValueError, match="choices"):
+        affordable_output_tokens(PLAIN, 1, 0, 10**9, 0)
 
 
 def test_input_longer_than_the_tier_prices_is_refused_by_name() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from price_strategies import quantities, row, rows
-from tessera.domain.money import parse_usd
+from tessera.domain.money import NANOS_MAX, parse_usd
 from tessera.domain.pricing import Rates, charge, charge_object
 from tessera.domain.quantities import Quantities
 
@@ -55,6 +55,15 @@ def test_a_part_larger_than_its_total_is_refused(parts: Quantities) -> None:
 def test_a_charge_beyond_63_bits_is_refused() -> None:
     with pytest.raises(ValueError, match="ledger"):
         charge(PRO, Quantities(output_tokens=2**53))
+
+
+def test_the_largest_charge_the_ledger_can_hold_is_taken_and_not_one_nano_more() -> None:
+    # A dollar and a nano for each token: together they reach any amount.
+    price = row(Rates(input=10**15, output=10**6))
+    dollars, nanos = divmod(NANOS_MAX, 10**9)
+    assert charge(price, Quantities(input_tokens=dollars, output_tokens=nanos)).nanos == NANOS_MAX
+    with pytest.raises(ValueError, match="ledger"):
+        charge(price, Quantities(input_tokens=dollars, output_tokens=nanos + 1))
 
 
 def test_the_founding_figures_to_the_nano_dollar() -> None:

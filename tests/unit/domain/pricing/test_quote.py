@@ -139,6 +139,19 @@ def test_the_maximum_is_over_the_dearest_row_the_call_may_fall_back_to() -> None
     assert built.input_predicted_nanos == 10 * 1_000
 
 
+def test_of_rows_that_are_equally_dear_the_expected_one_splits_the_maximum() -> None:
+    dear_output = row(Rates(input=1_000_000_000, output=3_000_000_000))
+    dear_input = row(Rates(input=2_000_000_000, output=2_000_000_000))
+    for first, other in ((dear_output, dear_input), (dear_input, dear_output)):
+        built = quote(counted(Span(10, 10)), [first, other], cap=10)
+        assert built.max_nanos == 40_000
+        assert built.input_max_nanos == price_max(first, 10, 0, 0)
+
+
+def test_changes_that_save_the_same_are_in_the_order_of_their_names() -> None:
+    assert [offer.change for offer in cheaper_changes(100, [("b", 90), ("a", 90)])] == ["a", "b"]
+
+
 def test_only_what_is_really_cheaper_is_offered_the_largest_saving_first() -> None:
     offers = cheaper_changes(100, [("a", 100), ("b", 90), ("c", 40), ("d", 120)])
     assert [(offer.change, offer.price_max_nanos, offer.saves_nanos) for offer in offers] == [

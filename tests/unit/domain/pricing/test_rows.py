@@ -20,6 +20,10 @@ def test_a_rate_outside_all_reason_is_refused(field: str, rate: int) -> None:
         Rates(**{"input": 1, "output": 1, field: rate})
 
 
+def test_the_dearest_rate_there_can_be_is_taken() -> None:
+    assert Rates(input=10**15, output=0).input == 10**15
+
+
 def test_a_threshold_without_rates_is_refused() -> None:
     with pytest.raises(ValueError, match="belong together"):
         msgspec.structs.replace(PRO, above_tokens=10)
@@ -31,6 +35,13 @@ def test_a_discount_beyond_all_reason_is_refused(basis_points: int) -> None:
         discounted(PRO, basis_points)
 
 
+def test_discounts_reach_from_everything_off_to_a_hundredfold_markup() -> None:
+    plain = row(Rates(input=7, output=9))
+    assert discounted(plain, 10_000).rates == Rates(input=0, output=0)
+    assert discounted(plain, -1_000_000).rates == Rates(input=707, output=909)
+    assert discounted(plain, 0) is plain
+
+
 def test_30_percent_off_gpt_5_2_pro_is_exactly_14_70_and_117_60() -> None:
     price = discounted(PRO, 3_000)
     assert (price.rates.input, price.rates.output) == (14_700_000_000, 117_600_000_000)
@@ -40,6 +51,12 @@ def test_30_percent_off_gpt_5_2_pro_is_exactly_14_70_and_117_60() -> None:
 def test_a_discount_that_does_not_come_out_is_rounded_down_and_says_so() -> None:
     price = discounted(row(Rates(input=7, output=10_000)), 3_333)
     assert (price.rates.input, price.rates.output, price.rounding) == (4, 6_667, "down")
+
+
+def test_what_was_rounded_down_once_stays_so() -> None:
+    once = discounted(row(Rates(input=7, output=10_000)), 5_000)
+    assert discounted(once, -10_000).rounding == "down"
+    assert discounted(row(Rates(input=10_000, output=7)), 5_000).rounding == "down"
 
 
 def test_a_discount_reaches_every_rate_on_both_sides_and_invents_none() -> None:
