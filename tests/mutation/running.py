@@ -18,6 +18,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,10 @@ from mutation.changes import Change
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
-CPU_SECONDS_MAX = 40
+CPU_SECONDS_MAX = 10
+"""For one test. What needs more never ends."""
+CPU_SECONDS_MAX_ALL = 60
+"""For tests that are run together, and for simulations."""
 SECONDS_MAX = 1200
 PROFILE = "mutation"
 EXAMPLES = 50
@@ -146,7 +150,7 @@ def in_child(work: Callable[[], object]) -> tuple[int, TextIO]:
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS_MAX, CPU_SECONDS_MAX))
+            allow(CPU_SECONDS_MAX_ALL)
             signal.alarm(SECONDS_MAX)
             silence()
             with os.fdopen(writing, "w") as answer:
@@ -157,9 +161,15 @@ def in_child(work: Callable[[], object]) -> tuple[int, TextIO]:
     return child, os.fdopen(reading)
 
 
+def allow(seconds: int) -> None:
+    """Lets this process use so much of the processor from now on."""
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds + 1, resource.RLIM_INFINITY))
+
+
 def passes(session: pytest.Session, index: int) -> bool:
     """Runs one of the collected tests."""
     item, failed = session.items[index], session.testsfailed
+    allow(CPU_SECONDS_MAX)
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
     return session.testsfailed == failed
 
@@ -270,6 +280,7 @@ def run_imported_again(part: Part, name: str, tree: ast.Module, path: Path) -> b
 def simulate(part: Part) -> bool:
     """Whether short simulations find nothing, nor break."""
     simulation = importlib.import_module("simulation.world").Simulation
+    allow(CPU_SECONDS_MAX_ALL)
     try:
         return all(simulation(seed).run().violation is None for seed in range(part.simulated_runs))
     except Exception:

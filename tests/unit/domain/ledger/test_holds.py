@@ -190,3 +190,9 @@ def test_the_last_nano_of_a_hold_is_drawn_too() -> None:
     assert alone.draws == (Draw("lot_0", 1),)
     assert across.draws == (Draw("lot_0", 4), Draw("lot_1", 1))
     assert [lot.remaining_nanos for lot in after.lots] == [0, 0]
+
+
+def test_a_lot_with_nothing_left_is_passed_over() -> None:
+    _, (placed,) = decide_holds(wallet(0, 5), [order(3)])
+    assert isinstance(placed, Placed)
+    assert placed.draws == (Draw("lot_1", 3),)

@@ -100,8 +100,16 @@ def test_images_are_priced_as_images_where_the_row_says_so() -> None:
 
 def test_cached_tokens_beside_images_are_text_as_far_as_there_is_text() -> None:
     used = Quantities(input_tokens=300, input_image_tokens=200, cached_input_tokens=150)
-    units = {line.unit: line.quantity for line in charge(IMAGE, used).lines}
+    charged = charge(IMAGE, used)
+    units = {line.unit: line.quantity for line in charged.lines}
     assert units == {"cached_input": 100, "cached_input_image": 50, "input_image": 150}
+    assert charged.nanos == 100 * 1_250 + 50 * 2_000 + 150 * 8_000
+
+
+def test_cached_images_without_a_price_of_their_own_cost_what_images_cost() -> None:
+    used = Quantities(input_tokens=10, input_image_tokens=10, cached_input_tokens=10)
+    images = row(Rates(input=1_000_000_000, cached_input=0, output=0, input_image=8_000_000_000))
+    assert charge(images, used).nanos == 10 * 8_000
 
 
 def test_the_sum_is_rounded_up_once() -> None:
