@@ -31,8 +31,8 @@ def saved(found: Estimate, **changes: Any) -> SavedQuote:
         "model": found.model.canonical,
         "max_nanos": found.quote.max_nanos,
         "price_version": found.quote.price_version,
-        "created_at_us": 2_999_999,
-        "expires_at_us": 5_999_999,
+        "created_at_us": 3_000_000,
+        "expires_at_us": 6_000_000,
         "body": b"{}",
     }
     return SavedQuote(**(known | changes))
@@ -95,7 +95,7 @@ async def test_a_quote_is_found_by_whom_it_was_given_to_and_until_the_moment_it_
 async def test_a_call_within_its_quote_goes_under_the_quotes_name_and_life() -> None:
     found = await estimated()
     agreed = agree(Terms(), saved(found), found)
-    assert (agreed.quote.id, agreed.quote.created_at, agreed.quote.expires_at) == ("quote_9", 2, 5)
+    assert (agreed.quote.id, agreed.quote.created_at, agreed.quote.expires_at) == ("quote_9", 3, 6)
     assert agreed.quote.max_nanos == found.quote.max_nanos
     assert agreed.output_cap == found.output_cap
 

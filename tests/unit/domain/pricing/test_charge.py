@@ -106,6 +106,13 @@ def test_cached_tokens_beside_images_are_text_as_far_as_there_is_text() -> None:
     assert charged.nanos == 100 * 1_250 + 50 * 2_000 + 150 * 8_000
 
 
+def test_written_tokens_that_find_no_text_left_beside_the_cached_ones_are_image() -> None:
+    writes = row(Rates(input=1_000_000_000, cache_write=2_000_000_000, output=0, input_image=8_000_000_000))
+    used = Quantities(input_tokens=300, input_image_tokens=200, cached_input_tokens=60, cache_write_tokens=60)
+    units = {line.unit: line.quantity for line in charge(writes, used).lines}
+    assert units == {"cached_input": 60, "cache_write": 40, "input_image": 200}
+
+
 def test_cached_images_without_a_price_of_their_own_cost_what_images_cost() -> None:
     used = Quantities(input_tokens=10, input_image_tokens=10, cached_input_tokens=10)
     images = row(Rates(input=1_000_000_000, cached_input=0, output=0, input_image=8_000_000_000))
