@@ -1,8 +1,12 @@
 """Who pays, by how a call ended: each row of docs/reference/who-pays.md."""
 
+import json
+
 import msgspec
 import pytest
 
+from ledger_calls import hold_order, release, usage_event
+from tessera.domain.ledger.losses import NO_LOSS, DayLoss, LossLimits
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.quantities import Quantities
 from tessera.domain.usage import (
@@ -11,8 +15,10 @@ from tessera.domain.usage import (
     OnCancel,
     Policy,
     UsageSource,
+    is_free_leave,
     owed,
     owed_past_allowance,
+    settled_as,
 )
 
 REPORTED = Quantities(input_tokens=1000, output_tokens=100)
@@ -164,3 +170,21 @@ def test_a_call_that_is_cut_with_its_key_pays_for_what_was_delivered_and_else_fo
 def test_every_outcome_has_a_row() -> None:
     for outcome in Outcome:
         assert owed(outcome, delivered()).policy in set(Policy)
+
+
+def test_a_leave_is_settled_free_while_the_days_allowance_lasts_and_as_what_it_cost_after_that() -> None:
+    order, limits = hold_order("org_1", 100), LossLimits(left_calls_max=2, left_loss_max_nanos=10)
+    paid = usage_event(order, 7)
+    free = release(order, loss_nanos=5, past_allowance=paid)
+    for day in (NO_LOSS, DayLoss(left_calls=1, left_loss_nanos=5)):
+        assert settled_as(free, day, limits) is free
+    for day in (DayLoss(left_calls=2), DayLoss(left_loss_nanos=6)):
+        assert settled_as(free, day, limits) is paid
+        assert settled_as(paid, day, limits) is paid
+
+
+@pytest.mark.parametrize("policy", [*Policy, None])
+def test_what_counts_against_the_allowance_is_a_leave_before_output_that_cost_something(policy: Policy | None) -> None:
+    charge = json.dumps({} if policy is None else {"policy": policy}).encode()
+    assert is_free_leave(charge, 1) is (policy is Policy.LEFT_BEFORE_OUTPUT)
+    assert is_free_leave(charge, 0) is False
