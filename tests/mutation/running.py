@@ -204,9 +204,10 @@ def named(place: Place) -> str:
 
 
 def run_trial(part: Part, places: Sequence[Place], jobs: int) -> Trial:
-    """Tests changes of a part."""
+    """Tests changes of a part. Raises RuntimeError if that breaks off."""
     trial = Trial(part, places, jobs)
-    run_pytest(part, trial)
+    if not run_pytest(part, trial):
+        raise RuntimeError("not every change was tested")
     return trial
 
 
@@ -234,7 +235,7 @@ def change_functions(module: types.ModuleType, tree: ast.Module, path: Path) -> 
     """Gives the function that a change is in its changed code; says which, or nothing where it is in none."""
     new = {code.co_qualname: code for code in codes_in(compile(tree, str(path), "exec"))}
     old = {code.co_qualname: code for code in codes_in(compile(path.read_text("utf-8"), str(path), "exec"))}
-    changed = [one for one in functions_of(module) if new[one.__qualname__] != old[one.__qualname__]]
+    changed = [one for one in functions_of(module) if new.get(one.__qualname__) != old.get(one.__qualname__)]
     for function in changed:
         function.__code__ = new[function.__qualname__]
     return [key(function) for function in changed]

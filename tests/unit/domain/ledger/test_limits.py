@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,6 +120,17 @@ def test_a_settlement_that_comes_after_its_month_does_not_bring_the_month_back()
 def test_months_are_counted_from_the_year_0() -> None:
     assert month_of(0) == 1970 * 12
     assert month_of(NOON) == 2026 * 12 + 10
+
+
+def test_a_new_meter_has_counted_nothing() -> None:
+    counters = [value for name, value in msgspec.structs.asdict(meter()).items() if name not in ("kind", "subject_id")]
+    assert counters == [0] * 10 + [Limits()]
+
+
+def test_an_order_that_says_nothing_of_tokens_uses_none() -> None:
+    used = meter(tokens_per_minute=1)
+    take([used], hold_order("org_1", 1), 1, NOON)
+    assert used.tokens_at_us == NOON
 
 
 def test_a_call_that_cost_nothing_leaves_day_and_month_as_they_were() -> None:
