@@ -183,7 +183,7 @@ def test_a_test_call_is_priced_as_at_the_models_own_provider_and_a_live_one_wher
     world = priced_world(catalogue=catalogue, prices=catalogue.price_book(rows))
     model, first = catalogue.model("gpt-4o"), DEPLOYMENTS["gpt-4o"][0]
     for mode, price in ((Mode.TEST, 1), (Mode.LIVE, 2)):
-        assert price_row(world, caller(mode), model, first, Tier.DEFAULT, DAY).rates.input == price
+        assert price_row(world, caller(mode), model, first, Tier.DEFAULT, DAY, None).rates.input == price
 
 
 async def test_each_price_a_call_may_be_charged_by_stands_once_and_the_dearest_is_the_maximum() -> None:
