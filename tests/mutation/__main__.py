@@ -17,7 +17,9 @@ PARTS = {
     "pricing": Part(("tessera/domain/pricing/*.py",), ("tests/unit/domain/pricing",), 6),
     "usage": Part(("tessera/domain/usage.py",), ("tests/unit/domain/test_usage.py",), 12),
     "settling": Part(
-        ("tessera/flows/settling.py",), ("tests/unit/flows/test_settling.py", f"{SIMULATION}::{STOPPED}"), 12
+        ("tessera/flows/settling.py",),
+        ("tests/unit/flows/test_settling.py", "tests/unit/flows/test_settling_once.py", f"{SIMULATION}::{STOPPED}"),
+        12,
     ),
     "quoting": Part(("tessera/flows/quoting.py",), ("tests/unit/flows/test_quoting.py",), 6),
     "terms": Part(("tessera/flows/terms.py",), ("tests/unit/flows/test_terms.py",), 6),

@@ -108,3 +108,11 @@ def test_a_book_remembers_no_more_answers_than_it_may(monkeypatch: pytest.Monkey
         found.price("pro", Tier.DEFAULT, as_of=DAY + ONE * days)
         kept.append(len(found._priced))
     assert kept == [1, 2, 1, 2]
+
+
+def test_who_says_nothing_of_volume_has_none() -> None:
+    found = PriceBook([LISTED], [own(7, volume_from_nanos=1), own(7, tier=Tier.BATCH, volume_from_nanos=1)])
+    won = found.price_won("pro", Tier.DEFAULT, as_of=DAY)
+    assert won is not None
+    assert (won.place, found.price("pro", Tier.DEFAULT, as_of=DAY).id) == (None, "list")
+    assert found.tiers("pro", DAY) == (Tier.DEFAULT,)
