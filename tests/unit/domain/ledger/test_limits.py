@@ -85,6 +85,7 @@ def test_a_budget_that_running_calls_hold_can_be_waited_for() -> None:
     error = refused(room([held], order(31), NOON))
     assert error.code is ErrorCode.BALANCE_RESERVED
     assert error.retry_after_s == 2
+    assert (error.details["available_nanos"], error.details["held_nanos"]) == (30, 70)
     resolve([held], 70, 0, NOON)
     assert room([held], order(31), NOON) == 31
 
