@@ -80,3 +80,25 @@ def test_a_discount_holds_no_longer_than_its_own_row_and_the_list_row() -> None:
     assert validity(price, rows) == (date(2026, 11, 1), date(2027, 1, 1))
     own = (OperatorRow(model="pro", rates=Rates(input=1, output=1)),)
     assert validity(shown(PriceBook([LISTED], own))["openai", None].price, own) == (None, None)
+
+
+def test_margins_change_one_token_above_each_threshold_and_not_before() -> None:
+    def priced(threshold: int, below: int, above: int) -> PriceRow:
+        rates = Rates(input=below, output=0), Rates(input=above, output=0)
+        return PriceRow(
+            id="row",
+            model="pro",
+            tier=Tier.DEFAULT,
+            rates=rates[0],
+            above_tokens=threshold,
+            above_rates=rates[1],
+            valid_from=DAY,
+        )
+
+    found = margins(priced(100, 10, 20), priced(101, 1, 2))
+    assert [(margin.above_tokens, margin.rates["input"]) for margin in found] == [(0, 9), (100, 19), (101, 18)]
+
+
+def test_the_list_price_holds_as_long_as_its_own_row() -> None:
+    price = shown(PriceBook([LISTED]))["openai", None].price
+    assert validity(price, ()) == (LISTED.valid_from, LISTED.valid_until)

@@ -43,7 +43,9 @@ def image(predicted: int = 1_229, largest: int = 1_230) -> ImageCount:
     )
 
 
-def quote(count: TokenCount, price_rows: list[PriceRow], cap: int = 100, choices: int = 1) -> Quote:
+def quote(
+    count: TokenCount, price_rows: list[PriceRow], cap: int = 100, choices: int = 1, volume_nanos: int | None = None
+) -> Quote:
     return build_quote(
         id="quote_1",
         created_at=1_795_000_000,
@@ -60,6 +62,7 @@ def quote(count: TokenCount, price_rows: list[PriceRow], cap: int = 100, choices
         rows=price_rows,
         output_max_tokens=cap,
         choices=choices,
+        volume_nanos=volume_nanos,
     )
 
 
@@ -183,3 +186,10 @@ def test_parts_add_up_and_the_maximum_is_the_hold(
 def test_a_quote_of_a_dated_row_keeps_the_row_s_figures() -> None:
     dated = msgspec.structs.replace(PRO, valid_from=date(2025, 12, 11))
     assert quote(counted(), [dated]).max_nanos == 40 * 14_700 + 100 * 117_600
+
+
+def test_a_quote_names_the_volume_it_was_priced_at_where_there_is_one() -> None:
+    assert quote(counted(), [PRO]).volume_nanos is msgspec.UNSET
+    at_volume = quote_object(quote(counted(), [PRO], volume_nanos=2_500_000_000))
+    assert at_volume["price"]["volume"] == "2.50"  # type: ignore[index]
+    assert at_volume["price"]["volume_nanos"] == 2_500_000_000  # type: ignore[index]

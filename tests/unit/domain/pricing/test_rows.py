@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from price_strategies import row, rows
-from tessera.domain.pricing import PriceRow, Rates, discounted, row_version
+from price_strategies import rates, row, rows
+from tessera.domain.pricing import PriceRow, Rates, charge, discounted, row_version
+from tessera.domain.quantities import Quantities
 
 PRO = row(Rates(input=21_000_000_000, output=168_000_000_000))
 
@@ -88,3 +89,24 @@ def test_a_discount_never_makes_a_rate_dearer_nor_negative(price: PriceRow, basi
         for name in Rates.__struct_fields__:
             old, new = getattr(before, name), getattr(after, name)
             assert (old is None and new is None) or 0 <= new <= old
+
+
+MILLION = 1_000_000
+A_MILLION_OF = {
+    "input": Quantities(input_tokens=MILLION),
+    "cached_input": Quantities(input_tokens=MILLION, cached_input_tokens=MILLION),
+    "cache_write": Quantities(input_tokens=MILLION, cache_write_tokens=MILLION),
+    "input_image": Quantities(input_tokens=MILLION, input_image_tokens=MILLION),
+    "output": Quantities(output_tokens=MILLION),
+    "output_image": Quantities(output_tokens=MILLION, output_image_tokens=MILLION),
+}
+CACHED_IMAGES = Quantities(input_tokens=MILLION, cached_input_tokens=MILLION, input_image_tokens=MILLION)
+
+
+@given(rates())
+def test_the_rate_of_a_unit_is_what_a_million_of_it_is_charged(price: Rates) -> None:
+    for unit, used in A_MILLION_OF.items():
+        assert price.rate_of(unit) == charge(row(price), used).nanos
+        assert price.has(unit) is (getattr(price, unit) is not None)
+    if price.input_image is not None or price.cached_input_image is None:
+        assert price.rate_of("cached_input_image") == charge(row(price), CACHED_IMAGES).nanos
