@@ -75,7 +75,7 @@ async def test_a_leave_before_output_has_a_price_past_the_days_allowance_if_it_c
         (Mode.LIVE, Outcome.PROVIDER_TIMEOUT, False),
     ):
         call = await running(mode=mode)
-        call.deployment, call.accepted, call.sent = FIRST, True, True
+        call.deployment, call.sent, call.accepted = FIRST, True, outcome is Outcome.PROVIDER_TIMEOUT
         event = await price_up(call, outcome, ReplyFacts())
         assert event.charge_nanos == 0
         assert (event.loss_nanos > 0) is (mode is Mode.LIVE)

@@ -95,8 +95,9 @@ def test_margins_change_one_token_above_each_threshold_and_not_before() -> None:
             valid_from=DAY,
         )
 
-    found = margins(priced(100, 10, 20), priced(101, 1, 2))
-    assert [(margin.above_tokens, margin.rates["input"]) for margin in found] == [(0, 9), (100, 19), (101, 18)]
+    for thresholds, between in (((100, 101), 19), ((101, 100), 8)):
+        found = margins(priced(thresholds[0], 10, 20), priced(thresholds[1], 1, 2))
+        assert [(margin.above_tokens, margin.rates["input"]) for margin in found] == [(0, 9), (100, between), (101, 18)]
 
 
 def test_the_list_price_holds_as_long_as_its_own_row() -> None:
