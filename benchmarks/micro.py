@@ -84,6 +84,7 @@ def _quotes() -> dict[str, tuple[Callable[[], object], int]]:
             images=[QuotedImage(index=index, count=image) for index, image in enumerate(count.images)],
             rows=(row,),
             output_max_tokens=200,
+            choices=1,
         )
 
     defaults = QuoteAsk(width=1, height=1, model=MODEL, detail=Detail.AUTO, as_of=today, tier="default")

@@ -44,7 +44,7 @@ def litellm() -> Path:
     if not (marker.exists() and marker.read_text() == lock):
         print("Installing LiteLLM (once, some minutes)…", file=sys.stderr)
         subprocess.run([ROOT / "tools" / "make_venv", sys.executable, folder], check=True)
-        install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes"]
+        install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
         subprocess.run([folder / "bin" / "python", *install, "-r", LITELLM_LOCK], check=True)
         marker.write_text(lock)
     return command

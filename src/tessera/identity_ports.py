@@ -1,4 +1,4 @@
-"""What flows need to sign people in at identity providers: the provider itself, and the storage of who is who there.
+"""What flows need to know people by: identity providers, the storage of who is who there, and addresses that change.
 
 Every verb of storage raises [storage_unavailable] when the database cannot answer, and what it names.
 """
@@ -87,4 +87,24 @@ class Identities(Protocol):
 
     async def unlink_identity(self, act: Act, person_id: str) -> bool:
         """Takes one identity from a person, by its id; False if there is none."""
+        ...
+
+
+class EmailChanges(Protocol):
+    """Changes of people's e-mail addresses. A person waits for at most one; nothing changes before it is confirmed."""
+
+    async def ask_email_change(
+        self, act: Act, email: str, digest: str, expires_at: int, letters: tuple[Errand, ...] = ()
+    ) -> None:
+        """Keeps what the link of a letter stands for, in place of what the person asked before. Raises [not_found]."""
+        ...
+
+    async def change_email(
+        self, act: Act, digest: str, keep_session: str, letter: Errand | None = None
+    ) -> Person | None:
+        """Gives the person the address that a link stands for; every other session ends, and links sent to the old
+        address work no more. Invitations follow the person. None: the link is not this person's, or cannot be used.
+
+        Raises [invalid_request] for an address that has an account by now.
+        """
         ...

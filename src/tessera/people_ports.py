@@ -28,7 +28,7 @@ from tessera.domain.people.records import (
     Standing,
 )
 from tessera.domain.people.roles import Role
-from tessera.identity_ports import Identities
+from tessera.identity_ports import EmailChanges, Identities
 from tessera.ports import Page
 
 
@@ -101,26 +101,6 @@ class Persons(Protocol):
 
     async def count_tries(self, buckets: tuple[str, ...], window_s: int) -> tuple[int, ...]:
         """Counts one more try in each bucket's current window; how many there are now, this one among them."""
-        ...
-
-
-class EmailChanges(Protocol):
-    """Changes of people's e-mail addresses. A person waits for at most one; nothing changes before it is confirmed."""
-
-    async def ask_email_change(
-        self, act: Act, email: str, digest: str, expires_at: int, letters: tuple[Errand, ...] = ()
-    ) -> None:
-        """Keeps what the link of a letter stands for, in place of what the person asked before. Raises [not_found]."""
-        ...
-
-    async def change_email(
-        self, act: Act, digest: str, keep_session: str, letter: Errand | None = None
-    ) -> Person | None:
-        """Gives the person the address that a link stands for; every other session ends, and links sent to the old
-        address work no more. Invitations follow the person. None: the link is not this person's, or cannot be used.
-
-        Raises [invalid_request] for an address that has an account by now.
-        """
         ...
 
 

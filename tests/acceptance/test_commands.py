@@ -203,7 +203,8 @@ def test_help_is_there_before_anyone_notices() -> None:
 def test_every_command_has_help_and_takes_json() -> None:
     listed = re.findall(r"^  (\w+) ", tessera("--help").stdout.partition("Commands:")[2], re.MULTILINE)
     assert {"serve", "demo", "quote", "models", "describe", "orgs", "keys", "credit", "usage", "verify"} <= set(listed)
-    groups = {"alerts", "credit", "keys", "limits", "members", "models", "orgs", "topups", "vouchers", "webhooks"}
+    groups = {"alerts", "credit", "keys", "limits", "members", "models", "orgs", "prices", "providers", "topups"}
+    groups |= {"vouchers", "webhooks"}
     for name in set(listed) - groups:
         assert "--json" in tessera(name, "--help").stdout, name
 

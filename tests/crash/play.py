@@ -176,7 +176,7 @@ class Stage:
         """No connection is left of the scene before; the second provider is given by its name, which is looked up."""
         await self.disconnect()
         names = ("first", "second")
-        self.clients = [OpenAIProvider(address, None) for address in self.addresses]
+        self.clients = [OpenAIProvider(address, "sk-of-the-provider") for address in self.addresses]
         providers = {name: SlowProvider(client, self) for name, client in zip(names, self.clients, strict=True)}
         self.world.providers = providers  # type: ignore[assignment]
 

@@ -29,7 +29,12 @@ AWAITS = {
     "tessera.flows.metering": set[str](),
     "tessera.http.openai.calls": {"chat_completions", "responses", "input_tokens"},
     "tessera.http.sse": set[str](),
-    "tessera.http.exchange": {"Exchange.body", "Exchange._read_body", "Exchange.reply_json"},
+    "tessera.http.exchange": {
+        "Exchange.body",
+        "Exchange._read_body",
+        "Exchange.reply_json",
+        "Exchange.redirect",
+    },
     "tessera.adapters.providers.openai.client": {"OpenAIProvider.close"},
     "tessera.adapters.providers.openai.pool": {"PooledConnections.close"},
     "tessera.adapters.providers.openai.wire": set[str](),
@@ -39,7 +44,12 @@ AWAITS = {
 """The modules of the call path, and the functions in them that run before the hold, or when the server ends. With `*`,
 only the functions named."""
 
-BEFORE_THE_HOLD = {"tessera.flows.quoting", "tessera.flows.terms", "tessera.flows.world"}
+BEFORE_THE_HOLD = {
+    "tessera.flows.quoting",
+    "tessera.flows.terms",
+    "tessera.flows.volumes",
+    "tessera.flows.world",
+}
 """Modules of use cases that the call path uses, whose own waits are over when the hold is placed."""
 
 BESIDE_CALLS = {"tessera.flows.usage.live", "tessera.flows.usage.following"}

@@ -86,9 +86,10 @@ class Scene:
         return json.dumps({**call, "stream": self.stream}).encode()
 
 
-SENT = "sending.open_upstream: await world.providers"
+SENT = "sending.open_upstream: await provider.send"
 HEAD = "exchange.Exchange.start"
-PIECE = "exchange.Exchange.send_piece"
+PIECE = "sse._send_frames: await exchange.send_piece"
+COMMENT = "sse._wait: await exchange.send_piece"
 METER = "metering.OutputMeter.over"
 HELD = "storage.SqliteStorage.hold"
 
@@ -130,7 +131,9 @@ SCENES = [
     Scene("billed in full, stops", stream=True, bills_in_full=True, leaves=PIECE, stops=True, first=STREAM),
     Scene("stops before the head", leaves=SENT, stops=True, first=late(OK, 0.05)),
     Scene("stops mid-stream", stream=True, leaves="wire.Connection.read", stops=True, first=late(STREAM, 0.01)),
-    Scene("stops after a slow head", stream=True, keep_alive_s=0.02, leaves=PIECE, stops=True, first=late(STREAM, 0.2)),
+    Scene(
+        "stops after a slow head", stream=True, keep_alive_s=0.02, leaves=COMMENT, stops=True, first=late(STREAM, 0.2)
+    ),
     Scene("too little money", credit="0.000000001", status=(402,)),
     Scene("no database for the hold", database="hold unreachable", status=(503,)),
     Scene("no database for the settlement", database="settlement unreachable"),

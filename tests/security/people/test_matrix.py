@@ -135,8 +135,12 @@ def test_a_route_of_calls_takes_working_keys_for_calls_only(
     key = mine.owner.post(f"{mine.owner.at()}/projects/{mine.objects['project']}/api_keys", {"mode": "test"}).json
     mine.owner.delete(f"{mine.owner.at()}/projects/{mine.objects['project']}/api_keys/{key['id']}")
     path = route.path.replace("{model:path}", "gpt-4o").replace("{id}", "req_0")
-    for nobody in (None, key["value"], mine.admin_keys["owner"]):
-        assert by_key(people.base_url, route, path, nobody, {} if route.body else None).code == "invalid_api_key"
+    body = {} if route.body else None
+    for nobody in (None, key["value"]):
+        reply = by_key(people.base_url, route, path, nobody, body)
+        assert (reply.status, reply.code) == (401, "invalid_api_key")
+    other = by_key(people.base_url, route, path, mine.admin_keys["owner"], body)
+    assert (other.status, other.code) == (403, "permission_denied")
 
 
 def test_another_organizations_calls_and_quotes_do_not_exist(

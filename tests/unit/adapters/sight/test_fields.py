@@ -6,7 +6,7 @@ import jsonschema
 import numpy as np
 import pytest
 import zxingcpp
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -168,7 +168,11 @@ SCHEMAS = st.recursive(
 )
 
 
+REQUIRED_BUT_NOT_DESCRIBED = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name", "hex"]}
+
+
 @settings(max_examples=400, deadline=None)
+@example("dominant_color", REQUIRED_BUT_NOT_DESCRIBED, SHAPES)
 @given(NAMES, SCHEMAS, st.sampled_from([SHAPES, CODE]))
 def test_whatever_is_given_is_valid_by_its_schema(name: str, schema: dict[str, Any], observation: Any) -> None:
     value = known_fields([observation], name, schema)

@@ -124,13 +124,11 @@ def as_array(fact: Fact, schema: Schema) -> list[Any] | None:
 
 
 def as_object(row: Mapping[str, Fact], schema: Schema) -> dict[str, Any] | None:
-    properties = schema.get("properties", {})
     made = {}
-    for name, inner in properties.items():
+    for name, inner in schema.get("properties", {}).items():
         fact = row.get(plain_name(name))
         value = fitting(fact, inner) if fact is not None and isinstance(inner, Mapping) else None
         if value is not None:
             made[name] = value
-        elif name in schema.get("required", ()):
-            return None
-    return made or None
+    # A required name need not be among the properties.
+    return made if made and made.keys() >= set(schema.get("required", ())) else None
