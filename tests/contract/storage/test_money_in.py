@@ -281,7 +281,7 @@ async def test_a_calls_charge_is_refunded_once_to_the_lots_that_paid_it(
 # ---- vouchers ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(280)
 async def test_five_hundred_redemptions_at_once_of_one_voucher_are_one(storage: SqliteStorage, money: SqlMoney) -> None:
     """T7: by many organizations, each several times."""
     organizations = [await funded(storage, 0) for _ in range(20)]
