@@ -280,6 +280,7 @@ def _break(defect: str) -> None:
 def main() -> None:
     """Runs, and prints the findings."""
     findings = Findings()
+    all_points()
     if len(sys.argv) > 2:
         _break(sys.argv[2])
     warm_up()

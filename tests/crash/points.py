@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -279,8 +280,12 @@ def _rewritten(module: str, source: str, path: str) -> tuple[CodeType, list[Poin
     return compile(tree, path, "exec", dont_inherit=True), rewriter.points
 
 
+@cache
 def all_points() -> list[Point]:
-    """Every point of the call path, in the order of the source."""
+    """Every point of the call path, in the order of the source.
+
+    To be read first before anything runs: after calls were cut off, CPython 3.11's parser can miscount how deep it is.
+    """
     found: list[Point] = []
     for module in sorted({*AWAITS, *STEPS}):
         path = SOURCE / (module.replace(".", "/") + ".py")
