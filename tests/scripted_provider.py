@@ -113,13 +113,15 @@ def refused_address() -> str:
 
 
 class ScriptedProvider:
-    """The server. `received` grows with each request; `connections` counts those accepted."""
+    """The server. `received` grows with each request; `connections` counts those accepted. `large_body_delay_s` is how
+    long it takes to begin reading a body of more than a megabyte, so that its sender has to wait."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.connections = 0
         self.complaints: list[str] = []
         self.always: Script | None = None
+        self.large_body_delay_s = 0.0
         self._scripts: deque[Script] = deque()
         self._credential: str | None = None
         self._loop = asyncio.new_event_loop()
@@ -220,7 +222,10 @@ class ScriptedProvider:
                 await reader.readexactly(2)
             await reader.readline()
         else:
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            length = int(headers.get("content-length", "0"))
+            if length > 1_000_000:
+                await asyncio.sleep(self.large_body_delay_s)
+            body = await reader.readexactly(length)
         return Received(method, path, headers, body, number)
 
 

@@ -62,6 +62,7 @@ def providers() -> Iterator[tuple[str, str]]:
         with ScriptedProvider() as first, ScriptedProvider() as second:
             first.always = lambda request: answer(0, request)
             second.always = lambda request: answer(1, request)
+            first.large_body_delay_s = second.large_body_delay_s = 0.05
             addresses = (first.base_url, second.base_url.replace("127.0.0.1", "localhost"))
             os.write(writing, json.dumps(addresses).encode())
             while True:
