@@ -48,7 +48,8 @@ class ImagePart(msgspec.Struct, frozen=True, kw_only=True):
     """One image of a call, in reading order.
 
     `url` is the address, or the file id; for a data URL it is empty, `media_type` is what it declares, and
-    `data` is the base64 text: a view into the request's own body, never a copy.
+    `data` is the base64 text: a view into the request's own body, never a copy. `is_base64` says that all of it is
+    known to be strict base64; if not, it may be or not.
     `param` is the caller's path to it (`messages[0].content[1].image_url`), for messages.
     """
 
@@ -57,6 +58,7 @@ class ImagePart(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     media_type: str = ""
     data: memoryview | None = None
+    is_base64: bool = False
     detail: Detail = Detail.AUTO
     param: str = ""
 

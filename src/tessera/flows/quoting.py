@@ -9,7 +9,7 @@ import msgspec
 from tessera.catalog.models import Model
 from tessera.domain.advisories import advise
 from tessera.domain.auth import Caller
-from tessera.domain.dialects.body import Body, open_body
+from tessera.domain.dialects.body import Body, open_body, opening
 from tessera.domain.dialects.chat import parse_chat
 from tessera.domain.dialects.responses import parse_responses
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -32,6 +32,7 @@ _SANDBOX_SURFACES = (Surface.CHAT, Surface.RESPONSES)
 """What the sandbox speaks for a model whose own provider speaks neither; a model that speaks one keeps to it."""
 _COUNT_ON_LOOP_BYTES_MAX = 32 * 1024
 """Requests with more text than this are counted in a thread: 32 KB take about 2 ms, the most the loop should wait."""
+_OPEN_AT_ONCE_BYTES_MAX = 2 * 1024 * 1024
 _OUTPUT_MIN = {Surface.CHAT: 1, Surface.RESPONSES: 16}
 """The smallest output cap a surface accepts (OpenAI API reference: `max_output_tokens` starts at 16)."""
 
@@ -73,7 +74,7 @@ async def estimate(
     world: World, caller: Caller, surface: Surface, raw: bytes, as_of: date, *, volume_nanos: int | None = None
 ) -> Estimate:
     """Counts and prices a call on `surface`. Raises every refusal that needs no money and no provider to find."""
-    body = open_body(raw)
+    body = open_body(raw) if len(raw) <= _OPEN_AT_ONCE_BYTES_MAX else await _opened(raw)
     request = PARSERS[surface](body)
     model = world.catalogue.model(request.model)
     check_model_rule(world, caller, model)
@@ -106,6 +107,18 @@ async def estimate(
         encoding=framing.encoding,
         quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap, volume_nanos),
     )
+
+
+async def _opened(raw: bytes) -> Body:
+    """A large body opened, with other calls in between."""
+    steps = opening(raw)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            body: Body = done.value
+            return body
+        await asyncio.sleep(0)
 
 
 def deployments(world: World, caller: Caller, model: Model) -> tuple[Deployment, ...]:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.http.body_buffer import BodyBuffer
 from tessera.http.load import Load
 
 Scope = MutableMapping[str, Any]
@@ -145,7 +145,7 @@ class Exchange:
         # A bare timer: `asyncio.timeout` costs four times as much, on every call.
         timer = asyncio.get_running_loop().call_later(seconds_max, give_up)
         try:
-            return await self._read_body(bytes_max)
+            return await self._read_body(bytes_max, int(declared) if declared and declared.isdecimal() else None)
         except asyncio.CancelledError:
             if not late or task.uncancel() > 0:
                 raise
@@ -181,9 +181,8 @@ class Exchange:
                 ErrorCode.INVALID_REQUEST, "Transfer-Encoding may only be chunked.", param="Transfer-Encoding"
             )
 
-    async def _read_body(self, bytes_max: int) -> bytes:
-        # Each piece is copied to its place as it comes: to join 20 MB at the end held every other call up for 10 ms.
-        whole = BytesIO()
+    async def _read_body(self, bytes_max: int, declared_bytes: int | None) -> bytes:
+        whole = BodyBuffer(declared_bytes)
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -192,11 +191,11 @@ class Exchange:
             piece: bytes = message.get("body", b"")
             self._take(len(piece), bytes_max)
             more = message.get("more_body", False)
-            if not more and not whole.tell():
+            if not more and not whole.size_bytes:
                 return piece
-            whole.write(piece)
+            whole.add(piece)
             if not more:
-                return whole.getvalue()
+                return whole.whole()
 
     def _take(self, more_bytes: int, bytes_max: int) -> None:
         if self.body_bytes + more_bytes > bytes_max:

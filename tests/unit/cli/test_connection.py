@@ -214,6 +214,22 @@ def test_a_body_in_tiny_pieces_is_not_kept_as_such() -> None:
         assert len(arriving.pieces) < 1000
 
 
+def test_what_has_come_of_a_body_is_given_out_piece_by_piece_to_its_end() -> None:
+    messages: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while not messages or messages[-1]["more_body"]:
+            messages.append(await receive())
+        await reply(send, b"done")
+
+    with Wire(app) as wire:
+        wire.send(get("/a", "Transfer-Encoding: chunked", method="POST") + b"2\r\nab\r\n" * 3, b"1\r\nc\r\n0\r\n\r\n")
+        assert b"".join(message["body"] for message in messages) == b"abababc"
+        assert [len(message["body"]) for message in messages[:3]] == [2, 2, 2]
+        assert wire.statuses == [200]
+        assert wire.connection._unread_bytes == 0
+
+
 def test_an_early_reply_says_that_it_ends_the_connection_and_waits_for_the_client_to_read_it() -> None:
     with Wire(SmallApp()) as wire:
         wire.send(get("/early", "Content-Length: 1000", method="POST") + b"x")

@@ -57,14 +57,15 @@ def decoded_bytes(text: memoryview) -> int:
     return len(text) // 4 * 3 - padding
 
 
-def open_base64(text: memoryview, *, bytes_max: int, param: str | None = None) -> Base64Text:
-    """Checks base64 text from its first character to its last and gives access to the file in it.
+def open_base64(text: memoryview, *, bytes_max: int, param: str | None = None, is_base64: bool = False) -> Base64Text:
+    """Checks base64 text from its first character to its last, unless `is_base64` says that this was done, and gives
+    access to the file in it.
 
     Size comes first, from the length alone. Raises [invalid_base64_image, image_too_large].
     """
     if len(text) // 4 * 3 > bytes_max * _ESCAPED_CHARS_MAX + 3:
         raise too_large(bytes_max, param)
-    if not _is_base64(text):
+    if not (is_base64 or _is_base64(text)):
         text = _without_escapes(text, param)
         if not _is_base64(text):
             raise _invalid(text, param)

@@ -69,9 +69,9 @@ class MediaProber:
     async def _probe_data(self, part: ImagePart, budget: ByteBudget) -> ProbedImage:
         param = part.param or None
         text = part.data if part.data is not None else memoryview(b"")
-        if len(text) > _YIELD_BYTES:
+        if len(text) > _YIELD_BYTES and not part.is_base64:
             await asyncio.sleep(0)
-        source = open_base64(text, bytes_max=self._limits.image_bytes_max, param=param)
+        source = open_base64(text, bytes_max=self._limits.image_bytes_max, param=param, is_base64=part.is_base64)
         budget.spend(source.size, param)
         kind = self._convertible(source)
         if kind:

@@ -8,7 +8,7 @@ the digest of the text it stands in, however it is escaped.
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -35,12 +35,14 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
     `skeleton` is `raw` with marks in the place of long payloads, and `value` is decoded from it. `text` gives the
     caller's own string back, `data_url` a payload as a view into `raw`, `offset` a place of the skeleton in `raw`.
+    `are_base64` says of each payload whether all of it was found to be strict base64.
     """
 
     raw: bytes
     skeleton: bytes
     value: dict[str, Any]
     payloads: tuple[tuple[int, int], ...] = ()
+    are_base64: tuple[bool, ...] = ()
     mark: str = ""
     marks_at: tuple[int, ...] = ()
     saved: tuple[int, ...] = ()
@@ -63,8 +65,9 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         head, *rest = piece.split(mark)
         return head + b"".join(self.raw[slice(*self.payloads[int(part[:8], 16)])] + part[8:] for part in rest)
 
-    def data_url(self, string: str) -> tuple[str, memoryview] | None:
-        """Media type and base64 text of a base64 `data:` URL out of `value`; None for any other string.
+    def data_url(self, string: str) -> tuple[str, memoryview, bool] | None:
+        """Media type and text of a base64 `data:` URL out of `value`, and whether the text is known to be strict
+        base64; None for any other string.
 
         The text is a view into `raw`; a copy only where the caller escaped its slashes or it is very short.
         """
@@ -73,11 +76,12 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
             return None
         payload = string[match.end() :]
         if self.payloads and payload.startswith(self.mark) and len(payload) == len(self.mark) + 8:
-            start, end = self.payloads[int(payload[-8:], 16)]
-            if self.raw.find(b"\\", start, end) < 0:
-                return match[1], memoryview(self.raw)[start:end]
-            return match[1], memoryview(self.raw[start:end].replace(b"\\/", b"/"))
-        return match[1], memoryview(self.text(payload).encode())
+            index = int(payload[-8:], 16)
+            start, end = self.payloads[index]
+            if self.are_base64[index] or self.raw.find(b"\\", start, end) < 0:
+                return match[1], memoryview(self.raw)[start:end], self.are_base64[index]
+            return match[1], memoryview(self.raw[start:end].replace(b"\\/", b"/")), False
+        return match[1], memoryview(self.text(payload).encode()), False
 
     def offset(self, place: int) -> int:
         """Where in `raw` the byte at `place` of the skeleton stands; never asked for a place inside a mark."""
@@ -88,11 +92,24 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 def open_body(raw: bytes, *, depth_max: int = 64) -> Body:
     """Decodes a request body. Raises [invalid_request] naming the place for anything that is not one plain object:
     other JSON, bad UTF-8, lone surrogates, NaN, a duplicate key anywhere, nesting beyond `depth_max`."""
-    payloads = _find_payloads(raw) if b'"data:' in raw else ()
+    if b'"data:' not in raw:
+        return Body(raw=raw, skeleton=raw, value=_checked(raw, depth_max))
+    steps = opening(raw, depth_max=depth_max)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            body: Body = done.value
+            return body
+
+
+def opening(raw: bytes, *, depth_max: int = 64) -> Generator[None, None, Body]:
+    """`open_body` in steps, with a yield after each megabyte of a payload, so that other calls can run in between."""
+    payloads = yield from _find_payloads(raw)
     if not payloads:
         return Body(raw=raw, skeleton=raw, value=_checked(raw, depth_max))
     texts, at = [], 0
-    for start, end in payloads:
+    for start, end, _ in payloads:
         texts.append(raw[at:start])
         at = end
     texts.append(raw[at:])
@@ -115,33 +132,51 @@ def open_body(raw: bytes, *, depth_max: int = 64) -> Body:
         raw=raw,
         skeleton=skeleton,
         value=_checked(skeleton, depth_max),
-        payloads=payloads,
+        payloads=tuple((start, end) for start, end, _ in payloads),
+        are_base64=tuple(is_base64 for _, _, is_base64 in payloads),
         mark=mark,
         marks_at=tuple(ends[:-1]),
-        saved=tuple(accumulate(end - start - width for start, end in payloads)),
+        saved=tuple(accumulate(end - start - width for start, end, _ in payloads)),
     )
 
 
-def _find_payloads(raw: bytes) -> tuple[tuple[int, int], ...]:
-    """Start and end of each long payload: the bytes between a data URL's comma and the quote that ends its string."""
+def _find_payloads(raw: bytes) -> Generator[None, None, list[tuple[int, int, bool]]]:
+    """Each long payload: the bytes between a data URL's comma and the quote that ends its string. Start, end, and
+    whether it is strict base64 from the first character to the last."""
     found = []
     at = raw.find(b'"data:')
     while at >= 0:
         at += 6
         comma = raw.find(b",", at, at + _HEADER_MAX)
-        if comma >= 0:
-            end = raw.find(b'"', comma)
-            if end - comma > PAYLOAD_MIN and raw.find(b'"', at, comma) < 0 and _is_plain(raw, comma + 1, end):
-                found.append((comma + 1, end))
-            at = end if end >= 0 else comma
+        if comma >= 0 and raw.find(b'"', at, comma) < 0:
+            end, is_base64 = yield from _measure(raw, comma + 1)
+            if end - comma > PAYLOAD_MIN and (is_base64 or (yield from _is_plain(raw, comma + 1, end))):
+                found.append((comma + 1, end, is_base64))
+            at = max(end, comma)
         at = raw.find(b'"data:', at)
-    return tuple(found)
+    return found
 
 
-def _is_plain(raw: bytes, start: int, end: int) -> bool:
+def _measure(raw: bytes, start: int) -> Generator[None, None, tuple[int, bool]]:
+    """Where the string from `start` on ends, -1 if nowhere, and whether it is strict base64: the standard alphabet,
+    padded at its end only. Piece by piece, to stay small: what the quote is looked for in is in the cache then."""
+    view = memoryview(raw)
+    is_base64 = True
+    for at in range(start, len(raw), _PIECE):
+        stop = raw.find(b'"', at, at + _PIECE)
+        last = min(at + _PIECE, len(raw)) if stop < 0 else stop
+        try:
+            is_base64 = is_base64 and (len(pybase64.b64decode(view[at:last], validate=True)) % 3 == 0 or stop >= 0)
+        except ValueError:
+            is_base64 = False
+        if stop >= 0:
+            return stop, is_base64
+        yield
+    return -1, False
+
+
+def _is_plain(raw: bytes, start: int, end: int) -> Generator[None, None, bool]:
     """Whether a payload is what any JSON parser would read as itself: printable ASCII, escaped slashes at most."""
-    if _is_base64(raw, start, end):
-        return True
     escapes = raw.count(b"\\", start, end)
     if escapes != raw.count(b"\\/", start, end) or raw.find(b"\x7f", start, end) >= 0:
         return False
@@ -154,17 +189,7 @@ def _is_plain(raw: bytes, start: int, end: int) -> bool:
             return False
         if not text.isascii():
             return False
-    return True
-
-
-def _is_base64(raw: bytes, start: int, end: int) -> bool:
-    """Whether nothing but characters of base64 stands there, or padding; looked at piece by piece, to stay small."""
-    view = memoryview(raw)
-    try:
-        for at in range(start, end, _PIECE):
-            pybase64.b64decode(view[at : min(at + _PIECE, end)], validate=True)
-    except ValueError:
-        return False
+        yield
     return True
 
 

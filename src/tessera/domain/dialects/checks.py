@@ -184,7 +184,13 @@ def image(body: Body, index: int, url: Any, detail: Any, param: str, url_param: 
                 param=url_param,
             )
         return ImagePart(
-            index=index, origin=ImageOrigin.DATA, media_type=found[0], data=found[1], detail=looked, param=url_param
+            index=index,
+            origin=ImageOrigin.DATA,
+            media_type=found[0],
+            data=found[1],
+            is_base64=found[2],
+            detail=looked,
+            param=url_param,
         )
     scheme = url[:8].lower()
     if not (scheme == "https://" or scheme.startswith("http://")) or len(url) > URL_LENGTH_MAX:

@@ -1,6 +1,7 @@
 """Base64 in the body: checked whole and strictly, decoded only where the header is."""
 
 import base64
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ import image_files as files
 from tessera.adapters.media.base64_prefix import Base64Text, decoded_bytes, open_base64
 from tessera.adapters.media.header import read_header
 from tessera.adapters.media.source import TruncatedError
+from tessera.domain.dialects.body import open_body
 from tessera.domain.errors import ErrorCode, TesseraError
 
 MB = 1_000_000
@@ -109,3 +111,19 @@ def test_a_file_over_the_limit_is_refused_to_the_byte() -> None:
     assert open_base64(text(bytes(1_000)), bytes_max=1_000).size == 1_000
     error = refused(base64.b64encode(bytes(1_001)), bytes_max=1_000)
     assert error.code is ErrorCode.IMAGE_TOO_LARGE
+
+
+@given(
+    st.binary(min_size=3_100, max_size=9_000), st.integers(0, 12_000), st.sampled_from(["", "=", "-", " ", "\\/", "A"])
+)
+def test_what_the_body_called_base64_opens_unchecked_as_it_does_checked(data: bytes, at: int, put: str) -> None:
+    payload = base64.b64encode(data).decode()
+    payload = payload[:at] + put + payload[at:]
+    with suppress(TesseraError):
+        body = open_body(b'{"u":"data:image/png;base64,' + payload.encode() + b'"}')
+        found = body.data_url(body.value["u"])
+        assert found is not None
+        _, data_text, is_base64 = found
+        if is_base64:
+            unchecked = open_base64(data_text, bytes_max=MB, is_base64=True)
+            assert unchecked.whole() == open_base64(data_text, bytes_max=MB).whole() == base64.b64decode(payload)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tessera.domain.dialects.body import PAYLOAD_MIN, open_body
+from tessera.domain.dialects.body import PAYLOAD_MIN, open_body, opening
 from tessera.domain.errors import ErrorCode, TesseraError
 
 PAYLOAD = base64.b64encode(bytes(range(256)) * 32).decode()
+MEGABYTE = 1 << 20
 LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
     LEAVES | st.text(),
@@ -116,8 +118,8 @@ def test_a_long_payload_is_a_view_into_the_body_and_not_in_the_value() -> None:
     assert len(url) < 100
     found = body.data_url(url)
     assert found is not None
-    media_type, data = found
-    assert media_type == "image/png"
+    media_type, data, is_base64 = found
+    assert (media_type, is_base64) == ("image/png", True)
     assert data.obj is raw
     assert bytes(data) == PAYLOAD.encode()
     assert body.text(url) == f"data:image/png;base64,{PAYLOAD}"
@@ -129,7 +131,7 @@ def test_escaped_slashes_are_read_as_slashes() -> None:
     found = body.data_url(body.value["a"]["url"])
     assert found is not None
     assert found[0] == "image/jpeg"
-    assert bytes(found[1]) == PAYLOAD.encode()
+    assert (bytes(found[1]), found[2]) == (PAYLOAD.encode(), False)
     assert body.text(body.value["a"]["url"]) == f"data:image/jpeg;base64,{PAYLOAD}"
     assert body.bytes_of(body.skeleton) == raw
 
@@ -174,6 +176,30 @@ def test_only_a_payload_that_stands_for_itself_is_left_out(before: str, between:
     with suppress(TesseraError):
         body = open_body(b'{"a":"data:image/png;base64,' + payload + b'"}')
         assert bool(body.payloads) == stands_for_itself
+
+
+ENDS = st.sampled_from([b"", b"=", b"==", b"AA==", b"AAA=", b"A", b"-", b" "])
+
+
+@given(ENDS, st.integers(0, 3), ENDS, st.sampled_from([8_000, MEGABYTE - 2, MEGABYTE, MEGABYTE + 4]))
+@example(b"AA==", 0, b"AAAA", MEGABYTE - 4)
+@example(b"", 0, b"=", MEGABYTE)
+def test_what_is_called_strict_base64_is_that_as_a_whole(middle: bytes, more: int, last: bytes, size: int) -> None:
+    payload = b"A" * size + middle + b"A" * (more + 2 * PAYLOAD_MIN) + last
+    with suppress(TesseraError):
+        body = open_body(image_body("data:image/png;base64," + payload.decode()))
+        strict = len(payload) % 4 == 0 and re.fullmatch(rb"[A-Za-z0-9+/]*={0,2}", payload) is not None
+        assert body.are_base64 == (strict,)
+
+
+def test_a_large_body_is_opened_a_megabyte_at_a_time() -> None:
+    raw = image_body("data:image/png;base64," + "A" * (5 * MEGABYTE), other="data:image/png;base64," + PAYLOAD)
+    steps = opening(raw)
+    for _ in range(5):
+        next(steps)
+    with pytest.raises(StopIteration) as done:
+        next(steps)
+    assert done.value.value == open_body(raw)
 
 
 def test_a_caller_who_writes_what_looks_like_a_mark_gets_it_back() -> None:

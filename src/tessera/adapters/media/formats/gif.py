@@ -3,7 +3,8 @@
 from tessera.adapters.media.formats.header import DamagedError, Header
 from tessera.adapters.media.source import Source, TruncatedError
 
-_BLOCKS_MAX = 300_000
+_BLOCKS_MAX = 200_000
+"""50 MB in blocks of 255 bytes, as encoders write them; many more tiny ones cost time and show nothing."""
 _EXTENSIONS_MAX = 2_000
 _WINDOW_BYTES_MIN, _WINDOW_BYTES_MAX = 512, 65_536
 _EXTENSION, _IMAGE = 0x21, 0x2C  # anything else, such as the trailer, ends the file
