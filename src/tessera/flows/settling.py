@@ -129,7 +129,7 @@ def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed)
         outcome=outcome,
         status=running.attempts[-1].status or 0 if running.attempts else 0,
         deployment=_name(running.deployment),
-        served_tier=tier,
+        served_tier=tier._value_,  # a plain string: SQLite's module looks long for how to store any other
         price_version=quote.price_version,
         usage=decided.usage,
         usage_source=decided.source,

@@ -242,10 +242,9 @@ class Exchange:
 
     def add_header(self, name: bytes, value: str) -> None:
         """A header for whatever response follows; a value that could split headers is a bug and is refused."""
-        encoded = value[:_HEADER_TEXT_MAX].encode("latin-1", "replace")
-        if b"\r" in encoded or b"\n" in encoded:
+        if "\r" in value or "\n" in value:
             raise ValueError("a header value must be one line")
-        self.extra_headers.append((name, encoded))
+        self.extra_headers.append((name, value[:_HEADER_TEXT_MAX].encode("latin-1", "replace")))
 
 
 _CODINGS = frozenset({b"content-encoding", b"transfer-encoding"})

@@ -33,7 +33,7 @@ def members(text: bytes, start: int, end: int) -> dict[str, tuple[int, int, int]
 
 
 def _text(key: bytes) -> str:
-    return str(msgspec.json.decode(key)) if b"\\" in key else key[1:-1].decode()
+    return str(msgspec.json.decode(key)) if key.find(b"\\") >= 0 else key[1:-1].decode()
 
 
 def scalar(text: bytes, name: str) -> tuple[int, int] | None:
@@ -43,7 +43,7 @@ def scalar(text: bytes, name: str) -> tuple[int, int] | None:
     itself, so a name that stands once in quotes is that key; quotes inside strings have a backslash before them.
     """
     quoted = b'"%s"' % name.encode()
-    if b"\\u" in text or text.count(quoted) != 1:
+    if text.find(b"\\u") >= 0 or text.count(quoted) != 1:
         return None
     found = _SCALAR.match(text, text.index(quoted) + len(quoted))
     return found.span(1) if found else None
