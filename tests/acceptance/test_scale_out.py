@@ -63,6 +63,12 @@ def eventually(holds: Callable[[], bool], *, seconds: float) -> None:
         time.sleep(0.1)
 
 
+def workers_of(server: TesseraServer) -> list[int]:
+    """The processes that a server with workers has started."""
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def looked_at(
     environment: Mapping[str, str], folder: Path, organization: str, requests: list[str]
 ) -> tuple[Balance, list[RequestRecord | None]]:
@@ -94,13 +100,17 @@ def load(address: str, key: str, finished: list[str], cut: list[str], running: t
         finished.append(request)
 
 
-def test_three_replicas_lose_one_to_kill_nine_under_load_and_reconcile_to_zero(
+def test_replicas_with_workers_lose_a_replica_and_a_worker_to_kill_nine_under_load_and_reconcile_to_zero(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     finished: list[str] = []
     cut: list[str] = []
     with ExitStack() as stack:
-        replicas = [started(stack, tmp_path / f"replica-{number}", environment) for number in range(3)]
+        pairs = ("--workers", "2")
+        shapes: list[tuple[str, ...]] = [pairs, (), pairs]
+        replicas = [
+            started(stack, tmp_path / f"replica-{number}", environment, *shape) for number, shape in enumerate(shapes)
+        ]
         organization, _, key = new_key(environment, tmp_path / "operator")
         places = [urlsplit(replica.base_url) for replica in replicas]
         proxy = stack.enter_context(tcp_proxy(*[(place.hostname or "", place.port or 0) for place in places]))
@@ -114,6 +124,9 @@ def test_three_replicas_lose_one_to_kill_nine_under_load_and_reconcile_to_zero(
         victim = replicas[1]
         victim.process.send_signal(signal.SIGKILL)
         assert victim.process.wait() == -signal.SIGKILL, "the injector fired"
+        worker = workers_of(replicas[2])[0]
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: worker not in workers_of(replicas[2]) and len(workers_of(replicas[2])) == 2, seconds=60)
         before = len(finished)
         eventually(lambda: len(finished) > before + 60, seconds=60)
         # As an orchestrator would: the same replica again, on the folder it left.
@@ -137,16 +150,11 @@ def test_workers_share_one_address_and_a_dead_one_is_started_again(environment: 
     with ExitStack() as stack:
         server = started(stack, tmp_path / "server", environment, "--workers", "3")
         organization, key_id, key = new_key(environment, tmp_path / "operator")
-
-        def workers() -> list[int]:
-            pid = server.process.pid
-            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-        first = workers()
+        first = workers_of(server)
         assert len(first) == 3
         assert post(server.base_url, key)[0] == 200
         os.kill(first[0], signal.SIGKILL)
-        eventually(lambda: len(workers()) == 3 and first[0] not in workers(), seconds=20)
+        eventually(lambda: len(workers_of(server)) == 3 and first[0] not in workers_of(server), seconds=20)
         for _ in range(10):
             assert post(server.base_url, key)[0] == 200
         tessera("keys", "revoke", key_id, "--data", str(tmp_path / "operator"), env=environment)
