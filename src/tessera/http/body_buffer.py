@@ -13,16 +13,15 @@ _new_room.restype = ctypes.py_object
 
 
 class BodyBuffer:
-    """A body as far as it has come. `declared_bytes` is how long its sender said it will be; None when that is not
-    said.
+    """A body as far as it has come. `expected_bytes` is how long its sender said it will be, or else may be at most.
 
     To join 20 MB at the end would hold every other call up for 10 ms, and to grow little by little copies a body up to
     nine times. So there is room for the whole of it once a quarter is here, and until then for a quarter of that: what
     is only promised takes at most four times what has come.
     """
 
-    def __init__(self, declared_bytes: int | None) -> None:
-        self._declared_bytes = declared_bytes
+    def __init__(self, expected_bytes: int) -> None:
+        self._expected_bytes = expected_bytes
         self._room_bytes = 0
         self._bytes = BytesIO()
         self.size_bytes = 0
@@ -30,8 +29,8 @@ class BodyBuffer:
     def add(self, piece: bytes) -> None:
         """The next piece."""
         end = self.size_bytes + len(piece)
-        if self._declared_bytes is not None and self._room_bytes < end <= self._declared_bytes:
-            self._make_room(end, self._declared_bytes)
+        if self._room_bytes < end <= self._expected_bytes:
+            self._make_room(end)
         self._bytes.write(piece)
         self.size_bytes = end
 
@@ -40,8 +39,8 @@ class BodyBuffer:
         self._bytes.truncate(self.size_bytes)
         return self._bytes.getvalue()
 
-    def _make_room(self, needed_bytes: int, declared_bytes: int) -> None:
-        room = declared_bytes
+    def _make_room(self, needed_bytes: int) -> None:
+        room = self._expected_bytes
         while room > _ROOM_BYTES_MIN and -(-room // _ROOM_STEP) >= needed_bytes:
             room = -(-room // _ROOM_STEP)
         # The buffer is the room's only owner, so it writes there without a copy; what is never written never leaves.

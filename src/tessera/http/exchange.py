@@ -145,7 +145,7 @@ class Exchange:
         # A bare timer: `asyncio.timeout` costs four times as much, on every call.
         timer = asyncio.get_running_loop().call_later(seconds_max, give_up)
         try:
-            return await self._read_body(bytes_max, int(declared) if declared and declared.isdecimal() else None)
+            return await self._read_body(bytes_max, int(declared) if declared and declared.isdecimal() else bytes_max)
         except asyncio.CancelledError:
             if not late or task.uncancel() > 0:
                 raise
@@ -181,8 +181,8 @@ class Exchange:
                 ErrorCode.INVALID_REQUEST, "Transfer-Encoding may only be chunked.", param="Transfer-Encoding"
             )
 
-    async def _read_body(self, bytes_max: int, declared_bytes: int | None) -> bytes:
-        whole = BodyBuffer(declared_bytes)
+    async def _read_body(self, bytes_max: int, expected_bytes: int) -> bytes:
+        whole = BodyBuffer(expected_bytes)
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
