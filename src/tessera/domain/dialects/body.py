@@ -23,6 +23,7 @@ PAYLOAD_MIN = 4096
 
 _HEADER_MAX = 128
 _PIECE = 1 << 20
+_SHORT_AT_ONCE = 1_000
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _KEY_END = re.compile(rb'"[ \t\r\n]*:')
 _DATA_URL = re.compile(r"data:([^,;]{0,100})((?:;[^,;]{0,100}){0,4}),", re.IGNORECASE)
@@ -104,7 +105,8 @@ def open_body(raw: bytes, *, depth_max: int = 64) -> Body:
 
 
 def opening(raw: bytes, *, depth_max: int = 64) -> Generator[None, None, Body]:
-    """`open_body` in steps, with a yield after each megabyte of a payload, so that other calls can run in between."""
+    """`open_body` in steps, with a yield after each megabyte of a payload and each thousand short ones, so that other
+    calls can run in between."""
     payloads = yield from _find_payloads(raw)
     if not payloads:
         return Body(raw=raw, skeleton=raw, value=_checked(raw, depth_max))
@@ -144,13 +146,17 @@ def _find_payloads(raw: bytes) -> Generator[None, None, list[tuple[int, int, boo
     """Each long payload: the bytes between a data URL's comma and the quote that ends its string. Start, end, and
     whether it is strict base64 from the first character to the last."""
     found = []
+    looked = 0
     at = raw.find(b'"data:')
     while at >= 0:
+        looked += 1
+        if looked % _SHORT_AT_ONCE == 0:
+            yield
         at += 6
         comma = raw.find(b",", at, at + _HEADER_MAX)
-        if comma >= 0 and raw.find(b'"', at, comma) < 0:
+        if comma >= 0 and raw.find(b'"', at, comma + 1 + PAYLOAD_MIN) < 0:
             end, is_base64 = yield from _measure(raw, comma + 1)
-            if end - comma > PAYLOAD_MIN and (is_base64 or (yield from _is_plain(raw, comma + 1, end))):
+            if end >= 0 and (is_base64 or (yield from _is_plain(raw, comma + 1, end))):
                 found.append((comma + 1, end, is_base64))
             at = max(end, comma)
         at = raw.find(b'"data:', at)

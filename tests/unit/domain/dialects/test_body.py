@@ -202,6 +202,12 @@ def test_a_large_body_is_opened_a_megabyte_at_a_time() -> None:
     assert done.value.value == open_body(raw)
 
 
+def test_a_body_full_of_short_payloads_is_opened_a_thousand_at_a_time() -> None:
+    raw = json.dumps({"urls": ["data:image/png;base64,AAAA"] * 3_500}).encode()
+    assert sum(1 for _ in opening(raw)) == 3
+    assert open_body(raw).payloads == ()
+
+
 def test_a_caller_who_writes_what_looks_like_a_mark_gets_it_back() -> None:
     first = open_body(image_body(f"data:image/png;base64,{PAYLOAD}"))
     forged = f"{first.mark}00000000"
