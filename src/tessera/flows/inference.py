@@ -81,7 +81,7 @@ async def _place(
     """What is to be sent on which hold, or the reply of an earlier try."""
     if caller.rules is not None and call.terms.idempotency_key is not None:
         # Another key of the organization may have been given the reply that a repeat would get.
-        check_model_rule(world, caller, asked_model(world, call.body))
+        check_model_rule(world, caller, await asked_model(world, call.body))
     fingerprint = await _fingerprint(call) if call.terms.idempotency_key is not None else b""
     repeat = await _find_repeat(world, caller, call, fingerprint)
     if repeat is not None:

@@ -7,9 +7,9 @@ _ROOM_STEP = 4
 _ROOM_BYTES_MIN = 256 * 1024
 
 # Room that nothing was written to yet: `bytes(n)` would clear 20 MB first, which takes 4 ms in one go.
-_new_room = ctypes.pythonapi.PyBytes_FromStringAndSize
-_new_room.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t)
-_new_room.restype = ctypes.py_object
+_new_room = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
 
 
 class BodyBuffer:

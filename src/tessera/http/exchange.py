@@ -127,7 +127,8 @@ class Exchange:
         request_too_large, request_timeout, overloaded; ClientGoneError when it never ends."""
         self._check_coding()
         declared = self.header(b"content-length")
-        if declared is not None and declared.isdecimal() and int(declared) > bytes_max:
+        expected_bytes = int(declared) if declared is not None and declared.isdecimal() else bytes_max
+        if expected_bytes > bytes_max:
             raise _too_large(bytes_max)
         whole = self.connection.whole_body() if self.connection is not None else None
         if whole is not None:
@@ -145,7 +146,7 @@ class Exchange:
         # A bare timer: `asyncio.timeout` costs four times as much, on every call.
         timer = asyncio.get_running_loop().call_later(seconds_max, give_up)
         try:
-            return await self._read_body(bytes_max, int(declared) if declared and declared.isdecimal() else bytes_max)
+            return await self._read_body(bytes_max, expected_bytes)
         except asyncio.CancelledError:
             if not late or task.uncancel() > 0:
                 raise

@@ -1,5 +1,6 @@
 """What a call is counted and priced as, before anything is spent on it: refusals, caps, rows, and what a price buys."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from datetime import date
@@ -65,11 +66,27 @@ async def refusal(**call: Any) -> TesseraError:
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"model": 7}', b'{"model": null}'])
-def test_a_body_that_names_no_model_is_refused(raw: bytes) -> None:
+async def test_a_body_that_names_no_model_is_refused(raw: bytes) -> None:
     with pytest.raises(TesseraError) as refused:
-        asked_model(priced_world(), raw)
+        await asked_model(priced_world(), raw)
     assert (refused.value.code, refused.value.param) == (ErrorCode.INVALID_REQUEST, "model")
-    assert asked_model(priced_world(), body()).id == "gpt-4o"
+    assert (await asked_model(priced_world(), body())).id == "gpt-4o"
+
+
+async def test_others_run_while_a_large_body_is_opened() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    raw = b'{"model":"gpt-4o","image":"data:image/png;base64,' + b"A" * (6 << 20) + b'"}'
+    assert (await asked_model(priced_world(), raw)).id == "gpt-4o"
+    beside.cancel()
+    assert turns >= 6
 
 
 async def test_a_key_uses_the_models_of_its_rules_under_all_their_names_and_no_other() -> None:
