@@ -1,4 +1,4 @@
-"""A connection of our server without a socket: a transport that only remembers, and a clock that can be turned."""
+"""A connection of our server without a socket: a transport that only remembers, a clock that is turned, requests."""
 
 import asyncio
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from small_app import read, reply
 from tessera.cli._connection import HttpConnection, bounded_connection
 from tessera.http.door import Door
+from tessera.http.exchange import CONNECTION
 
 HEAD_SECONDS, WRITE_SECONDS, IDLE_SECONDS = 10, 30, 5
 
@@ -133,3 +135,31 @@ class Wire:
     def over(self) -> bool:
         """Whether the client hears nothing more."""
         return self.transport.closed or self.transport.ended
+
+
+def get(path: str = "/echo", *lines: str, version: str = "1.1", method: str = "GET") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: a", *lines, "", ""]).encode()
+
+
+def post(body: bytes, path: str = "/echo", *lines: str) -> bytes:
+    return get(path, f"Content-Length: {len(body)}", *lines, method="POST") + body
+
+
+class Held:
+    """An application that replies when it is let go, and says who asked and whose client left."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.left: list[str] = []
+        self.go = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"]
+        connection = scope["extensions"][CONNECTION]
+        if connection.whole_body() is None:
+            await read(receive)
+        self.asked.append(path)
+        connection.on_disconnect(lambda: self.left.append(path))
+        await self.go.wait()
+        connection.on_disconnect(None)
+        await reply(send, path.encode())
