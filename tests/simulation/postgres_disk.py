@@ -293,5 +293,5 @@ def _writes(sql: str) -> bool:
 
 
 def _is_group(sql: str) -> bool:
-    """Whether it is the statement that writes what a group decided."""
-    return sql.startswith("WITH part0")
+    """Whether it is the statement that writes what a group decided, or compares what it was decided on."""
+    return sql.startswith(("WITH part0", "SELECT conflict("))

@@ -1,5 +1,6 @@
 """What goes to PostgreSQL comes back as it was, and statements mean there what they mean on SQLite."""
 
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -7,15 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postgres_server import PostgresServer, fresh_database
-from tessera.adapters.storage.postgres.connection import (
-    Byteas,
-    Int8s,
-    PostgresConnection,
-    Texts,
-    escape,
-    translated,
-    unescape,
-)
+from tessera.adapters.storage.postgres.connection import PostgresConnection, translated
+from tessera.adapters.storage.postgres.escaping import escape, unescape
+from tessera.adapters.storage.postgres.row_arrays import COLUMN_TYPES, RowType
 from tessera.adapters.storage.postgres.translation import to_postgres
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\0\uffff01\"\\{},'"), max_size=20)
@@ -41,14 +36,34 @@ def test_different_texts_stay_different(one: str, other: str) -> None:
     assert (escape(one) == escape(other)) == (one == other)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.none() | NUMBERS, st.none() | TEXTS, st.none() | st.binary(max_size=20)), max_size=6))
-def test_columns_of_numbers_text_and_bytes_come_back(
-    connection: PostgresConnection, rows: list[tuple[int | None, str | None, bytes | None]]
+@st.composite
+def layouts(draw: st.DrawFn) -> tuple[str, list[tuple[int | str | bytes | None, ...]]]:
+    """Kinds of columns, and rows of them."""
+    values = {"i": NUMBERS, "n": st.none() | NUMBERS, "t": st.none() | TEXTS, "b": st.none() | st.binary(max_size=20)}
+    kinds = draw(st.text("intb", min_size=1, max_size=8))
+    return kinds, draw(st.lists(st.tuples(*(values[kind] for kind in kinds)), max_size=6))
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(layouts())
+def test_rows_of_numbers_text_and_bytes_come_back(
+    connection: PostgresConnection, layout: tuple[str, list[tuple[int | str | bytes | None, ...]]]
 ) -> None:
-    columns = [Int8s(row[0] for row in rows), Texts(row[1] for row in rows), Byteas(row[2] for row in rows)]
-    found = connection.raw.execute(b"SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])", columns)
-    assert found.fetchall() == rows
+    kinds, rows = layout
+    columns = ", ".join(f"c{number} {COLUMN_TYPES[kind]}" for number, kind in enumerate(kinds))
+    connection.raw.execute(f"CREATE TYPE pg_temp.one AS ({columns})".encode())
+    try:
+        (number,) = connection.execute("SELECT 'pg_temp.one'::regtype::oid::bigint").fetchone() or ()
+        given_rows = RowType(kinds, number).array(rows)
+        found = connection.raw.execute(b"SELECT * FROM unnest($1::pg_temp.one[])", [given_rows], prepare=False)
+        assert found.fetchall() == rows
+    finally:
+        connection.raw.execute(b"DROP TYPE pg_temp.one")
+
+
+def test_a_number_of_more_than_64_bits_is_no_row() -> None:
+    with pytest.raises(struct.error):
+        RowType("i", 1).array([(2**63,)])
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -62,6 +62,7 @@ class PostgresCommitter(Committer):
             try:
                 connection.raw.add_notify_handler(self._hear)
                 connection.execute(f"LISTEN {CHANNEL}")
+                connection.make_row_types()
             except BaseException:
                 connection.close()
                 raise

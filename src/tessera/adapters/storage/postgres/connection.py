@@ -1,24 +1,24 @@
 """Connections to PostgreSQL that are used as those to SQLite are, so that one set of SQL serves both.
 
-Statements are written with `?`; what PostgreSQL says otherwise is translated here and nowhere else. Text may hold NUL,
-which PostgreSQL does not store: it and the character that stands for it are escaped.
+Statements are written with `?`; what PostgreSQL says otherwise is translated here and nowhere else.
 """
 
 import re
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg.abc import Buffer
-from psycopg.adapt import Dumper, Loader
-from psycopg.pq import Format, TransactionStatus
+from psycopg.adapt import Loader
+from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import BytesBinaryDumper
 
 from tessera.adapters.storage.postgres import bulk
+from tessera.adapters.storage.postgres.escaping import escape, unescape
 from tessera.adapters.storage.postgres.machine import Driver
+from tessera.adapters.storage.postgres.row_arrays import RowArray, RowArrayDumper, RowType
 from tessera.adapters.storage.sqlite.books import ConflictError
 
 CONNECT_TIMEOUT_S = 5
@@ -30,25 +30,8 @@ AUDIT_TIMEOUT_S = 3600
 IDLE_TIMEOUT_S = 60
 """How long the server keeps locks for a replica that stopped in the middle of a transaction."""
 
-ESCAPE = "\uffff"
-_TOGETHER = bulk.TOGETHER.encode()
 _UNKNOWN = (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
 _PLACEHOLDER = re.compile(r"'[^']*'|\?([0-9]*)|\bIS NOT (?!NULL\b|DISTINCT\b)")
-
-
-class Int8s(list[Any]):
-    """A column of whole numbers."""
-
-
-class Texts(list[Any]):
-    """A column of texts."""
-
-
-class Byteas(list[Any]):
-    """A column of bytes."""
-
-
-_COLUMNS: dict[str, Callable[[Iterable[Any]], list[Any]]] = {"i": Int8s, "t": Texts, "b": Byteas}
 
 
 class Cursor:
@@ -85,6 +68,7 @@ class PostgresConnection:
         self._opening = False
         self._pending: dict[str, list[Sequence[Any]]] = {}
         self._seen: dict[int, Sequence[Any]] = {}
+        self._row_types: list[RowType] = []
         self._connection = driver.connect(
             url,
             autocommit=True,
@@ -106,8 +90,7 @@ class PostgresConnection:
         adapters = self._connection.adapters
         adapters.register_dumper(int, Int8Dumper)
         adapters.register_dumper(bytes, BytesBinaryDumper)
-        for kind, dumper in ((Int8s, _Int8sDumper), (Texts, _TextsDumper), (Byteas, _ByteasDumper)):
-            adapters.register_dumper(kind, dumper)
+        adapters.register_dumper(RowArray, RowArrayDumper)
         adapters.register_loader("text", _TextLoader)
         adapters.register_loader("numeric", _WholeLoader)
         settings = {
@@ -128,6 +111,14 @@ class PostgresConnection:
         durable = "set_config('synchronous_commit', 'on', false)"
         chosen.append(f"CASE WHEN current_setting('synchronous_commit') = 'off' THEN {durable} END")
         self._connection.execute(f"SELECT {', '.join(chosen)}".encode())
+
+    def make_row_types(self) -> None:
+        """Makes what `executemany` needs for the statements of `bulk`; outside a transaction."""
+        cursor = self._connection.execute(bulk.MAKE_TYPES.encode())
+        while cursor.nextset():
+            pass
+        (numbers,) = cursor.fetchall()
+        self._row_types = bulk.row_types(numbers)
 
     @property
     def raw(self) -> "psycopg.Connection[tuple[Any, ...]]":
@@ -227,9 +218,10 @@ class PostgresConnection:
             return
         pending, self._pending = self._pending, {}
         seen, self._seen = self._seen, {}
-        found, count = bulk.columns(pending, [(number, *state) for number, state in seen.items()])
+        states = [(number, *state) for number, state in seen.items()]
+        statement, values = bulk.together(self._row_types, pending, states)
         try:
-            self._connection.execute(_TOGETHER, [*(_COLUMNS[kind](column) for kind, column in found), count])
+            self._connection.execute(statement, values, prepare=True)
         except psycopg.Error as error:
             if error.sqlstate == bulk.CONFLICT:
                 raise ConflictError(str(error)) from error
@@ -277,18 +269,6 @@ def translated(sql: str) -> str:
     return _PLACEHOLDER.sub(replace, sql)
 
 
-def escape(text: str) -> str:
-    """Text that PostgreSQL can store."""
-    if "\0" not in text and ESCAPE not in text:
-        return text
-    return text.replace(ESCAPE, ESCAPE + "1").replace("\0", ESCAPE + "0")
-
-
-def unescape(text: str) -> str:
-    """What `escape` was given."""
-    return text.replace(ESCAPE + "0", "\0").replace(ESCAPE + "1", ESCAPE) if ESCAPE in text else text
-
-
 def _plain(value: Any) -> Any:
     """Enumerations as their text, truth as 0 or 1, as SQLite takes them."""
     if isinstance(value, str):
@@ -296,45 +276,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     return value
-
-
-_NULL = b"\xff\xff\xff\xff"
-
-
-def _array(oid: int, pieces: list[bytes], has_null: bool) -> bytes:
-    """PostgreSQL's binary form of a one-dimensional array, of values that carry their lengths."""
-    return struct.pack("!5i", 1, has_null, oid, len(pieces), 1) + b"".join(pieces)
-
-
-def _piece(value: bytes) -> bytes:
-    return len(value).to_bytes(4, "big") + value
-
-
-class _Int8sDumper(Dumper):
-    format = Format.TEXT
-    oid = 1016  # int8[]
-
-    def dump(self, obj: Int8s) -> Buffer:
-        return ("{" + str(list(obj))[1:-1] + "}").replace("None", "NULL").encode()
-
-
-class _TextsDumper(Dumper):
-    format = Format.BINARY
-    oid = 1009  # text[]
-
-    def dump(self, obj: Texts) -> Buffer:
-        # Most columns of a group say the same in most rows.
-        pieces: dict[str | None, bytes] = {text: _piece(escape(text).encode()) for text in {*obj} - {None}}
-        pieces[None] = _NULL
-        return _array(25, [pieces[text] for text in obj], None in obj)
-
-
-class _ByteasDumper(Dumper):
-    format = Format.BINARY
-    oid = 1001  # bytea[]
-
-    def dump(self, obj: Byteas) -> Buffer:
-        return _array(17, [_NULL if value is None else _piece(value) for value in obj], None in obj)
 
 
 class _TextLoader(Loader):

@@ -12,8 +12,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from tessera.adapters.storage.postgres.connection import PostgresConnection, escape
+from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.damage import damage
+from tessera.adapters.storage.postgres.escaping import escape
 from tessera.adapters.storage.postgres.migrations import migrate
 from tessera.adapters.storage.postgres.secret_mark import set_mark
 from tessera.adapters.storage.sqlite.audit import audit
