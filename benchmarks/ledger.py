@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.ids import make_id
@@ -106,7 +107,7 @@ def usage_event(order: HoldOrder) -> UsageEvent:
 
 
 async def run(
-    storages: list[SqliteStorage],
+    storages: list[LedgerStorage],
     payers: list[Payer],
     seconds: float,
     in_flight: int,
@@ -117,7 +118,7 @@ async def run(
     ends_at = time.monotonic() + seconds
     latencies_us: list[int] = []
 
-    async def caller(storage: SqliteStorage, payer: Payer) -> None:
+    async def caller(storage: LedgerStorage, payer: Payer) -> None:
         while time.monotonic() < ends_at:
             order = hold_order(payer, storage.owner, quote)
             started_ns = time.perf_counter_ns()
@@ -141,7 +142,7 @@ async def run(
     )
 
 
-async def pay(storage: SqliteStorage, number: int, *, limited: bool) -> Payer:
+async def pay(storage: LedgerStorage, number: int, *, limited: bool) -> Payer:
     """An organization with money and a key."""
     organization = await storage.create_organization(f"organization {number}")
     await storage.add_credit(organization.id, Mode.TEST, 1_000_000 * NANOS_PER_USD, kind="manual", note="benchmark")
@@ -160,7 +161,7 @@ async def pay(storage: SqliteStorage, number: int, *, limited: bool) -> Payer:
 
 
 async def measure(
-    storages: list[SqliteStorage], arguments: argparse.Namespace, server_cpu_s: Callable[[], float] | None = None
+    storages: list[LedgerStorage], arguments: argparse.Namespace, server_cpu_s: Callable[[], float] | None = None
 ) -> None:
     """All cases, then the audit."""
     quote = json.dumps({"max_nanos": AMOUNT_NANOS, "padding": "x" * arguments.quote_bytes}).encode()
@@ -199,7 +200,7 @@ async def main() -> None:
         options = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "2GB"}
         with running_postgres(core=arguments.postgres, **options) as server, fresh_database(server) as url:
             folders = [Path(folder) / str(number) for number in range(arguments.replicas)]
-            storages: list[SqliteStorage] = [
+            storages: list[LedgerStorage] = [
                 await PostgresStorage.connect(url, own, secrets_dir=Path(folder)) for own in folders
             ]
             assert server.process is not None

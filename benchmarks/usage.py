@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.postgres.migrations import migrations as postgres_migrations
 from tessera.adapters.storage.sqlite import SqliteStorage
@@ -85,7 +86,7 @@ def fill(connection: Any, engine: str, events: int, wallet: int, start_at: int) 
             connection.execute(f"ANALYZE {table}")
 
 
-async def measure(storage: SqliteStorage, engine: str, arguments: argparse.Namespace) -> None:
+async def measure(storage: LedgerStorage, engine: str, arguments: argparse.Namespace) -> None:
     """Fills, asks, prints."""
     organization = await storage.create_organization("benchmark")
     connection = storage._committer.connection()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.administration_ports import Check
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
@@ -94,7 +94,7 @@ def stored_reply(order: HoldOrder, charge_nanos: int) -> StoredReply:
     )
 
 
-async def funded(storage: SqliteStorage, amount_nanos: int, *, mode: Mode = Mode.LIVE) -> str:
+async def funded(storage: LedgerStorage, amount_nanos: int, *, mode: Mode = Mode.LIVE) -> str:
     """A new organization whose only money, in a mode without starting credit, is `amount_nanos`."""
     organization = await storage.create_organization(f"organization {os.urandom(6).hex()}")
     if amount_nanos:

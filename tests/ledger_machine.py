@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 
 from ledger_calls import faults, hold_order, release, stored_reply, usage_event
 from postgres_server import PostgresServer
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -58,10 +59,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    async def opened(self) -> SqliteStorage:
+    async def opened(self) -> LedgerStorage:
         return await SqliteStorage.open(self.folder, clock=lambda: self.now_us)
 
-    def anyone(self) -> SqliteStorage:
+    def anyone(self) -> LedgerStorage:
         """Whoever may settle calls, add credit and look, beside the process that places holds."""
         return self.storage
 
@@ -217,17 +218,17 @@ class TwoReplicas(LedgerMachine):
         super().__init__()
         self.other = self.run(self.replica("other"))
 
-    async def replica(self, name: str) -> SqliteStorage:
+    async def replica(self, name: str) -> LedgerStorage:
         url = self.server.url_of(self.database)
         secrets = self.folder / "secrets"
         return await PostgresStorage.connect(
             url, self.folder / name, secrets_dir=secrets, clock=lambda: self.now_us, monotonic=lambda: 0.0
         )
 
-    async def opened(self) -> SqliteStorage:
+    async def opened(self) -> LedgerStorage:
         return await self.replica("own")
 
-    def anyone(self) -> SqliteStorage:
+    def anyone(self) -> LedgerStorage:
         self.turns += 1
         return self.other if self.turns % 3 else self.storage
 

@@ -3,13 +3,13 @@
 import pytest
 
 from ledger_calls import funded, hold_order, release, stored_reply, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import TesseraError
 from tessera.domain.money import Mode
 from tessera.ports import Page
 
 
-async def lived_in(storage: SqliteStorage) -> list[str]:
+async def lived_in(storage: LedgerStorage) -> list[str]:
     """A ledger in which everything has happened; its organizations."""
     organizations = []
     for number in range(3):
@@ -43,7 +43,7 @@ async def lived_in(storage: SqliteStorage) -> list[str]:
     return organizations
 
 
-async def picture(storage: SqliteStorage, organizations: list[str]) -> list[object]:
+async def picture(storage: LedgerStorage, organizations: list[str]) -> list[object]:
     """Everything that can be asked of a ledger."""
     found: list[object] = [await storage.list_organizations()]
     for organization in organizations:

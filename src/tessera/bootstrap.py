@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
 from tessera.administration_ports import ApiKey, Check
 from tessera.bootstrap_providers import (
@@ -50,7 +51,7 @@ _DISPLAY_START, _DISPLAY_END = 16, 4
 class Opened:
     """A data folder that is open: the system of record and the secret that keys are digested with."""
 
-    storage: SqliteStorage
+    storage: LedgerStorage
     pepper: bytes
 
     def digest(self, key: str) -> bytes:
@@ -112,7 +113,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Opened]:
         await storage.close()
 
 
-async def _open_storage(settings: Settings) -> SqliteStorage:
+async def _open_storage(settings: Settings) -> LedgerStorage:
     if settings.database is None:
         return await SqliteStorage.open(settings.data_dir, limits=_loss_limits(settings))
     from tessera.adapters.storage.postgres import PostgresStorage
@@ -199,7 +200,7 @@ def open_people(
     settings: Settings, opened: Opened, environment: Mapping[str, str]
 ) -> contextlib.AbstractAsyncContextManager["Accounts"]:
     """What the flows of people work with, on an open data folder. Raises SettingsError."""
-    from tessera.adapters.storage.sqlite.people import people_of
+    from tessera.adapters.storage.ledger.people import people_of
     from tessera.bootstrap_people import open_accounts
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
@@ -211,7 +212,7 @@ def open_people(
 
 def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":
     """What the flows of providers' credentials work with, on an open data folder."""
-    from tessera.adapters.storage.sqlite.people import credentials_of
+    from tessera.adapters.storage.ledger.people import credentials_of
 
     return vault_of(settings, environment, credentials_of(opened.storage))
 
@@ -248,7 +249,7 @@ def open_money(
 async def open_world(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> AsyncIterator["World"]:
     """Everything flows reach, closed in order: work in flight, connections, then (by the caller) the database."""
     from tessera.adapters.media import GuardedFetch, MediaProber
-    from tessera.adapters.storage.sqlite.people import credentials_of
+    from tessera.adapters.storage.ledger.people import credentials_of
     from tessera.adapters.tokenizers import counter_for, is_loaded
     from tessera.catalog.on_cancel import OnCancelRules, packaged_on_cancel
     from tessera.flows.cutting import watch_cuts

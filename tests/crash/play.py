@@ -21,9 +21,9 @@ from crash.scenes import Connection, Scene, Weather
 from simulation.rules import rules
 from tessera.adapters.media import GuardedFetch, MediaLimits, MediaProber
 from tessera.adapters.providers.openai import OpenAIProvider
-from tessera.adapters.storage.sqlite import Machine, SqliteStorage
-from tessera.adapters.storage.sqlite import storage as storage_module
-from tessera.adapters.storage.sqlite import writer as writer_module
+from tessera.adapters.storage.ledger import storage as storage_module
+from tessera.adapters.storage.ledger import writer as writer_module
+from tessera.adapters.storage.sqlite import SqliteMachine, SqliteStorage
 from tessera.adapters.tokenizers import counter_for
 from tessera.bootstrap import SystemClock, new_id
 from tessera.domain.auth import key_digest, make_key
@@ -138,7 +138,7 @@ class Stage:
             Weather.set(weather, 2)
         if weather == "expired":
             # As the sweeper of another process does with a hold whose owner seems dead.
-            from tessera.adapters.storage.sqlite.group import VoidOrder
+            from tessera.adapters.storage.ledger.group import VoidOrder
 
             await self.storage._running().order(
                 VoidOrder(request_id, self.account.organization_id, Mode.LIVE, Outcome.EXPIRED)
@@ -272,7 +272,7 @@ def _deployment(provider: str) -> Deployment:
 async def stage(folder: Path, addresses: tuple[str, str]) -> AsyncIterator[Stage]:
     """Opens a data folder as a server does."""
     catalogue, prices = rules(False)
-    storage = await SqliteStorage.open(folder, machine=Machine(connection=Connection))
+    storage = await SqliteStorage.open(folder, machine=SqliteMachine(connection=Connection))
     limits = MediaLimits()
     fetch = GuardedFetch(limits, allow_private_networks=False, ports=(80, 443))
     world = World(

@@ -40,7 +40,7 @@ AWAITS = {
     "tessera.adapters.providers.openai.pool": {"PooledConnections.close"},
     "tessera.adapters.providers.openai.wire": set[str](),
     "tessera.adapters.providers.openai.dialling": set[str](),
-    "tessera.adapters.storage.sqlite.storage": {"*", "SqliteStorage.hold", "SqliteStorage.settle"},
+    "tessera.adapters.storage.ledger.storage": {"*", "LedgerStorage.hold", "LedgerStorage.settle"},
 }
 """The modules of the call path, and the functions in them that run before the hold, or when the server ends. With `*`,
 only the functions named."""
@@ -60,13 +60,15 @@ BEGINS = {"infer": "await _place(", "_place": "storage.hold(", "_call": "infer("
 """In these functions the call path begins at the line with this text; what stands above it comes before the hold."""
 
 STEPS = {
-    "tessera.adapters.storage.sqlite.writer": {"Writer.close", "Writer.ended", "Writer.start"},
-    "tessera.adapters.storage.sqlite.committer": {"Committer.change", "Committer.close", "Committer.look"},
-    "tessera.adapters.storage.sqlite.group": {"expire_credit"},
+    "tessera.adapters.storage.ledger.writer": {"Writer.close", "Writer.ended", "Writer.start"},
+    "tessera.adapters.storage.ledger.committer": {"Committer.change", "Committer.close"},
+    "tessera.adapters.storage.sqlite.committer": {"SqliteCommitter.look"},
+    "tessera.adapters.storage.ledger.group": {"expire_credit"},
+    "tessera.adapters.storage.ledger.books": set[str](),
     "tessera.adapters.storage.sqlite.books": set[str](),
-    "tessera.adapters.storage.sqlite.losses": {"forgive", "list_losses", "loss_faults"},
-    "tessera.adapters.storage.sqlite.outbox": {"Outbox.prepare"},
-    "tessera.adapters.storage.sqlite.lease": {"is_alive", "Lease.drop"},
+    "tessera.adapters.storage.ledger.losses": {"forgive", "list_losses", "loss_faults"},
+    "tessera.adapters.storage.ledger.outbox": {"Outbox.prepare"},
+    "tessera.adapters.storage.ledger.lease": {"is_alive", "Lease.drop"},
 }
 """The modules of the ledger's writer, and the functions in them that run when it starts or ends, on behalf of an
 operator, or in the sweep of another process's holds."""

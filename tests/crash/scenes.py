@@ -91,7 +91,7 @@ HEAD = "exchange.Exchange.start"
 PIECE = "sse._send_frames: await exchange.send_piece"
 COMMENT = "sse._wait: await exchange.send_piece"
 METER = "metering.OutputMeter.over"
-HELD = "storage.SqliteStorage.hold"
+HELD = "storage.LedgerStorage.hold"
 
 SCENES = [
     Scene("whole", first=in_parts(OK)),

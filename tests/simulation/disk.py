@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from simulation.faults import COMMIT_FAULTS, TURN_FAULTS, WEATHERS
 from simulation.loop import ProcessDiedError, SimLoop
-from tessera.adapters.storage.sqlite import Machine
-from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.writer import LOOK_EVERY_S, Duties, Writer
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.writer import LOOK_EVERY_S, Duties, Writer
+from tessera.adapters.storage.sqlite import SqliteMachine
 
 if TYPE_CHECKING:
     from simulation.process import Process
@@ -44,8 +44,8 @@ class Disk:
         self._weather: str | None = None
         self._weather_until = 0.0
 
-    def machine(self, random: Callable[[int], bytes]) -> Machine:
-        """The machine a `SqliteStorage` runs on."""
+    def machine(self, random: Callable[[int], bytes]) -> SqliteMachine:
+        """The machine a storage runs on."""
         disk = self
 
         class Connection(FaultyConnection):
@@ -54,7 +54,9 @@ class Disk:
         def writer(committer: Committer, duties: Duties) -> Writer:
             return DrivenWriter(self, committer, duties)
 
-        return Machine(clock=self.process.simulation.time.wall_us, random=random, connection=Connection, writer=writer)
+        return SqliteMachine(
+            clock=self.process.simulation.time.wall_us, random=random, connection=Connection, writer=writer
+        )
 
     def before_turn(self) -> None:
         """Draws the fault of the next turn."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from simulation.invariants import claim
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.money import Mode
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check_the_end(simulation: "Simulation") -> None:
     claim(not checker.open_holds(), "a hold was left open by a server that ended")
 
 
-async def _repeat_everything(simulation: "Simulation", storage: SqliteStorage) -> None:
+async def _repeat_everything(simulation: "Simulation", storage: LedgerStorage) -> None:
     """I10: settling again what is settled, and sweeping again, changes no row."""
     await storage.sweep()
     before = simulation.checker.everything()
@@ -62,6 +62,6 @@ async def _repeat_everything(simulation: "Simulation", storage: SqliteStorage) -
     claim(simulation.checker.everything() == before, "I10: a repeat changed the ledger")
 
 
-async def _audit(storage: SqliteStorage) -> None:
+async def _audit(storage: LedgerStorage) -> None:
     wrong = [f"{check.name}: {check.detail}" for check in await storage.verify() if not check.ok]
     claim(not wrong, f"verify: {wrong}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from simulation.disk import Disk
 from simulation.faults import FAULTS, KINDS
 from simulation.folder import template
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 
@@ -49,7 +50,7 @@ class Engine(Protocol):
         """What goes wrong below a process."""
         raise NotImplementedError
 
-    async def open(self, process: "Process") -> SqliteStorage:
+    async def open(self, process: "Process") -> LedgerStorage:
         """Opens the ledger. Raises [storage_unavailable]."""
         raise NotImplementedError
 

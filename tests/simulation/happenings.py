@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from simulation.client import Account
 from simulation.invariants import claim
 from simulation.process import Process
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.auth import make_key
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
@@ -49,7 +49,7 @@ def jump(simulation: "Simulation", kind: str, direction: int) -> None:
     simulation.time.wall_shift_us = max(-limit, min(limit, simulation.time.wall_shift_us + shift))
 
 
-def command(simulation: "Simulation", work: Callable[[SqliteStorage], Coroutine[Any, Any, None]], kind: str) -> None:
+def command(simulation: "Simulation", work: Callable[[LedgerStorage], Coroutine[Any, Any, None]], kind: str) -> None:
     """A command beside the server: a process of its own, with its own luck."""
     places = simulation.engine.replicas
     place = simulation.random.randrange(places) if places > 1 else 0
@@ -74,7 +74,7 @@ def command(simulation: "Simulation", work: Callable[[SqliteStorage], Coroutine[
     process.loop.create_task(run())
 
 
-async def add_credit(simulation: "Simulation", storage: SqliteStorage) -> None:
+async def add_credit(simulation: "Simulation", storage: LedgerStorage) -> None:
     """An operator adds credit; whether it worked may stay unknown."""
     account = simulation.random.choice(simulation.accounts)
     simulation.credits_tried += 1
@@ -84,14 +84,14 @@ async def add_credit(simulation: "Simulation", storage: SqliteStorage) -> None:
     simulation.lots_known.add(lot.id)
 
 
-async def revoke_key(simulation: "Simulation", storage: SqliteStorage) -> None:
+async def revoke_key(simulation: "Simulation", storage: LedgerStorage) -> None:
     """An operator revokes a key."""
     account = simulation.random.choice(simulation.accounts)
     await storage.revoke_key(account.key_id)
     simulation.revoked.setdefault(account.key, simulation.time.now)
 
 
-async def revoke_key_now(simulation: "Simulation", storage: SqliteStorage) -> None:
+async def revoke_key_now(simulation: "Simulation", storage: LedgerStorage) -> None:
     """An operator revokes a key and has the calls under it cut: most likely one that is in use."""
     busy = sorted({plan.account.key_id for plan in simulation.running.values()})
     chosen = simulation.random.choice(busy or [account.key_id for account in simulation.accounts])

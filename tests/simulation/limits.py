@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from simulation.invariants import claim
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 
@@ -65,7 +65,7 @@ class LimitRules:
         return found
 
 
-async def limit(simulation: "Simulation", storage: SqliteStorage) -> None:
+async def limit(simulation: "Simulation", storage: LedgerStorage) -> None:
     """An operator limits a key, or all of an organization, or lifts the limits."""
     random = simulation.random
     account = random.choice(simulation.accounts)

@@ -4,7 +4,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from simulation.invariants import claim
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.ledger.losses import LossLimits
 
 if TYPE_CHECKING:
@@ -85,11 +85,11 @@ class LossRules:
         return policy == "left-past-allowance" and mode == "live" and bounded
 
 
-async def suspend(simulation: "Simulation", storage: SqliteStorage) -> None:
+async def suspend(simulation: "Simulation", storage: LedgerStorage) -> None:
     """An operator suspends an organization."""
     await storage.suspend_organization(simulation.random.choice(simulation.accounts).organization_id)
 
 
-async def resume(simulation: "Simulation", storage: SqliteStorage) -> None:
+async def resume(simulation: "Simulation", storage: LedgerStorage) -> None:
     """An operator lifts whatever suspension there is."""
     await storage.resume_organization(simulation.random.choice(simulation.accounts).organization_id)

@@ -15,9 +15,9 @@ from psycopg.pq import TransactionStatus
 from simulation.disk import Disk, DrivenWriter
 from simulation.faults import COMMIT_FAULTS, POSTGRES_TURN_FAULTS, POSTGRES_WEATHERS
 from simulation.invariants import claim
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.writer import Duties, Writer
 from tessera.adapters.storage.postgres import PostgresMachine
-from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.writer import Duties, Writer
 
 if TYPE_CHECKING:
     from simulation.postgres_engine import PostgresEngine

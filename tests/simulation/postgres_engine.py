@@ -15,11 +15,11 @@ from simulation.engine import Look
 from simulation.faults import POSTGRES_FAULTS, POSTGRES_KINDS
 from simulation.folder import PEPPER, memory
 from simulation.postgres_disk import PostgresDisk
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.migrations import migrate
 from tessera.adapters.storage.postgres.secret_mark import shared_secrets
-from tessera.adapters.storage.sqlite import SqliteStorage
 
 if TYPE_CHECKING:
     from simulation.process import Process
@@ -76,7 +76,7 @@ class PostgresEngine:
         """See `Engine`."""
         return PostgresDisk(process, self)
 
-    async def open(self, process: "Process") -> SqliteStorage:
+    async def open(self, process: "Process") -> LedgerStorage:
         """See `Engine`."""
         simulation = process.simulation
         assert isinstance(process.disk, PostgresDisk)

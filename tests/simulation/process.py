@@ -10,7 +10,7 @@ from simulation.invariants import claim
 from simulation.loop import ProcessDiedError, SimLoop, VirtualTime
 from simulation.provider import Deed, SimProvider
 from simulation.rules import rules
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.tokenizers import counter_for
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import ImagePart, Surface
@@ -105,7 +105,7 @@ class Process:
         self.loop = SimLoop(simulation.time, simulation.random, shuffled=simulation.shuffled)  # type: ignore[abstract]
         self.place = place
         self.disk = simulation.engine.disk(self)
-        self.storage: SqliteStorage | None = None
+        self.storage: LedgerStorage | None = None
         self.world: World | None = None
         self.app: Any = None
         self.dead = False

@@ -29,7 +29,7 @@ from simulation.process import Process
 from simulation.provider import Deed
 from simulation.replicas import Replicas
 from simulation.replies import check_reply
-from tessera.adapters.storage.sqlite.outbox import outboxes, read_outbox
+from tessera.adapters.storage.ledger.outbox import outboxes, read_outbox
 from tessera.domain.auth import key_digest
 from tessera.domain.ids import make_id
 

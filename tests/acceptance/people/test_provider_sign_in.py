@@ -11,7 +11,7 @@ import pytest
 
 from identity_provider import CLIENT_SECRET, Answer, IdentityProviderStandIn, Visitor, made_key
 from people_calls import PASSWORD, Browser, People, running_people
-from tessera.adapters.storage.sqlite.secrets import load_secrets
+from tessera.adapters.storage.ledger.secrets import load_secrets
 from tessera.domain.auth import key_digest
 
 NEW_PASSWORD = "a different passphrase"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 
-Opener = Callable[..., Awaitable[SqliteStorage]]
+Opener = Callable[..., Awaitable[LedgerStorage]]
 ENGINES = ("postgres", "sqlite")
 
 
@@ -29,14 +30,14 @@ def opener(engine: str, request: pytest.FixtureRequest) -> Opener:
         return SqliteStorage.open
     url: str = request.getfixturevalue("database_url")
 
-    async def opened(folder: Path, **options: object) -> SqliteStorage:
+    async def opened(folder: Path, **options: object) -> LedgerStorage:
         return await PostgresStorage.connect(url, folder, **options)  # type: ignore[arg-type]
 
     return opened
 
 
 @pytest.fixture
-async def storage(opener: Opener, tmp_path: Path) -> AsyncIterator[SqliteStorage]:
+async def storage(opener: Opener, tmp_path: Path) -> AsyncIterator[LedgerStorage]:
     """An open, empty storage; afterwards every audit must still be right."""
     opened = await opener(tmp_path)
     yield opened

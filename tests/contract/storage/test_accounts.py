@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.administration_ports import ApiKey
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -18,21 +18,21 @@ pytestmark = pytest.mark.anyio
 NOW = hold_order("", 0).placed_at_us // 1_000_000
 
 
-async def new_key(storage: SqliteStorage, organization: str, digest: bytes, mode: Mode = Mode.TEST) -> ApiKey:
+async def new_key(storage: LedgerStorage, organization: str, digest: bytes, mode: Mode = Mode.TEST) -> ApiKey:
     return await storage.create_key(
         organization, project="default", mode=mode, name="k", digest=digest, display="sk-tess-test-Ab3d…wxyz"
     )
 
 
 @pytest.mark.parametrize("name", ["", " ", "a" * 201, "a\nb", "\x00"])
-async def test_a_bad_name_is_refused(storage: SqliteStorage, name: str) -> None:
+async def test_a_bad_name_is_refused(storage: LedgerStorage, name: str) -> None:
     with pytest.raises(TesseraError) as caught:
         await storage.create_organization(name)
     assert caught.value.code is ErrorCode.INVALID_REQUEST
     assert await storage.list_organizations() == ()
 
 
-async def test_a_taken_name_is_refused(storage: SqliteStorage) -> None:
+async def test_a_taken_name_is_refused(storage: LedgerStorage) -> None:
     await storage.create_organization("acme")
     with pytest.raises(TesseraError) as caught:
         await storage.create_organization("acme")
@@ -41,7 +41,7 @@ async def test_a_taken_name_is_refused(storage: SqliteStorage) -> None:
 
 
 async def test_a_new_organization_has_a_hundred_dollars_of_test_credit_and_no_live_money(
-    storage: SqliteStorage,
+    storage: LedgerStorage,
 ) -> None:
     organization = await storage.create_organization("acme")
     test = await storage.balance(organization.id, Mode.TEST)
@@ -55,7 +55,7 @@ async def test_a_new_organization_has_a_hundred_dollars_of_test_credit_and_no_li
     }
 
 
-async def test_an_organization_is_found_by_name_and_by_id(storage: SqliteStorage) -> None:
+async def test_an_organization_is_found_by_name_and_by_id(storage: LedgerStorage) -> None:
     organization = await storage.create_organization("acme")
     assert await storage.find_organization("acme") == organization
     assert await storage.find_organization(organization.id) == organization
@@ -64,11 +64,11 @@ async def test_an_organization_is_found_by_name_and_by_id(storage: SqliteStorage
     assert caught.value.code is ErrorCode.NOT_FOUND
 
 
-async def test_an_unknown_key_is_nobody(storage: SqliteStorage) -> None:
+async def test_an_unknown_key_is_nobody(storage: LedgerStorage) -> None:
     assert await storage.find_caller(b"x" * 32) is None
 
 
-async def test_a_key_finds_its_caller_until_it_is_revoked(storage: SqliteStorage) -> None:
+async def test_a_key_finds_its_caller_until_it_is_revoked(storage: LedgerStorage) -> None:
     organization = await funded(storage, 0)
     key = await new_key(storage, organization, b"d" * 32)
     caller = Caller(
@@ -91,7 +91,7 @@ async def test_a_key_finds_its_caller_until_it_is_revoked(storage: SqliteStorage
     assert await storage.list_keys(organization) == (revoked,)
 
 
-async def test_t20_keys_that_share_all_but_the_last_byte_of_their_digest_never_meet(storage: SqliteStorage) -> None:
+async def test_t20_keys_that_share_all_but_the_last_byte_of_their_digest_never_meet(storage: LedgerStorage) -> None:
     one, other = await funded(storage, 0), await funded(storage, 0)
     await new_key(storage, one, b"d" * 31 + b"1")
     await new_key(storage, other, b"d" * 31 + b"2")
@@ -102,7 +102,7 @@ async def test_t20_keys_that_share_all_but_the_last_byte_of_their_digest_never_m
     assert await storage.find_caller(b"d" * 31) is None
 
 
-async def test_a_digest_is_stored_once(storage: SqliteStorage) -> None:
+async def test_a_digest_is_stored_once(storage: LedgerStorage) -> None:
     organization = await funded(storage, 0)
     await new_key(storage, organization, b"d" * 32)
     with pytest.raises(TesseraError):
@@ -110,7 +110,7 @@ async def test_a_digest_is_stored_once(storage: SqliteStorage) -> None:
     assert len(await storage.list_keys(organization)) == 1
 
 
-async def test_a_key_makes_its_project_once(storage: SqliteStorage) -> None:
+async def test_a_key_makes_its_project_once(storage: LedgerStorage) -> None:
     organization = await funded(storage, 0)
     keys = [
         await storage.create_key(
@@ -122,7 +122,7 @@ async def test_a_key_makes_its_project_once(storage: SqliteStorage) -> None:
     assert set(await storage.list_keys(organization)) == set(keys)
 
 
-async def test_a_key_for_nobody_or_an_unknown_key_is_not_found(storage: SqliteStorage) -> None:
+async def test_a_key_for_nobody_or_an_unknown_key_is_not_found(storage: LedgerStorage) -> None:
     with pytest.raises(TesseraError) as caught:
         await new_key(storage, "org_nobody", b"d" * 32)
     assert caught.value.code is ErrorCode.NOT_FOUND
@@ -136,7 +136,7 @@ async def test_a_key_for_nobody_or_an_unknown_key_is_not_found(storage: SqliteSt
     [(0, "manual", None), (-1, "manual", None), (1, "gift", None), (1, "manual", 1), (2**61 + 1, "manual", None)],
 )
 async def test_credit_that_makes_no_sense_is_refused(
-    storage: SqliteStorage, amount: int, kind: str, expires_at: int | None
+    storage: LedgerStorage, amount: int, kind: str, expires_at: int | None
 ) -> None:
     organization = await funded(storage, 0)
     with pytest.raises(TesseraError) as caught:
@@ -145,14 +145,14 @@ async def test_credit_that_makes_no_sense_is_refused(
     assert (await storage.balance(organization, Mode.LIVE)).lots == ()
 
 
-async def test_credit_for_nobody_is_not_found(storage: SqliteStorage) -> None:
+async def test_credit_for_nobody_is_not_found(storage: LedgerStorage) -> None:
     with pytest.raises(TesseraError) as caught:
         await storage.add_credit("org_nobody", Mode.LIVE, 1, kind="manual", note="")
     assert caught.value.code is ErrorCode.NOT_FOUND
 
 
 @pytest.mark.parametrize(("kind", "source"), [("manual", "cash"), ("purchase", "cash"), ("promotion", "promotions")])
-async def test_credit_is_a_lot_and_a_transfer(storage: SqliteStorage, kind: str, source: str) -> None:
+async def test_credit_is_a_lot_and_a_transfer(storage: LedgerStorage, kind: str, source: str) -> None:
     organization = await funded(storage, 0)
     lot = await storage.add_credit(organization, Mode.LIVE, 5, kind=kind, note="hello", expires_at=NOW + 3600)
     balance = await storage.balance(organization, Mode.LIVE)
@@ -162,7 +162,7 @@ async def test_credit_is_a_lot_and_a_transfer(storage: SqliteStorage, kind: str,
     assert (to_entry.account, to_entry.amount_nanos, to_entry.kind) == ("available", 5, kind)
 
 
-async def test_usage_is_summed_by_mode_and_model(storage: SqliteStorage) -> None:
+async def test_usage_is_summed_by_mode_and_model(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 1000), await funded(storage, 1000)
     for owner, model, charge in (
         (organization, "a", 5),
@@ -181,7 +181,7 @@ async def test_usage_is_summed_by_mode_and_model(storage: SqliteStorage) -> None
 
 
 async def test_a_revoked_key_stays_revoked_when_the_clock_is_set_back(
-    opener: Callable[..., Awaitable[SqliteStorage]], tmp_path: Path
+    opener: Callable[..., Awaitable[LedgerStorage]], tmp_path: Path
 ) -> None:
     now = [1_800_000_000_000_000]
     storage = await opener(tmp_path, clock=lambda: now[0])

@@ -9,8 +9,8 @@ import pytest
 
 from ledger_calls import funded, hold_order, usage_event
 from tessera.adapters.storage.alerts import SqlAlerts
-from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.adapters.storage.sqlite.people import people_of
+from tessera.adapters.storage.ledger.people import people_of
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.alerts import Alert, AlertKind, Period
 from tessera.domain.deliveries import (
     LEASE_S,
@@ -32,12 +32,12 @@ from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 
-Opener = Callable[..., Awaitable[SqliteStorage]]
+Opener = Callable[..., Awaitable[LedgerStorage]]
 ALL = Page(limit=100)
 MONTH_US = 32 * 86_400 * 1_000_000
 
 
-def alerts_of(storage: SqliteStorage) -> SqlAlerts:
+def alerts_of(storage: LedgerStorage) -> SqlAlerts:
     people = people_of(storage)
     return SqlAlerts(people.database, people.now, people.make_id, people.signing_key)
 
@@ -69,7 +69,7 @@ async def add_webhook(store: SqlAlerts, organization: str) -> Webhook:
     return await store.create_webhook(act, webhook)
 
 
-async def spend(storage: SqliteStorage, organization: str, nanos: int) -> None:
+async def spend(storage: LedgerStorage, organization: str, nanos: int) -> None:
     order = hold_order(organization, nanos, mode=Mode.LIVE, owner=storage.owner)
     await storage.hold(order)
     await storage.settle(usage_event(order, nanos))
@@ -79,12 +79,12 @@ def now_us() -> int:
     return time.time_ns() // 1_000
 
 
-async def limit_month(storage: SqliteStorage, organization: str, nanos: int) -> None:
+async def limit_month(storage: LedgerStorage, organization: str, nanos: int) -> None:
     limits = Limits(budget_month_nanos=nanos)
     await storage.set_limits(organization, Mode.LIVE, SubjectKind.ORGANIZATION, organization, limits)
 
 
-async def test_another_organizations_subjects_cannot_be_watched(storage: SqliteStorage) -> None:
+async def test_another_organizations_subjects_cannot_be_watched(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 100), await funded(storage, 100)
     store = alerts_of(storage)
     for kind, subject in ((SubjectKind.ORGANIZATION, other), (SubjectKind.KEY, "key_x"), (SubjectKind.PROJECT, "no")):
@@ -107,7 +107,7 @@ def waiting_letter(store: SqlAlerts, email: str = "ada@example.com", next_at: in
     return Errand(delivery=delivery, letter=WaitingLetter(kind=LetterKind.KNOWN, nonce="00"))
 
 
-async def test_a_letter_is_taken_over_when_its_lease_is_over_and_gone_once_it_is_sent(storage: SqliteStorage) -> None:
+async def test_a_letter_is_taken_over_when_its_lease_is_over_and_gone_once_it_is_sent(storage: LedgerStorage) -> None:
     store, people = alerts_of(storage), people_of(storage)
     letter = waiting_letter(store)
     await people.keep_letter(letter)
@@ -123,7 +123,7 @@ async def test_a_letter_is_taken_over_when_its_lease_is_over_and_gone_once_it_is
     assert await store.take_errands(2**40, 10) == ()
 
 
-async def test_a_letter_is_there_only_if_what_makes_it_necessary_is(storage: SqliteStorage) -> None:
+async def test_a_letter_is_there_only_if_what_makes_it_necessary_is(storage: LedgerStorage) -> None:
     store, people = alerts_of(storage), people_of(storage)
     act = Act(actor=operator_actor("org_none"), action="password.changed", object_id="person_none")
     with pytest.raises(TesseraError):
@@ -135,7 +135,7 @@ async def test_a_letter_is_there_only_if_what_makes_it_necessary_is(storage: Sql
     assert len(await store.take_errands(2**39, 10)) == 1
 
 
-async def test_an_alert_has_a_place_among_the_movements_of_its_own_wallet(storage: SqliteStorage) -> None:
+async def test_an_alert_has_a_place_among_the_movements_of_its_own_wallet(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 1_000), await funded(storage, 1_000)
     store = alerts_of(storage)
 
@@ -163,7 +163,7 @@ async def test_an_alert_has_a_place_among_the_movements_of_its_own_wallet(storag
     assert (await told(other, 0)).alerts == (await told(organization, 0, mode=Mode.TEST)).alerts == ()
 
 
-async def test_a_part_of_a_budget_is_told_once_a_month_and_again_after_the_budget_grew(storage: SqliteStorage) -> None:
+async def test_a_part_of_a_budget_is_told_once_a_month_and_again_after_the_budget_grew(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1_000)
     store = alerts_of(storage)
     await set_alert(store, organization, AlertKind.BUDGET, percent=80)
@@ -186,7 +186,7 @@ async def test_a_part_of_a_budget_is_told_once_a_month_and_again_after_the_budge
     assert (newest.data["value_nanos"], newest.data["threshold_nanos"]) == (160, 160)
 
 
-async def test_a_low_balance_is_told_again_only_after_a_top_up_and_holds_do_not_count(storage: SqliteStorage) -> None:
+async def test_a_low_balance_is_told_again_only_after_a_top_up_and_holds_do_not_count(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     store = alerts_of(storage)
     await set_alert(store, organization, AlertKind.BALANCE, amount_nanos=50, period=Period.TOTAL)

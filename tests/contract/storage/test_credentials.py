@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tessera.adapters.storage.credentials import SqlCredentials
+from tessera.adapters.storage.ledger.people import credentials_of, people_of
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage, move_in
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
-from tessera.adapters.storage.sqlite.people import credentials_of, people_of
 from tessera.credential_ports import NewCredential, StoredCredential, UnreadableError
 from tessera.domain.errors import TesseraError
 from tessera.domain.people.records import INSTANCE, Act, Actor, ActorKind
@@ -18,7 +19,7 @@ from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 
-Opener = Callable[..., Awaitable[SqliteStorage]]
+Opener = Callable[..., Awaitable[LedgerStorage]]
 SECRET = "sk-canary-0123456789-WXYZ"
 OPERATOR = Actor(kind=ActorKind.OPERATOR, id="operator", is_operator=True)
 
@@ -30,7 +31,7 @@ async def put(
     return await credentials.set_credential(Act(actor=OPERATOR, action="credential.set", object_id=provider), new)
 
 
-async def execute(storage: SqliteStorage, sql: str, *values: Any) -> None:
+async def execute(storage: LedgerStorage, sql: str, *values: Any) -> None:
     await storage._change(lambda connection, _: connection.execute(sql, values))
 
 
@@ -38,7 +39,7 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-async def test_a_credential_is_kept_sealed_and_shown_by_its_last_four(storage: SqliteStorage) -> None:
+async def test_a_credential_is_kept_sealed_and_shown_by_its_last_four(storage: LedgerStorage) -> None:
     credentials = credentials_of(storage)
     made = await put(credentials, "lab")
     (found,) = await credentials.list_credentials()
@@ -52,7 +53,7 @@ async def test_a_credential_is_kept_sealed_and_shown_by_its_last_four(storage: S
         assert SECRET[3:12] not in text
 
 
-async def test_of_a_short_credential_nothing_is_shown(storage: SqliteStorage) -> None:
+async def test_of_a_short_credential_nothing_is_shown(storage: LedgerStorage) -> None:
     assert (await put(credentials_of(storage), "lab", "short-secret-15")).last_four == ""
 
 
@@ -76,7 +77,7 @@ async def test_another_takes_its_place_and_the_first_is_gone(opener: Opener, tmp
     await storage.close()
 
 
-async def test_a_refusal_is_noted_and_a_later_one_does_not_switch_it_on_again(storage: SqliteStorage) -> None:
+async def test_a_refusal_is_noted_and_a_later_one_does_not_switch_it_on_again(storage: LedgerStorage) -> None:
     credentials = credentials_of(storage)
     made = await put(credentials, "lab")
     for status, kept in ((403, 403), (402, 402), (401, 401), (403, 401)):
@@ -86,7 +87,7 @@ async def test_a_refusal_is_noted_and_a_later_one_does_not_switch_it_on_again(st
         assert found.rejected_at is not None
 
 
-async def test_removing_is_for_good_and_once(storage: SqliteStorage) -> None:
+async def test_removing_is_for_good_and_once(storage: LedgerStorage) -> None:
     credentials = credentials_of(storage)
     await put(credentials, "lab")
     act = Act(actor=OPERATOR, action="credential.removed", object_id="lab")
@@ -108,7 +109,7 @@ async def test_removing_is_for_good_and_once(storage: SqliteStorage) -> None:
         "WHERE other.provider = 'other') WHERE provider = 'lab'",
     ],
 )
-async def test_a_row_that_was_changed_does_not_open_and_the_others_do(storage: SqliteStorage, change: str) -> None:
+async def test_a_row_that_was_changed_does_not_open_and_the_others_do(storage: LedgerStorage, change: str) -> None:
     credentials = credentials_of(storage)
     await put(credentials, "lab")
     await put(credentials, "other", "sk-of-the-other-1234567")
@@ -121,7 +122,7 @@ async def test_a_row_that_was_changed_does_not_open_and_the_others_do(storage: S
     assert await credentials.unseal((await credentials.list_credentials())[0]) == SECRET
 
 
-async def test_rows_that_changed_places_do_not_open(storage: SqliteStorage) -> None:
+async def test_rows_that_changed_places_do_not_open(storage: LedgerStorage) -> None:
     credentials = credentials_of(storage)
     for name in ("lab", "other"):
         await put(credentials, name)
@@ -132,7 +133,7 @@ async def test_rows_that_changed_places_do_not_open(storage: SqliteStorage) -> N
             await credentials.unseal(moved)
 
 
-async def test_the_database_refuses_what_cannot_be(storage: SqliteStorage) -> None:
+async def test_the_database_refuses_what_cannot_be(storage: LedgerStorage) -> None:
     await put(credentials_of(storage), "lab")
     for wrong in (
         "last_four = 'whole secret'",

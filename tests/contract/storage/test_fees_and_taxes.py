@@ -8,8 +8,8 @@ import pytest
 
 from ledger_calls import funded
 from payment_events import claimed, event, paid, topup_order
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money.store import SqlMoney
-from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.payments.news import Charged, Fee, FeeTaken, Outcome
 from tessera.domain.payments.records import ClaimKind, TopUp, TopUpOrder
@@ -23,17 +23,17 @@ TAXED = {"amount_cents": 2975, "tax_cents": 475}
 
 
 @pytest.fixture
-def money(storage: SqliteStorage) -> SqlMoney:
+def money(storage: LedgerStorage) -> SqlMoney:
     return SqlMoney(storage)
 
 
-async def ordered(storage: SqliteStorage, money: SqlMoney, *, taxed: bool = True) -> TopUpOrder:
+async def ordered(storage: LedgerStorage, money: SqlMoney, *, taxed: bool = True) -> TopUpOrder:
     order = topup_order(await funded(storage, 0), 25 * USD, taxed=taxed)
     await money.create_topup(order)
     return order
 
 
-async def balances(storage: SqliteStorage, organization: str) -> dict[str, int]:
+async def balances(storage: LedgerStorage, organization: str) -> dict[str, int]:
     """The accounts of an organization's live wallet, those at zero left out, as its entries add up."""
     sums: dict[str, int] = {}
     for entry in await storage.list_entries(organization, Mode.LIVE, Page(limit=100)):
@@ -47,7 +47,7 @@ async def found(money: SqlMoney, order: TopUpOrder) -> TopUp:
     return topup
 
 
-async def test_tax_is_owed_and_only_the_net_amount_is_credit(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_tax_is_owed_and_only_the_net_amount_is_credit(storage: LedgerStorage, money: SqlMoney) -> None:
     order = await ordered(storage, money)
     verdicts = [(await money.take_event(event(paid(order, "pi_1", **TAXED)))).outcome for _ in range(3)]
     assert verdicts == ["applied", "repeated", "repeated"]
@@ -71,7 +71,7 @@ async def test_tax_is_owed_and_only_the_net_amount_is_credit(storage: SqliteStor
     ],
 )
 async def test_t3_a_payment_whose_tax_does_not_fit_its_order_is_refused(
-    storage: SqliteStorage, money: SqlMoney, taxed: bool, wrong: dict[str, int]
+    storage: LedgerStorage, money: SqlMoney, taxed: bool, wrong: dict[str, int]
 ) -> None:
     order = await ordered(storage, money, taxed=taxed)
     assert (await money.take_event(event(paid(order, "pi_1", **wrong)))).outcome is Outcome.REFUSED
@@ -79,7 +79,7 @@ async def test_t3_a_payment_whose_tax_does_not_fit_its_order_is_refused(
 
 
 async def test_news_of_another_tax_of_a_credited_payment_is_a_difference(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     order = await ordered(storage, money)
     await money.take_event(event(paid(order, "pi_1", **TAXED)))
@@ -89,7 +89,7 @@ async def test_news_of_another_tax_of_a_credited_payment_is_a_difference(
 
 
 async def test_payment_fee_refund_and_dispute_end_alike_in_whatever_order_they_are_told(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     ends, ids = [], set()
     for number, places in enumerate(permutations(range(4))):
@@ -114,7 +114,7 @@ async def test_payment_fee_refund_and_dispute_end_alike_in_whatever_order_they_a
 
 
 async def test_a_fee_is_one_movement_whose_id_follows_from_it_and_replicas_agree(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     ids = []
     for payment in ("pi_1", "pi_2"):
@@ -133,7 +133,7 @@ async def test_a_fee_is_one_movement_whose_id_follows_from_it_and_replicas_agree
 
 @pytest.mark.parametrize("wrong", [{"amount_cents": 104}, {"currency": "eur"}])
 async def test_a_fee_that_differs_or_is_in_another_currency_is_refused(
-    storage: SqliteStorage, money: SqlMoney, wrong: dict[str, object]
+    storage: LedgerStorage, money: SqlMoney, wrong: dict[str, object]
 ) -> None:
     order = await ordered(storage, money, taxed=False)
     await money.take_event(event(paid(order, "pi_1")))
@@ -144,7 +144,7 @@ async def test_a_fee_that_differs_or_is_in_another_currency_is_refused(
     assert (await balances(storage, order.organization_id))["fees"] == -103 * CENT
 
 
-async def test_t3_a_fee_of_the_other_mode_never_reaches_a_payment(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_t3_a_fee_of_the_other_mode_never_reaches_a_payment(storage: LedgerStorage, money: SqlMoney) -> None:
     order = await ordered(storage, money, taxed=False)
     for_test = event(FeeTaken(payment_id="pi_1", fee=FEE), mode=Mode.TEST)
     assert (await money.take_event(for_test)).outcome is Outcome.WAITING
@@ -153,7 +153,7 @@ async def test_t3_a_fee_of_the_other_mode_never_reaches_a_payment(storage: Sqlit
     assert (await money.take_news(for_test)).outcome is Outcome.REFUSED
 
 
-async def test_a_fee_is_asked_for_until_it_is_known(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_fee_is_asked_for_until_it_is_known(storage: LedgerStorage, money: SqlMoney) -> None:
     order = await ordered(storage, money, taxed=False)
     await money.take_event(event(paid(order, "pi_1")))
 
@@ -175,7 +175,7 @@ async def test_a_fee_is_asked_for_until_it_is_known(storage: SqliteStorage, mone
 
 
 async def test_refunds_take_their_tax_along_and_a_failed_one_brings_it_back(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     order = await ordered(storage, money)
     await money.take_event(event(paid(order, "pi_1", **TAXED)))
@@ -194,7 +194,7 @@ async def test_refunds_take_their_tax_along_and_a_failed_one_brings_it_back(
     assert await balances(storage, order.organization_id) == {}
 
 
-async def test_a_dispute_that_is_won_gives_back_net_tax_and_fee(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_dispute_that_is_won_gives_back_net_tax_and_fee(storage: LedgerStorage, money: SqlMoney) -> None:
     order = await ordered(storage, money)
     await money.take_event(event(paid(order, "pi_1", **TAXED)))
     before = await balances(storage, order.organization_id)
@@ -210,7 +210,7 @@ async def test_a_dispute_that_is_won_gives_back_net_tax_and_fee(storage: SqliteS
     assert (await money.take_event(event(won))).outcome is Outcome.REPEATED
 
 
-async def test_a_statement_shows_net_and_tax_of_each_movement(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_statement_shows_net_and_tax_of_each_movement(storage: LedgerStorage, money: SqlMoney) -> None:
     order = await ordered(storage, money)
     await money.take_event(event(paid(order, "pi_1", **TAXED)))
     await money.take_event(event(claimed(ClaimKind.REFUND, "pi_1", 1190)))
@@ -228,7 +228,7 @@ async def test_a_statement_shows_net_and_tax_of_each_movement(storage: SqliteSto
     assert (statement.adds_up, statement.moved_nanos, statement.tax_nanos) == (True, 15 * USD, 285 * CENT)
 
 
-async def test_margins_have_the_fees_of_each_day_and_organization(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_margins_have_the_fees_of_each_day_and_organization(storage: LedgerStorage, money: SqlMoney) -> None:
     order = await ordered(storage, money, taxed=False)
     await money.take_event(event(paid(order, "pi_1")))
     await money.take_news(event(FeeTaken(payment_id="pi_1", fee=FEE)))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ledger_calls import eventually, funded, hold_order, new_id, release, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
@@ -13,18 +13,18 @@ from tessera.domain.money import Mode
 pytestmark = pytest.mark.anyio
 
 
-async def refused(storage: SqliteStorage, **order: object) -> TesseraError:
+async def refused(storage: LedgerStorage, **order: object) -> TesseraError:
     with pytest.raises(TesseraError) as caught:
         await storage.hold(hold_order(**order))  # type: ignore[arg-type]
     return caught.value
 
 
-async def test_an_unknown_organization_is_not_found(storage: SqliteStorage) -> None:
+async def test_an_unknown_organization_is_not_found(storage: LedgerStorage) -> None:
     error = await refused(storage, organization_id="org_nobody", amount_nanos=1)
     assert error.code is ErrorCode.NOT_FOUND
 
 
-async def test_money_that_is_not_there_is_refused_and_nothing_is_held(storage: SqliteStorage) -> None:
+async def test_money_that_is_not_there_is_refused_and_nothing_is_held(storage: LedgerStorage) -> None:
     organization = await funded(storage, 99)
     error = await refused(storage, organization_id=organization, amount_nanos=100, mode=Mode.LIVE)
     assert error.code is ErrorCode.INSUFFICIENT_BALANCE
@@ -37,13 +37,13 @@ async def test_money_that_is_not_there_is_refused_and_nothing_is_held(storage: S
     assert (balance.available_nanos, balance.held_nanos) == (99, 0)
 
 
-async def test_live_calls_cannot_use_test_money(storage: SqliteStorage) -> None:
+async def test_live_calls_cannot_use_test_money(storage: LedgerStorage) -> None:
     organization = await funded(storage, 0)
     error = await refused(storage, organization_id=organization, amount_nanos=1, mode=Mode.LIVE)
     assert error.code is ErrorCode.INSUFFICIENT_BALANCE
 
 
-async def test_money_held_by_a_running_call_is_reserved_until_it_ends(storage: SqliteStorage) -> None:
+async def test_money_held_by_a_running_call_is_reserved_until_it_ends(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     first = hold_order(organization, 80, mode=Mode.LIVE)
     await storage.hold(first)
@@ -54,7 +54,7 @@ async def test_money_held_by_a_running_call_is_reserved_until_it_ends(storage: S
     assert await storage.hold(hold_order(organization, 100, mode=Mode.LIVE)) == HoldGrant(granted_nanos=100)
 
 
-async def test_a_hold_moves_money_from_available_to_held(storage: SqliteStorage) -> None:
+async def test_a_hold_moves_money_from_available_to_held(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     assert await storage.hold(hold_order(organization, 30, mode=Mode.LIVE)) == HoldGrant(granted_nanos=30)
     balance = await storage.balance(organization, Mode.LIVE)
@@ -62,7 +62,7 @@ async def test_a_hold_moves_money_from_available_to_held(storage: SqliteStorage)
     assert balance.lots[0].remaining_nanos == 70
 
 
-async def test_fit_is_granted_what_the_balance_has(storage: SqliteStorage) -> None:
+async def test_fit_is_granted_what_the_balance_has(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = hold_order(organization, 150, amount_min_nanos=50, mode=Mode.LIVE)
     assert await storage.hold(order) == HoldGrant(granted_nanos=100)
@@ -72,14 +72,14 @@ async def test_fit_is_granted_what_the_balance_has(storage: SqliteStorage) -> No
     assert record.hold == order
 
 
-async def test_the_same_order_again_changes_nothing(storage: SqliteStorage) -> None:
+async def test_the_same_order_again_changes_nothing(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = hold_order(organization, 60, mode=Mode.LIVE)
     assert await storage.hold(order) == await storage.hold(order) == HoldGrant(granted_nanos=60)
     assert (await storage.balance(organization, Mode.LIVE)).held_nanos == 60
 
 
-async def test_a_request_id_is_not_used_twice(storage: SqliteStorage) -> None:
+async def test_a_request_id_is_not_used_twice(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = hold_order(organization, 10, mode=Mode.LIVE)
     await storage.hold(order)
@@ -90,7 +90,7 @@ async def test_a_request_id_is_not_used_twice(storage: SqliteStorage) -> None:
     assert error.code is ErrorCode.INVALID_REQUEST
 
 
-async def test_one_bad_order_does_not_spoil_its_group(storage: SqliteStorage) -> None:
+async def test_one_bad_order_does_not_spoil_its_group(storage: LedgerStorage) -> None:
     """The broken order breaks a constraint of the database; those beside it in the same commit are decided alone."""
     organization = await funded(storage, 100)
     good = [hold_order(organization, 10, mode=Mode.LIVE) for _ in range(5)]
@@ -104,7 +104,7 @@ async def test_one_bad_order_does_not_spoil_its_group(storage: SqliteStorage) ->
     assert (await storage.balance(organization, Mode.LIVE)).held_nanos == 50
 
 
-async def test_a_caller_that_left_before_the_answer_leaves_nothing_held(storage: SqliteStorage) -> None:
+async def test_a_caller_that_left_before_the_answer_leaves_nothing_held(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1000)
     for _ in range(20):
         waiting = asyncio.ensure_future(storage.hold(hold_order(organization, 1000, mode=Mode.LIVE)))
@@ -121,7 +121,7 @@ async def test_a_caller_that_left_before_the_answer_leaves_nothing_held(storage:
 
 @pytest.mark.parametrize("affordable", [0, 1, 7, 500, 999, 1000])
 async def test_t9_of_a_thousand_concurrent_holds_exactly_the_affordable_pass(
-    storage: SqliteStorage, affordable: int
+    storage: LedgerStorage, affordable: int
 ) -> None:
     organization = await funded(storage, affordable * 1_000 + 999)
     orders = [hold_order(organization, 1_000, mode=Mode.LIVE) for _ in range(1000)]
@@ -138,7 +138,7 @@ async def test_t9_of_a_thousand_concurrent_holds_exactly_the_affordable_pass(
 
 @pytest.mark.parametrize("concurrency", [3, 32, 128])
 async def test_t9_a_balance_for_k_calls_pays_k_calls_at_any_concurrency(
-    storage: SqliteStorage, concurrency: int
+    storage: LedgerStorage, concurrency: int
 ) -> None:
     """Callers go on until the money is gone; every call costs its whole hold."""
     organization = await funded(storage, 300 * 500)
@@ -167,7 +167,7 @@ async def test_t9_a_balance_for_k_calls_pays_k_calls_at_any_concurrency(
     assert (balance.available_nanos, balance.held_nanos, balance.spent_nanos) == (0, 0, 150_000)
 
 
-async def test_organizations_do_not_share_money(storage: SqliteStorage) -> None:
+async def test_organizations_do_not_share_money(storage: LedgerStorage) -> None:
     rich, poor = await funded(storage, 1000), await funded(storage, 10)
     answers = await asyncio.gather(
         *(storage.hold(hold_order(owner, 100, mode=Mode.LIVE)) for owner in (rich, poor) * 10), return_exceptions=True
@@ -177,7 +177,7 @@ async def test_organizations_do_not_share_money(storage: SqliteStorage) -> None:
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE hold; --", "\x00", "ключ\u202e", "a" * 255, '"', "%_"])
-async def test_t16_text_from_callers_stays_data(storage: SqliteStorage, text: str) -> None:
+async def test_t16_text_from_callers_stays_data(storage: LedgerStorage, text: str) -> None:
     organization = await funded(storage, 100)
     order = hold_order(organization, 10, mode=Mode.LIVE, idempotency_key=text, model=text, endpoint=text)
     await storage.hold(order)

@@ -5,9 +5,9 @@ from itertools import count
 
 import pytest
 
+from tessera.adapters.storage.ledger.people import people_of
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.people import SqlPeople
-from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.adapters.storage.sqlite.people import people_of
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.identities import Identity
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
@@ -22,7 +22,7 @@ _numbers = count()
 
 
 @pytest.fixture
-def people(storage: SqliteStorage) -> SqlPeople:
+def people(storage: LedgerStorage) -> SqlPeople:
     return people_of(storage)
 
 

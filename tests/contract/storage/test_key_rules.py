@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import funded, hold_order
-from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.adapters.storage.sqlite.people import people_of
+from tessera.adapters.storage.ledger.people import people_of
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
@@ -19,7 +19,7 @@ from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 
-Opener = Callable[..., Awaitable[SqliteStorage]]
+Opener = Callable[..., Awaitable[LedgerStorage]]
 RULES = KeyRules(
     endpoints=("/v1/responses",), models=("gpt-4o",), ip_ranges=("192.0.2.0/24", "2001:db8::/32"), output_tokens_max=99
 )
@@ -30,13 +30,13 @@ def actor(organization: str) -> Actor:
     return Actor(kind=ActorKind.OPERATOR, id="test", organization_id=organization)
 
 
-async def made_key(storage: SqliteStorage, organization: str, rules: KeyRules | None) -> ApiKey:
+async def made_key(storage: LedgerStorage, organization: str, rules: KeyRules | None) -> ApiKey:
     return await storage.create_key(
         organization, project="default", mode=Mode.LIVE, name="k", digest=b"d" * 32, display="sk-…", rules=rules
     )
 
 
-async def test_rules_come_back_with_the_key_and_with_its_caller(storage: SqliteStorage) -> None:
+async def test_rules_come_back_with_the_key_and_with_its_caller(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1_000)
     key = await made_key(storage, organization, RULES)
     caller = await storage.find_caller(b"d" * 32)
@@ -50,7 +50,7 @@ async def test_rules_come_back_with_the_key_and_with_its_caller(storage: SqliteS
     assert listed.last_used_at == order.placed_at_us // 1_000_000
 
 
-async def test_a_rule_that_is_changed_past_the_ledger_is_found(storage: SqliteStorage) -> None:
+async def test_a_rule_that_is_changed_past_the_ledger_is_found(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1_000)
     key = await made_key(storage, organization, RULES)
     people = people_of(storage)
@@ -77,7 +77,7 @@ async def test_a_rule_that_is_changed_past_the_ledger_is_found(storage: SqliteSt
     assert revoked.rules is None
 
 
-async def test_a_revoked_key_keeps_its_rules_and_its_signature(storage: SqliteStorage) -> None:
+async def test_a_revoked_key_keeps_its_rules_and_its_signature(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1_000)
     key = await made_key(storage, organization, RULES)
     assert (await storage.revoke_key(key.id)).rules == RULES
@@ -108,7 +108,7 @@ async def test_a_change_of_rules_is_seen_by_other_processes_within_five_seconds(
         await first.close()
 
 
-async def test_limits_set_for_a_member_bind_the_next_call_and_are_in_the_audit_log(storage: SqliteStorage) -> None:
+async def test_limits_set_for_a_member_bind_the_next_call_and_are_in_the_audit_log(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 1_000), await funded(storage, 1_000)
     key = await made_key(storage, organization, None)
     people = people_of(storage)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import funded, hold_order, release, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder
@@ -15,10 +15,10 @@ from tessera.domain.money import Mode
 
 pytestmark = pytest.mark.anyio
 
-Opener = Callable[..., Awaitable[SqliteStorage]]
+Opener = Callable[..., Awaitable[LedgerStorage]]
 
 
-async def key_of(storage: SqliteStorage, organization: str, name: str = "k") -> tuple[str, str]:
+async def key_of(storage: LedgerStorage, organization: str, name: str = "k") -> tuple[str, str]:
     """A new key's id and its project's."""
     digest = name.encode().ljust(32, b"\0")
     key = await storage.create_key(
@@ -27,23 +27,23 @@ async def key_of(storage: SqliteStorage, organization: str, name: str = "k") -> 
     return key.id, key.project_id
 
 
-def call(storage: SqliteStorage, organization: str, key: tuple[str, str], amount: int, **changes: object) -> HoldOrder:
+def call(storage: LedgerStorage, organization: str, key: tuple[str, str], amount: int, **changes: object) -> HoldOrder:
     return hold_order(
         organization, amount, mode=Mode.LIVE, owner=storage.owner, key_id=key[0], project_id=key[1], **changes
     )
 
 
-async def refused(storage: SqliteStorage, order: HoldOrder) -> TesseraError:
+async def refused(storage: LedgerStorage, order: HoldOrder) -> TesseraError:
     with pytest.raises(TesseraError) as caught:
         await storage.hold(order)
     return caught.value
 
 
-async def meters(storage: SqliteStorage, organization: str) -> dict[tuple[str, str], Meter]:
+async def meters(storage: LedgerStorage, organization: str) -> dict[tuple[str, str], Meter]:
     return {(m.kind.value, m.subject_id): m for m in await storage.list_meters(organization, Mode.LIVE)}
 
 
-async def test_another_organizations_key_and_a_key_of_the_other_mode_cannot_be_limited(storage: SqliteStorage) -> None:
+async def test_another_organizations_key_and_a_key_of_the_other_mode_cannot_be_limited(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 100), await funded(storage, 100)
     key, _ = await key_of(storage, organization)
     for owner, mode, kind, subject in (
@@ -58,7 +58,7 @@ async def test_another_organizations_key_and_a_key_of_the_other_mode_cannot_be_l
 
 
 async def test_a_meter_counts_from_the_first_call_and_a_budget_set_later_knows_what_was_spent(
-    storage: SqliteStorage,
+    storage: LedgerStorage,
 ) -> None:
     organization = await funded(storage, 1_000)
     key = await key_of(storage, organization)
@@ -82,7 +82,7 @@ async def test_a_meter_counts_from_the_first_call_and_a_budget_set_later_knows_w
     assert (await storage.hold(call(storage, organization, key, 10))).granted_nanos == 10
 
 
-async def test_a_limit_binds_the_very_next_call_and_lifting_it_frees_the_one_after(storage: SqliteStorage) -> None:
+async def test_a_limit_binds_the_very_next_call_and_lifting_it_frees_the_one_after(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1_000)
     key = await key_of(storage, organization)
     await storage.hold(call(storage, organization, key, 1))
@@ -95,7 +95,7 @@ async def test_a_limit_binds_the_very_next_call_and_lifting_it_frees_the_one_aft
     await storage.hold(call(storage, organization, key, 1))
 
 
-async def test_a_hundred_calls_at_once_pass_exactly_what_the_budget_affords(storage: SqliteStorage) -> None:
+async def test_a_hundred_calls_at_once_pass_exactly_what_the_budget_affords(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100_000)
     keys = [await key_of(storage, organization, f"k{number}") for number in range(4)]
     await storage.set_limits(
@@ -111,7 +111,7 @@ async def test_a_hundred_calls_at_once_pass_exactly_what_the_budget_affords(stor
     assert error.code is ErrorCode.BUDGET_EXCEEDED
 
 
-async def test_a_grant_says_what_is_left_of_the_minute(storage: SqliteStorage) -> None:
+async def test_a_grant_says_what_is_left_of_the_minute(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1_000)
     key = await key_of(storage, organization)
     assert (await storage.hold(call(storage, organization, key, 1))).rate is None

@@ -3,7 +3,7 @@
 import pytest
 
 from ledger_calls import funded, hold_order, new_id, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.money import Mode
@@ -12,7 +12,7 @@ from tessera.ports import LedgerEntry, Page, SavedQuote
 pytestmark = pytest.mark.anyio
 
 
-async def calls(storage: SqliteStorage, organization: str, number: int) -> list[HoldOrder]:
+async def calls(storage: LedgerStorage, organization: str, number: int) -> list[HoldOrder]:
     """Calls a millisecond apart, the last left open, with credit in between."""
     orders = []
     for step in range(number):
@@ -26,7 +26,7 @@ async def calls(storage: SqliteStorage, organization: str, number: int) -> list[
     return orders
 
 
-async def test_an_empty_ledger_lists_nothing(storage: SqliteStorage) -> None:
+async def test_an_empty_ledger_lists_nothing(storage: LedgerStorage) -> None:
     organization = await funded(storage, 0)
     assert await storage.list_entries(organization, Mode.LIVE, Page()) == ()
     assert await storage.list_requests(organization, Mode.LIVE, Page()) == ()
@@ -34,7 +34,7 @@ async def test_an_empty_ledger_lists_nothing(storage: SqliteStorage) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-async def test_requests_page_newest_first(storage: SqliteStorage, limit: int) -> None:
+async def test_requests_page_newest_first(storage: LedgerStorage, limit: int) -> None:
     organization = await funded(storage, 1000)
     orders = await calls(storage, organization, 7)
     seen: list[str] = []
@@ -47,7 +47,7 @@ async def test_requests_page_newest_first(storage: SqliteStorage, limit: int) ->
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 8, 100])
-async def test_entries_page_newest_first_and_sum_to_zero(storage: SqliteStorage, limit: int) -> None:
+async def test_entries_page_newest_first_and_sum_to_zero(storage: LedgerStorage, limit: int) -> None:
     organization = await funded(storage, 1000)
     orders = await calls(storage, organization, 9)
     seen: list[LedgerEntry] = []
@@ -68,7 +68,7 @@ async def test_entries_page_newest_first_and_sum_to_zero(storage: SqliteStorage,
 
 
 @pytest.mark.parametrize("cursor", ["", "zzz", "req_", "req_0", "~", "req_%", "crd_ffffffff.available"])
-async def test_a_cursor_that_is_in_no_list_is_refused(storage: SqliteStorage, cursor: str) -> None:
+async def test_a_cursor_that_is_in_no_list_is_refused(storage: LedgerStorage, cursor: str) -> None:
     organization = await funded(storage, 1000)
     await calls(storage, organization, 2)
     for read in (storage.list_requests, storage.list_entries):
@@ -77,7 +77,7 @@ async def test_a_cursor_that_is_in_no_list_is_refused(storage: SqliteStorage, cu
         assert (caught.value.code, caught.value.param) == (ErrorCode.INVALID_REQUEST, "after")
 
 
-async def test_a_cursor_of_another_list_is_refused_like_one_that_never_was(storage: SqliteStorage) -> None:
+async def test_a_cursor_of_another_list_is_refused_like_one_that_never_was(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 1000), await funded(storage, 1000)
     orders = await calls(storage, organization, 2)
     entries = await storage.list_entries(organization, Mode.LIVE, Page())
@@ -95,7 +95,7 @@ async def test_a_cursor_of_another_list_is_refused_like_one_that_never_was(stora
         assert (caught.value.code, caught.value.param) == (ErrorCode.INVALID_REQUEST, "after")
 
 
-async def test_the_last_row_of_a_list_is_followed_by_an_empty_page(storage: SqliteStorage) -> None:
+async def test_the_last_row_of_a_list_is_followed_by_an_empty_page(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1000)
     orders = await calls(storage, organization, 2)
     entries = await storage.list_entries(organization, Mode.LIVE, Page())
@@ -103,7 +103,7 @@ async def test_the_last_row_of_a_list_is_followed_by_an_empty_page(storage: Sqli
     assert await storage.list_entries(organization, Mode.LIVE, Page(after=entries[-1].id)) == ()
 
 
-async def test_lists_show_one_organization_and_mode(storage: SqliteStorage) -> None:
+async def test_lists_show_one_organization_and_mode(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 100), await funded(storage, 100)
     order = hold_order(organization, 10, mode=Mode.LIVE)
     await storage.hold(order)
@@ -113,7 +113,7 @@ async def test_lists_show_one_organization_and_mode(storage: SqliteStorage) -> N
         assert all(e.request_id is None for e in await storage.list_entries(owner, mode, Page()))
 
 
-async def test_a_quote_is_found_by_its_organization_and_mode_only(storage: SqliteStorage) -> None:
+async def test_a_quote_is_found_by_its_organization_and_mode_only(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 0), await funded(storage, 0)
     quote = SavedQuote(
         id=new_id("quote"),

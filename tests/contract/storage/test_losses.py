@@ -11,6 +11,7 @@ import pytest
 
 from contract.storage.conftest import Opener
 from ledger_calls import database, funded, hold_order, release, usage_event
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.administration_ports import LossDay
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.anyio
 LIMITS = LossLimits(loss_max_nanos=100, left_calls_max=2, left_loss_max_nanos=50)
 
 
-Opened = Callable[[], Awaitable[SqliteStorage]]
+Opened = Callable[[], Awaitable[LedgerStorage]]
 
 
 @pytest.fixture
@@ -33,19 +34,19 @@ def opened(opener: Opener, tmp_path: Path) -> Opened:
     return lambda: opener(tmp_path, limits=LIMITS)
 
 
-async def held(storage: SqliteStorage, organization: str, **changes: object) -> HoldOrder:
+async def held(storage: LedgerStorage, organization: str, **changes: object) -> HoldOrder:
     order = hold_order(organization, 100, mode=Mode.LIVE, owner=storage.owner, **changes)
     await storage.hold(order)
     return order
 
 
-async def lose(storage: SqliteStorage, organization: str, loss: int) -> UsageEvent:
+async def lose(storage: LedgerStorage, organization: str, loss: int) -> UsageEvent:
     event = release(await held(storage, organization), loss_nanos=loss)
     await storage.settle(event)
     return event
 
 
-async def leave(storage: SqliteStorage, order: HoldOrder, loss: int, charge: int) -> UsageEvent:
+async def leave(storage: LedgerStorage, order: HoldOrder, loss: int, charge: int) -> UsageEvent:
     """A call whose client left before any output: free at a loss, or charged."""
     left = Outcome.CLIENT_DISCONNECTED
     charged = usage_event(order, charge, outcome=left)
@@ -55,18 +56,18 @@ async def leave(storage: SqliteStorage, order: HoldOrder, loss: int, charge: int
     return event
 
 
-async def suspended(storage: SqliteStorage, organization: str) -> TesseraError:
+async def suspended(storage: LedgerStorage, organization: str) -> TesseraError:
     with pytest.raises(TesseraError) as caught:
         await held(storage, organization)
     assert caught.value.code is ErrorCode.ORGANIZATION_SUSPENDED
     return caught.value
 
 
-async def days(storage: SqliteStorage, organization: str) -> tuple[LossDay, ...]:
+async def days(storage: LedgerStorage, organization: str) -> tuple[LossDay, ...]:
     return await storage.list_losses(organization, Mode.LIVE, Page())
 
 
-async def whole(storage: SqliteStorage) -> None:
+async def whole(storage: LedgerStorage) -> None:
     wrong = [check for check in await storage.verify() if not check.ok]
     await storage.close()
     assert wrong == []

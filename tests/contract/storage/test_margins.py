@@ -3,7 +3,7 @@
 import pytest
 
 from ledger_calls import funded, hold_order, release, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.margins import MarginSums
 from tessera.domain.money import Mode
 
@@ -13,7 +13,7 @@ DAY = 1_795_305_600
 """2026-11-22 00:00:00 UTC."""
 
 
-async def test_sums_are_those_of_the_events_by_day_organization_model_and_deployment(storage: SqliteStorage) -> None:
+async def test_sums_are_those_of_the_events_by_day_organization_model_and_deployment(storage: LedgerStorage) -> None:
     first, second = [await funded(storage, 10**14, mode=Mode.TEST) for _ in range(2)]
     planted = (
         (first, "gpt-4o", "openai/gpt-4o", DAY, 100, {"cost_nanos": 70, "waived_nanos": 5}),

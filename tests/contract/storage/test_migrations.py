@@ -11,12 +11,12 @@ import pytest
 from contract.storage.conftest import ENGINES, Opener
 from ledger_calls import database, faults, hold_order, usage_event
 from lived_in_ledger import lived_in
+from tessera.adapters.storage.ledger.secrets import load_secrets
 from tessera.adapters.storage.postgres import moving
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.migrations import migrate as migrate_postgres
 from tessera.adapters.storage.postgres.translation import to_postgres
 from tessera.adapters.storage.sqlite import SqliteStorage, migrations
-from tessera.adapters.storage.sqlite.secrets import load_secrets
 from tessera.domain.money import Mode
 
 pytestmark = pytest.mark.anyio

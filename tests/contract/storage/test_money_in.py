@@ -7,8 +7,8 @@ import pytest
 
 from ledger_calls import funded, hold_order, new_id, usage_event
 from payment_events import bought, claimed, event, paid, topup_order
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money.store import SqlMoney
-from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.payments.news import Outcome, Unpaid
@@ -21,15 +21,15 @@ REDEMPTIONS = 500
 
 
 @pytest.fixture
-def money(storage: SqliteStorage) -> SqlMoney:
+def money(storage: LedgerStorage) -> SqlMoney:
     return SqlMoney(storage)
 
 
-async def available(storage: SqliteStorage, organization_id: str, mode: Mode = Mode.LIVE) -> int:
+async def available(storage: LedgerStorage, organization_id: str, mode: Mode = Mode.LIVE) -> int:
     return (await storage.balance(organization_id, mode)).available_nanos
 
 
-async def spend(storage: SqliteStorage, organization_id: str, amount_nanos: int) -> str:
+async def spend(storage: LedgerStorage, organization_id: str, amount_nanos: int) -> str:
     """A call that is charged this; its request id."""
     order = hold_order(organization_id, amount_nanos, mode=Mode.LIVE)
     await storage.hold(order)
@@ -57,7 +57,7 @@ def voucher(amount_nanos: int = USD, **changes: object) -> Voucher:
 # ---- top-ups -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_top_up_is_found_again_by_its_idempotency_key(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_top_up_is_found_again_by_its_idempotency_key(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     order = topup_order(organization, 25 * USD, idempotency_key="one")
     first, repeated = await money.create_topup(order)
@@ -71,7 +71,7 @@ async def test_a_top_up_is_found_again_by_its_idempotency_key(storage: SqliteSto
 
 
 async def test_a_payment_tops_up_at_most_once_whoever_tells_of_it_and_how_often(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     organization = await funded(storage, 0)
     order = topup_order(organization, 25 * USD)
@@ -96,7 +96,7 @@ async def test_a_payment_tops_up_at_most_once_whoever_tells_of_it_and_how_often(
     ],
 )
 async def test_a_payment_that_was_not_ordered_is_refused(
-    storage: SqliteStorage, money: SqlMoney, wrong: dict[str, object]
+    storage: LedgerStorage, money: SqlMoney, wrong: dict[str, object]
 ) -> None:
     organization = await funded(storage, 0)
     order = topup_order(organization, 25 * USD)
@@ -108,7 +108,7 @@ async def test_a_payment_that_was_not_ordered_is_refused(
     assert (await money.take_event(event(paid(order, "pi_1")))).outcome is Outcome.APPLIED
 
 
-async def test_a_payment_of_another_mode_or_service_is_refused(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_payment_of_another_mode_or_service_is_refused(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     live = topup_order(organization, 25 * USD)
     test = topup_order(organization, 25 * USD, mode=Mode.TEST)
@@ -121,7 +121,7 @@ async def test_a_payment_of_another_mode_or_service_is_refused(storage: SqliteSt
 
 
 async def test_one_payment_never_pays_two_top_ups_and_one_top_up_never_takes_two(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     organization = await funded(storage, 0)
     first, second = topup_order(organization, 25 * USD), topup_order(organization, 25 * USD)
@@ -133,7 +133,7 @@ async def test_one_payment_never_pays_two_top_ups_and_one_top_up_never_takes_two
     assert await available(storage, organization) == 25 * USD
 
 
-async def test_money_that_comes_after_all_is_credited(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_money_that_comes_after_all_is_credited(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     order = topup_order(organization, 25 * USD)
     await money.create_topup(order)
@@ -149,7 +149,7 @@ async def test_money_that_comes_after_all_is_credited(storage: SqliteStorage, mo
 
 @pytest.mark.parametrize("kind", list(ClaimKind))
 async def test_what_comes_back_before_its_payment_waits_for_it(
-    storage: SqliteStorage, money: SqlMoney, kind: ClaimKind
+    storage: LedgerStorage, money: SqlMoney, kind: ClaimKind
 ) -> None:
     organization = await funded(storage, 0)
     order = topup_order(organization, 25 * USD)
@@ -164,7 +164,7 @@ async def test_what_comes_back_before_its_payment_waits_for_it(
 
 @pytest.mark.parametrize("kind", list(ClaimKind))
 async def test_what_was_reversed_before_it_was_heard_of_moves_nothing(
-    storage: SqliteStorage, money: SqlMoney, kind: ClaimKind
+    storage: LedgerStorage, money: SqlMoney, kind: ClaimKind
 ) -> None:
     organization = await funded(storage, 0)
     topup = await bought(money, organization, 25 * USD, "pi_1")
@@ -175,7 +175,7 @@ async def test_what_was_reversed_before_it_was_heard_of_moves_nothing(
     assert await available(storage, organization) == topup.amount_nanos
 
 
-async def test_a_dispute_alone_takes_available_below_zero_and_suspends(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_dispute_alone_takes_available_below_zero_and_suspends(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 3 * USD)
     await bought(money, organization, 10 * USD, "pi_1")
     await spend(storage, organization, 8 * USD)
@@ -204,7 +204,7 @@ async def test_a_dispute_alone_takes_available_below_zero_and_suspends(storage: 
     assert (await storage.hold(hold_order(organization, 4 * USD, mode=Mode.LIVE))).granted_nanos == 4 * USD
 
 
-async def test_a_chain_that_ends_in_an_adjustment_is_witnessed(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_chain_that_ends_in_an_adjustment_is_witnessed(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     await bought(money, organization, 10 * USD, "pi_1")
     await money.take_event(event(claimed(ClaimKind.DISPUTE, "pi_1", 1000)))
@@ -212,7 +212,7 @@ async def test_a_chain_that_ends_in_an_adjustment_is_witnessed(storage: SqliteSt
     assert [check.name for check in await storage.verify() if not check.ok] == []
 
 
-async def test_a_dispute_that_is_won_gives_everything_back(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_dispute_that_is_won_gives_everything_back(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     await bought(money, organization, 10 * USD, "pi_1")
     await spend(storage, organization, 8 * USD)
@@ -223,7 +223,7 @@ async def test_a_dispute_that_is_won_gives_everything_back(storage: SqliteStorag
     assert not (await storage.find_organization(organization)).suspended
 
 
-async def test_a_refund_sent_elsewhere_never_goes_below_zero(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_refund_sent_elsewhere_never_goes_below_zero(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     await bought(money, organization, 10 * USD, "pi_1")
     await spend(storage, organization, 8 * USD)
@@ -236,7 +236,7 @@ async def test_a_refund_sent_elsewhere_never_goes_below_zero(storage: SqliteStor
 
 
 async def test_a_refund_of_ours_takes_what_was_not_spent_and_comes_back_if_it_is_not_sent(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     organization = await funded(storage, 5 * USD)
     topup = await bought(money, organization, 10 * USD)
@@ -254,7 +254,7 @@ async def test_a_refund_of_ours_takes_what_was_not_spent_and_comes_back_if_it_is
 
 
 async def test_a_calls_charge_is_refunded_once_to_the_lots_that_paid_it(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     organization = await funded(storage, 2 * USD)
     await bought(money, organization, 3 * USD)
@@ -282,7 +282,7 @@ async def test_a_calls_charge_is_refunded_once_to_the_lots_that_paid_it(
 
 
 @pytest.mark.timeout(280)
-async def test_five_hundred_redemptions_at_once_of_one_voucher_are_one(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_five_hundred_redemptions_at_once_of_one_voucher_are_one(storage: LedgerStorage, money: SqlMoney) -> None:
     """T7: by many organizations, each several times."""
     organizations = [await funded(storage, 0) for _ in range(20)]
     await money.create_voucher(voucher(5 * USD), "digest")
@@ -295,7 +295,7 @@ async def test_five_hundred_redemptions_at_once_of_one_voucher_are_one(storage: 
 
 
 async def test_a_voucher_of_several_uses_is_redeemed_once_by_each_organization(
-    storage: SqliteStorage, money: SqlMoney
+    storage: LedgerStorage, money: SqlMoney
 ) -> None:
     await money.create_voucher(voucher(USD, redemptions_max=2, credit_seconds=3600), "digest")
     first, second, third = [await funded(storage, 0) for _ in range(3)]
@@ -313,7 +313,7 @@ async def test_a_voucher_of_several_uses_is_redeemed_once_by_each_organization(
     assert stored.redemptions == 2
 
 
-async def test_unknown_revoked_and_expired_vouchers_are_refused_alike(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_unknown_revoked_and_expired_vouchers_are_refused_alike(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 0)
     revoked = await money.create_voucher(voucher(), "revoked")
     await money.create_voucher(voucher(expires_at=1), "expired")
@@ -330,7 +330,7 @@ async def test_unknown_revoked_and_expired_vouchers_are_refused_alike(storage: S
 # ---- statements ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_statement_adds_up_to_the_nano(storage: SqliteStorage, money: SqlMoney) -> None:
+async def test_a_statement_adds_up_to_the_nano(storage: LedgerStorage, money: SqlMoney) -> None:
     organization = await funded(storage, 5 * USD)
     await bought(money, organization, 10 * USD, "pi_1")
     request = await spend(storage, organization, 3 * USD + 7)

@@ -8,24 +8,25 @@ from typing import Any
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage, usage_events
+from tessera.adapters.storage.ledger import usage_events
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.money import Mode
 from tessera.domain.usage_report import Movements
 
 pytestmark = pytest.mark.anyio
-Opener = Callable[..., Awaitable[SqliteStorage]]
+Opener = Callable[..., Awaitable[LedgerStorage]]
 
 
-async def held(storage: SqliteStorage, organization: str, **changes: Any) -> HoldOrder:
+async def held(storage: LedgerStorage, organization: str, **changes: Any) -> HoldOrder:
     order = hold_order(organization, 100, mode=Mode.LIVE, owner=storage.owner, **changes)
     await storage.hold(order)
     return order
 
 
 async def moved(
-    storage: SqliteStorage, organization: str, after: int | None, watched: tuple[str, ...] = ()
+    storage: LedgerStorage, organization: str, after: int | None, watched: tuple[str, ...] = ()
 ) -> Movements:
     return await storage.read_movements(organization, Mode.LIVE, after=after, watched=watched)
 
@@ -34,7 +35,7 @@ def shown(found: Movements) -> list[tuple[str, bool]]:
     return [(call.request_id, call.ended) for call in found.calls]
 
 
-async def test_every_movement_is_found_once_and_in_order(storage: SqliteStorage) -> None:
+async def test_every_movement_is_found_once_and_in_order(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 10_000), await funded(storage, 10_000)
     start = await moved(storage, organization, None)
     assert (start.calls, start.missed, start.open_ids) == ((), 0, ())
@@ -56,7 +57,7 @@ async def test_every_movement_is_found_once_and_in_order(storage: SqliteStorage)
 
 
 async def test_a_long_call_is_found_among_those_that_are_watched_and_missed_else(
-    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+    storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(usage_events, "NEWEST_CALLS_MAX", 2)
     monkeypatch.setattr(usage_events, "_AT_ONCE", 2)
@@ -89,7 +90,7 @@ async def test_another_process_s_calls_are_heard(opener: Opener, tmp_path: Path,
     await here.close()
 
 
-async def test_there_is_nothing_to_follow_in_no_organization(storage: SqliteStorage) -> None:
+async def test_there_is_nothing_to_follow_in_no_organization(storage: LedgerStorage) -> None:
     with pytest.raises(TesseraError) as caught:
         await moved(storage, "org_none", None)
     assert caught.value.code is ErrorCode.NOT_FOUND

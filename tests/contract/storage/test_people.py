@@ -5,9 +5,9 @@ from itertools import count
 
 import pytest
 
+from tessera.adapters.storage.ledger.people import people_of
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.people import SqlPeople
-from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.adapters.storage.sqlite.people import people_of
 from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
@@ -22,7 +22,7 @@ _numbers = count()
 
 
 @pytest.fixture
-def people(storage: SqliteStorage) -> SqlPeople:
+def people(storage: LedgerStorage) -> SqlPeople:
     return people_of(storage)
 
 
@@ -178,7 +178,7 @@ def api_key(organization: str, project: str, ends_at: int | None = None) -> ApiK
 
 
 async def test_a_key_ends_at_its_time_and_an_archived_project_has_none(
-    storage: SqliteStorage, people: SqlPeople
+    storage: LedgerStorage, people: SqlPeople
 ) -> None:
     owner, organization = await newcomer(people)
     me = acting(owner, organization)
@@ -226,7 +226,7 @@ async def test_an_admin_key_has_its_makers_role_of_now(people: SqlPeople) -> Non
     assert await people.find_admin_caller("digest") is None
 
 
-async def test_an_edited_missing_or_cut_off_audit_event_is_found(storage: SqliteStorage, people: SqlPeople) -> None:
+async def test_an_edited_missing_or_cut_off_audit_event_is_found(storage: LedgerStorage, people: SqlPeople) -> None:
     owner, organization = await newcomer(people)
     for number in range(3):
         await people.create_project(act(acting(owner, organization), action="project.created"), f"p{number}")
@@ -251,7 +251,7 @@ async def test_an_edited_missing_or_cut_off_audit_event_is_found(storage: Sqlite
     assert await faults() == ""
 
 
-async def test_an_erased_person_leaves_every_chain_whole(storage: SqliteStorage, people: SqlPeople) -> None:
+async def test_an_erased_person_leaves_every_chain_whole(storage: LedgerStorage, people: SqlPeople) -> None:
     owner, organization = await newcomer(people)
     bob = await join(people, owner, organization, Role.ADMIN)
     with pytest.raises(TesseraError):

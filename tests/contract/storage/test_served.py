@@ -3,7 +3,7 @@
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.money import Mode
 
 pytestmark = pytest.mark.anyio
@@ -12,7 +12,7 @@ DAY = 1_795_305_600
 """2026-11-22 00:00:00 UTC."""
 
 
-async def test_live_calls_of_one_provider_and_day_are_listed(storage: SqliteStorage) -> None:
+async def test_live_calls_of_one_provider_and_day_are_listed(storage: LedgerStorage) -> None:
     organization = await funded(storage, 10**12)
     found = {}
     for deployment, at, mode in (

@@ -3,7 +3,7 @@
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
 from tessera.domain.repricing import SettledCall
@@ -15,7 +15,7 @@ DAY = 1_795_305_600
 
 
 async def test_a_page_has_what_the_events_of_the_period_and_mode_say_in_the_order_of_their_calls(
-    storage: SqliteStorage,
+    storage: LedgerStorage,
 ) -> None:
     organization = await funded(storage, 10**14, mode=Mode.TEST)
     used = Quantities(

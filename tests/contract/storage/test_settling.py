@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ledger_calls import eventually, funded, hold_order, release, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder, Outcome
 from tessera.domain.money import Mode
@@ -16,13 +16,13 @@ from tessera.domain.usage import Attempt, UsageEvent, UsageSource
 pytestmark = pytest.mark.anyio
 
 
-async def held(storage: SqliteStorage, organization: str, amount: int) -> HoldOrder:
+async def held(storage: LedgerStorage, organization: str, amount: int) -> HoldOrder:
     order = hold_order(organization, amount, mode=Mode.LIVE)
     await storage.hold(order)
     return order
 
 
-async def refused(storage: SqliteStorage, event: UsageEvent) -> TesseraError:
+async def refused(storage: LedgerStorage, event: UsageEvent) -> TesseraError:
     with pytest.raises(TesseraError) as caught:
         await storage.settle(event)
     assert caught.value.code is ErrorCode.INTERNAL_ERROR
@@ -30,18 +30,18 @@ async def refused(storage: SqliteStorage, event: UsageEvent) -> TesseraError:
     return caught.value
 
 
-async def figures(storage: SqliteStorage, organization: str) -> tuple[int, int, int]:
+async def figures(storage: LedgerStorage, organization: str) -> tuple[int, int, int]:
     balance = await storage.balance(organization, Mode.LIVE)
     return balance.available_nanos, balance.held_nanos, balance.spent_nanos
 
 
-async def test_a_settlement_without_a_hold_is_refused(storage: SqliteStorage) -> None:
+async def test_a_settlement_without_a_hold_is_refused(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     error = await refused(storage, usage_event(hold_order(organization, 10, mode=Mode.LIVE), 10))
     assert "no such hold" in error.message
 
 
-async def test_a_charge_above_the_hold_is_refused_and_the_hold_stays(storage: SqliteStorage) -> None:
+async def test_a_charge_above_the_hold_is_refused_and_the_hold_stays(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 10)
     await refused(storage, usage_event(order, 11))
@@ -49,14 +49,14 @@ async def test_a_charge_above_the_hold_is_refused_and_the_hold_stays(storage: Sq
 
 
 @pytest.mark.parametrize("field", ["charge_nanos", "waived_nanos", "cost_nanos", "loss_nanos"])
-async def test_negative_money_is_refused(storage: SqliteStorage, field: str) -> None:
+async def test_negative_money_is_refused(storage: LedgerStorage, field: str) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 10)
     await refused(storage, msgspec.structs.replace(usage_event(order, 1), **{field: -1}))
     assert await figures(storage, organization) == (90, 10, 0)
 
 
-async def test_a_charge_leaves_the_rest_available(storage: SqliteStorage) -> None:
+async def test_a_charge_leaves_the_rest_available(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 60)
     await storage.settle(usage_event(order, 25))
@@ -66,7 +66,7 @@ async def test_a_charge_leaves_the_rest_available(storage: SqliteStorage) -> Non
     assert record.state == "settled"
 
 
-async def test_the_same_event_again_changes_nothing(storage: SqliteStorage) -> None:
+async def test_the_same_event_again_changes_nothing(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 60)
     event = usage_event(order, 25)
@@ -75,7 +75,7 @@ async def test_the_same_event_again_changes_nothing(storage: SqliteStorage) -> N
     assert await figures(storage, organization) == (75, 0, 25)
 
 
-async def test_a_second_settlement_that_differs_is_refused(storage: SqliteStorage) -> None:
+async def test_a_second_settlement_that_differs_is_refused(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 60)
     await storage.settle(usage_event(order, 25))
@@ -85,7 +85,7 @@ async def test_a_second_settlement_that_differs_is_refused(storage: SqliteStorag
     assert await figures(storage, organization) == (75, 0, 25)
 
 
-async def test_of_many_different_settlements_at_once_one_wins(storage: SqliteStorage) -> None:
+async def test_of_many_different_settlements_at_once_one_wins(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 60)
     answers = await asyncio.gather(
@@ -96,7 +96,7 @@ async def test_of_many_different_settlements_at_once_one_wins(storage: SqliteSto
     assert await figures(storage, organization) == (100 - winner, 0, winner)
 
 
-async def test_a_release_gives_everything_back(storage: SqliteStorage) -> None:
+async def test_a_release_gives_everything_back(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 100)
     await storage.settle(release(order))
@@ -106,7 +106,7 @@ async def test_a_release_gives_everything_back(storage: SqliteStorage) -> None:
     assert (record.state, record.event) == ("released", release(order))
 
 
-async def test_an_event_comes_back_as_it_was_written(storage: SqliteStorage) -> None:
+async def test_an_event_comes_back_as_it_was_written(storage: LedgerStorage) -> None:
     organization = await funded(storage, 2_000)
     order = await held(storage, organization, 1_000)
     event = usage_event(
@@ -153,7 +153,7 @@ async def test_an_event_comes_back_as_it_was_written(storage: SqliteStorage) -> 
     assert sum(entry.amount_nanos for entry in record.entries) == 0
 
 
-async def test_the_rest_returns_to_the_lots_it_came_from(storage: SqliteStorage) -> None:
+async def test_the_rest_returns_to_the_lots_it_came_from(storage: LedgerStorage) -> None:
     organization = await funded(storage, 50)
     soon = await storage.add_credit(
         organization,
@@ -170,7 +170,7 @@ async def test_the_rest_returns_to_the_lots_it_came_from(storage: SqliteStorage)
     assert list(lots.values()) == [50]
 
 
-async def test_a_settlement_survives_the_cancellation_of_its_caller(storage: SqliteStorage) -> None:
+async def test_a_settlement_survives_the_cancellation_of_its_caller(storage: LedgerStorage) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 60)
     settling = asyncio.ensure_future(storage.settle(usage_event(order, 25)))

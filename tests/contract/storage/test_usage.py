@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_calls import funded, hold_order, release, usage_event
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres.migrations import migrations as postgres_migrations
-from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.adapters.storage.sqlite.migrations import _statements
 from tessera.adapters.storage.sqlite.migrations import migrations as sqlite_migrations
 from tessera.domain.ledger.orders import HoldOrder
@@ -25,7 +25,7 @@ from tessera.ports import Page, RequestRecord
 
 pytestmark = pytest.mark.anyio
 
-Opener = Callable[..., Awaitable[SqliteStorage]]
+Opener = Callable[..., Awaitable[LedgerStorage]]
 
 NOON = 1_795_348_800
 """2026-11-22 12:00:00 UTC."""
@@ -68,7 +68,7 @@ def query(organization: str, **changes: Any) -> UsageQuery:
     return UsageQuery(**(fields | changes))
 
 
-async def used(storage: SqliteStorage, organization: str, at_us: int, charge: int, **changes: Any) -> UsageEvent:
+async def used(storage: LedgerStorage, organization: str, at_us: int, charge: int, **changes: Any) -> UsageEvent:
     """One settled call."""
     tier = changes.pop("served_tier", "default")
     usage = changes.pop("usage", Quantities(input_tokens=charge))
@@ -80,7 +80,7 @@ async def used(storage: SqliteStorage, organization: str, at_us: int, charge: in
     return event
 
 
-async def records(storage: SqliteStorage, organization: str) -> tuple[RequestRecord, ...]:
+async def records(storage: LedgerStorage, organization: str) -> tuple[RequestRecord, ...]:
     return await storage.list_requests(organization, Mode.LIVE, Page(limit=1000))
 
 
@@ -129,7 +129,7 @@ def shown(report: tuple[UsageSums, ...]) -> dict[tuple[int, tuple[str | None, ..
     return rows
 
 
-async def opened(opener: Opener, folder: Path) -> SqliteStorage:
+async def opened(opener: Opener, folder: Path) -> LedgerStorage:
     return await opener(folder)
 
 
@@ -186,7 +186,7 @@ def test_every_report_is_the_sum_of_the_ledger_to_the_nano(opener: Opener, tmp_p
     assert wrong == []
 
 
-async def test_a_report_is_of_one_organization_and_mode(storage: SqliteStorage) -> None:
+async def test_a_report_is_of_one_organization_and_mode(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 10**13), await funded(storage, 10**13)
     await used(storage, organization, NOON * 1_000_000, 5)
     test = hold_order(organization, 7, owner=storage.owner)
@@ -198,7 +198,7 @@ async def test_a_report_is_of_one_organization_and_mode(storage: SqliteStorage) 
     assert await storage.sum_usage(query("org_none")) == ()
 
 
-async def test_what_runs_is_not_usage_yet_and_what_failed_counts_as_a_request(storage: SqliteStorage) -> None:
+async def test_what_runs_is_not_usage_yet_and_what_failed_counts_as_a_request(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1_000)
     running, failing = (hold_order(organization, 10, mode=Mode.LIVE, owner=storage.owner) for _ in range(2))
     await storage.hold(running)
@@ -210,7 +210,7 @@ async def test_what_runs_is_not_usage_yet_and_what_failed_counts_as_a_request(st
     await storage.settle(usage_event(running, 10))
 
 
-async def test_a_settlement_that_is_repeated_or_refused_counts_once_or_not_at_all(storage: SqliteStorage) -> None:
+async def test_a_settlement_that_is_repeated_or_refused_counts_once_or_not_at_all(storage: LedgerStorage) -> None:
     organization = await funded(storage, 10**13)
     event = await used(storage, organization, NOON * 1_000_000, 5)
     await storage.settle(event)
@@ -224,7 +224,7 @@ def _again(event: UsageEvent) -> HoldOrder:
     return hold_order(event.organization_id, 10**12, mode=event.mode, id=event.hold_id)
 
 
-async def test_the_newest_rows_come_with_whole_buckets(storage: SqliteStorage) -> None:
+async def test_the_newest_rows_come_with_whole_buckets(storage: LedgerStorage) -> None:
     organization = await funded(storage, 10**14)
     for minute, model in itertools.product(range(5), ("a", "b")):
         await used(storage, organization, (NOON + 60 * minute) * 1_000_000, 1, model=model)
@@ -237,7 +237,7 @@ async def test_the_newest_rows_come_with_whole_buckets(storage: SqliteStorage) -
     assert [row.start_at for row in await storage.sum_usage(only, rows_max=1)] == [NOON + 240]
 
 
-async def test_calls_are_listed_for_export_by_when_they_were_settled(storage: SqliteStorage) -> None:
+async def test_calls_are_listed_for_export_by_when_they_were_settled(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 10**14), await funded(storage, 10**14)
     events = []
     for second in (0, 10, 86_399, 86_400, 200_000):
@@ -254,7 +254,7 @@ async def test_calls_are_listed_for_export_by_when_they_were_settled(storage: Sq
 
 
 async def test_usage_from_before_there_were_sums_is_added_up_by_the_migration(
-    storage: SqliteStorage, engine: str
+    storage: LedgerStorage, engine: str
 ) -> None:
     organization = await funded(storage, 10**14)
     for second in (0, 59, 60, 3_600, 90_000):

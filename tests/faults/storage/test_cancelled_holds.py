@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ledger_calls import eventually, faults, funded, hold_order
+from tessera.adapters.storage.ledger.writer import Writer
 from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.adapters.storage.sqlite.writer import Writer
 from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import database, eventually, faults, funded, hold_order, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage, connection, writer
-from tessera.adapters.storage.sqlite.outbox import Outbox
+from tessera.adapters.storage.ledger import writer
+from tessera.adapters.storage.ledger.outbox import Outbox
+from tessera.adapters.storage.sqlite import SqliteStorage, connection
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 

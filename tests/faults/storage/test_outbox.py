@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import database, eventually, faults, funded, hold_order, usage_event
+from tessera.adapters.storage.ledger.outbox import Outbox, read_outbox
 from tessera.adapters.storage.sqlite import SqliteStorage, connection
-from tessera.adapters.storage.sqlite.outbox import Outbox, read_outbox
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import database, funded, hold_order, usage_event
-from tessera.adapters.storage.sqlite import Machine, SqliteStorage
+from tessera.adapters.storage.sqlite import SqliteMachine, SqliteStorage
 from tessera.domain.money import Mode
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ class Tracing(sqlite3.Connection):
 
 
 async def test_t8_money_is_written_under_a_lock_and_only_to_rows_as_they_were_read(tmp_path: Path) -> None:
-    storage = await SqliteStorage.open(tmp_path, machine=Machine(connection=Tracing))
+    storage = await SqliteStorage.open(tmp_path, machine=SqliteMachine(connection=Tracing))
     organization = await funded(storage, 100)
     EMITTED.clear()
     order = hold_order(organization, 10, mode=Mode.LIVE, owner=storage.owner, model="'; DROP TABLE hold; --")

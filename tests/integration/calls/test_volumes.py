@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.limits import month_number
@@ -24,7 +24,7 @@ NOVEMBER = month_number(DAY)
 BY_VOLUME = PriceBook([], [OperatorRow(discount_basis_points=1, volume_from_nanos=1)])
 
 
-class CountedStorage(SqliteStorage):
+class CountedStorage(LedgerStorage):
     """A real ledger that counts how often a volume is read of it."""
 
     reads = 0
@@ -41,7 +41,7 @@ async def storage(tmp_path: Path) -> AsyncIterator[CountedStorage]:
     await opened.close()
 
 
-async def charge(storage: SqliteStorage, organization: str, nanos: int) -> None:
+async def charge(storage: LedgerStorage, organization: str, nanos: int) -> None:
     order = hold_order(organization, nanos, placed_at_us=AT_US, owner=storage.owner)
     await storage.hold(order)
     await storage.settle(usage_event(order, nanos))

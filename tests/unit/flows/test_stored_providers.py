@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from tessera.adapters.providers.openai import OpenAIProvider
+from tessera.adapters.storage.ledger.people import credentials_of
 from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.adapters.storage.sqlite.people import credentials_of
 from tessera.credential_ports import NewCredential, StoredCredential
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind

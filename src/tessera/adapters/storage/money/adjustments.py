@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.adapters.storage.ledger.books import Book, Books
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.losses import SuspensionReason

@@ -1,9 +1,9 @@
 """What payment services tell us: each event kept as it came, and what follows from it done, in one commit."""
 
+from tessera.adapters.storage.ledger.books import Book
 from tessera.adapters.storage.money.adjustments import Desk, dispute_payment, refund_payment, return_refund, win_dispute
 from tessera.adapters.storage.money.fees import CHARGE, book_fees, hear_of_fee, take_fee
 from tessera.adapters.storage.money.topups import credit_topup, end_topup, find_paid_by, find_topup
-from tessera.adapters.storage.sqlite.books import Book
 from tessera.domain.money import format_usd
 from tessera.domain.payments.news import (
     Charged,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from tessera.adapters.storage.ledger.books import Book
 from tessera.adapters.storage.money.adjustments import Desk, book_fee
 from tessera.adapters.storage.money.topups import ask_for_fee, end_fee, find_paid_by
-from tessera.adapters.storage.sqlite.books import Book
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.payments.news import Fee, Outcome, Verdict
 from tessera.domain.payments.records import CURRENCY, NANOS_PER_CENT, Service, TopUp

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from tessera.adapters.storage.ledger.rows import decode_draws
 from tessera.adapters.storage.money.adjustments import Desk, lot_of, refund_charge, refund_payment
 from tessera.adapters.storage.money.events import lock_payment, reverse, went_back
 from tessera.adapters.storage.money.topups import find_topup
-from tessera.adapters.storage.sqlite.rows import decode_draws
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.resolutions import charged_draws
 from tessera.domain.money import Mode, format_usd

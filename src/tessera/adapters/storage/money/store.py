@@ -5,11 +5,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
+from tessera.adapters.storage.ledger.people import LedgerSteps, people_of
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money import automatic, events, fees, refunds, statements, topups, vouchers
 from tessera.adapters.storage.money.adjustments import Desk
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.sqlite.people import SqliteSteps, people_of
-from tessera.adapters.storage.sqlite.storage import SqliteStorage
 from tessera.domain.money import Mode
 from tessera.domain.payments.news import PaymentEvent, Verdict
 from tessera.domain.payments.records import (
@@ -38,10 +38,10 @@ ON CONFLICT (service, mode) DO UPDATE SET compared_at = excluded.compared_at, fo
 class SqlMoney:
     """Money in and out in the same database as the ledger, through the same writer."""
 
-    def __init__(self, storage: SqliteStorage) -> None:
+    def __init__(self, storage: LedgerStorage) -> None:
         self._storage = storage
         self._people = people_of(storage)
-        self._steps = SqliteSteps(storage)
+        self._steps = LedgerSteps(storage)
 
     # ---- top-ups and what services tell of them -------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from tessera.adapters.storage.ledger.accounts import add_credit
 from tessera.adapters.storage.money.adjustments import Desk, collect_tax
-from tessera.adapters.storage.sqlite.accounts import add_credit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.payments.records import (

@@ -8,7 +8,7 @@ was alone for a while decides on what it remembers instead, and the statement th
 from collections.abc import Iterable
 from typing import Any
 
-from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.adapters.storage.ledger.books import Book, Books
 from tessera.domain.money import Mode
 
 _NUMBERS_A_RUN = 1000

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from tessera.adapters.storage.ledger import books, group, meters, rows, usage_sums
 from tessera.adapters.storage.postgres.row_arrays import COLUMN_TYPES, RowType
-from tessera.adapters.storage.sqlite import books, group, meters, rows, usage_sums
 
 CONFLICT = "TS001"
 """The SQLSTATE that function `conflict` of the schema raises."""

@@ -1,6 +1,6 @@
 """Commits groups of orders on one PostgreSQL connection, beside any number of other replicas.
 
-Always holds what the committer of SQLite promises. A commit whose answer was lost is found again: a group by the ids of
+Always holds what every committer promises. A commit whose answer was lost is found again: a group by the ids of
 its orders, which are all safe to repeat; an administrative change by the number of its transaction.
 """
 
@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 
+from tessera.adapters.storage.ledger.books import ConflictError
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.group import Answer, Group, Order
+from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.adapters.storage.postgres.books import PostgresBooks
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.machine import PostgresMachine
-from tessera.adapters.storage.sqlite.books import ConflictError
-from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, unavailable
-from tessera.adapters.storage.sqlite.group import Answer, Group, Order
 from tessera.domain.ledger.losses import LossLimits
 
 log = structlog.get_logger(__name__)
@@ -49,10 +49,10 @@ class PostgresCommitter(Committer):
         make_id: Callable[[str], str],
         limits: LossLimits,
     ) -> None:
-        super().__init__(data_dir / DATABASE_FILE, owner, checkpoint_key, machine.clock, make_id, limits=limits)
+        books = PostgresBooks(checkpoint_key, machine.undisturbed_min)
+        super().__init__(data_dir, owner, books, machine.clock, make_id, limits)
         self._url = url
         self._machine = machine
-        self.books = PostgresBooks(checkpoint_key, machine.undisturbed_min)
         self._revision: int | None = None
 
     def connection(self) -> Any:

@@ -15,11 +15,11 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import BytesBinaryDumper
 
+from tessera.adapters.storage.ledger.books import ConflictError
 from tessera.adapters.storage.postgres import bulk
 from tessera.adapters.storage.postgres.escaping import escape, unescape
 from tessera.adapters.storage.postgres.machine import Driver
 from tessera.adapters.storage.postgres.row_arrays import RowArray, RowArrayDumper, RowType
-from tessera.adapters.storage.sqlite.books import ConflictError
 
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 5

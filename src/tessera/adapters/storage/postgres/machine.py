@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from tessera.adapters.storage.sqlite.connected import Machine
+from tessera.adapters.storage.ledger.connected import Machine
 
 Driver = type["psycopg.Connection[tuple[Any, ...]]"]
 

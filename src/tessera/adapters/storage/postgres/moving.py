@@ -12,17 +12,18 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from tessera.adapters.storage.ledger.audit import audit
+from tessera.adapters.storage.ledger.lease import is_alive, leases
+from tessera.adapters.storage.ledger.outbox import outboxes
+from tessera.adapters.storage.ledger.secrets import Secrets, copy_secrets, has_secrets, load_secrets
+from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.damage import damage
 from tessera.adapters.storage.postgres.escaping import escape
 from tessera.adapters.storage.postgres.migrations import migrate
 from tessera.adapters.storage.postgres.secret_mark import set_mark
-from tessera.adapters.storage.sqlite.audit import audit
-from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file, unavailable
-from tessera.adapters.storage.sqlite.lease import is_alive, leases
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file
 from tessera.adapters.storage.sqlite.migrations import migrate as migrate_sqlite
-from tessera.adapters.storage.sqlite.outbox import outboxes
-from tessera.adapters.storage.sqlite.secrets import Secrets, copy_secrets, has_secrets, load_secrets
 from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
 
@@ -113,7 +114,7 @@ def _move(
         _copy_in(source, target, table, columns)
     number_on(target)
     set_mark(target, secrets)
-    checks = audit(target, data_dir, secrets.checkpoint_key, now_us, damage)  # type: ignore[arg-type]
+    checks = audit(target, data_dir, secrets.checkpoint_key, now_us, damage, (psycopg.ProgrammingError,))  # type: ignore[arg-type]
     wrong = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
     wallets = f"SELECT {', '.join(dict(shape)['wallet'])} FROM wallet ORDER BY id"  # noqa: S608
     if not wrong and source.execute(wallets).fetchall() != target.execute(wallets).fetchall():

@@ -3,8 +3,8 @@
 import hmac
 from pathlib import Path
 
+from tessera.adapters.storage.ledger.secrets import Secrets, has_secrets, load_secrets
 from tessera.adapters.storage.postgres.connection import PostgresConnection
-from tessera.adapters.storage.sqlite.secrets import Secrets, has_secrets, load_secrets
 from tessera.domain.errors import ErrorCode, TesseraError
 
 _FIND = "SELECT mark FROM secret_mark"

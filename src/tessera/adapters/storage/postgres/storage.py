@@ -8,6 +8,13 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from tessera.adapters.storage.ledger.audit import audit
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.connected import system_clock
+from tessera.adapters.storage.ledger.secrets import Secrets, make_private_folder
+from tessera.adapters.storage.ledger.storage import LedgerStorage
+from tessera.adapters.storage.ledger.sweep import sweep
+from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.adapters.storage.postgres.committer import PostgresCommitter
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.damage import damage
@@ -17,13 +24,7 @@ from tessera.adapters.storage.postgres.moving import copy_out
 from tessera.adapters.storage.postgres.presence import LEASE_S, Presence
 from tessera.adapters.storage.postgres.secret_mark import shared_secrets
 from tessera.adapters.storage.sqlite.archive import archive
-from tessera.adapters.storage.sqlite.audit import audit
-from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.connected import system_clock
-from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, unavailable
-from tessera.adapters.storage.sqlite.secrets import Secrets, make_private_folder
-from tessera.adapters.storage.sqlite.storage import SqliteStorage
-from tessera.adapters.storage.sqlite.sweep import sweep
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ids import make_id
@@ -34,11 +35,11 @@ _LIMITS = LossLimits()
 T = TypeVar("T")
 
 
-class PostgresStorage(SqliteStorage):
+class PostgresStorage(LedgerStorage):
     """The ledger, accounts, keys and quotes of one database. Made by `open`, ended by `close`.
 
     `data_dir` is this replica's own folder: the outbox, the witness and, unless they are elsewhere, the secrets, which
-    all replicas share. What SQLite and PostgreSQL do alike is inherited.
+    all replicas share.
     """
 
     _committer: PostgresCommitter
@@ -56,7 +57,6 @@ class PostgresStorage(SqliteStorage):
         presence: Presence,
     ) -> None:
         self._url = url
-        self._data_dir = data_dir
         self._secrets_dir = secrets_dir
         self._presence = presence
         super().__init__(data_dir, owner, secrets, machine, limits)

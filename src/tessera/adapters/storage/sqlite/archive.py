@@ -12,18 +12,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tessera.adapters.storage.sqlite.audit import audit
-from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect
-from tessera.adapters.storage.sqlite.outbox import FOLDER as OUTBOX_FOLDER
-from tessera.adapters.storage.sqlite.outbox import outboxes
-from tessera.adapters.storage.sqlite.secrets import (
+from tessera.adapters.storage.ledger.audit import audit
+from tessera.adapters.storage.ledger.outbox import FOLDER as OUTBOX_FOLDER
+from tessera.adapters.storage.ledger.outbox import outboxes
+from tessera.adapters.storage.ledger.secrets import (
     CHECKPOINT_KEY_FILE,
     PEPPER_FILE,
     load_secrets,
     make_private_folder,
     sync_folder,
 )
-from tessera.adapters.storage.sqlite.witness import WITNESS_FILE
+from tessera.adapters.storage.ledger.witness import WITNESS_FILE
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect
+from tessera.adapters.storage.sqlite.damage import damage
 from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
 
@@ -114,7 +115,7 @@ def _audited(folder: Path) -> tuple[Check, ...]:
         connection = connect(folder / DATABASE_FILE, writable=False)
         try:
             # As of long ago: calls that ran when the copy was taken are orphans, resolved at the first opening.
-            return audit(connection, folder, secrets.checkpoint_key, now_us=0)
+            return audit(connection, folder, secrets.checkpoint_key, 0, damage, (sqlite3.DatabaseError,))
         finally:
             connection.close()
     except (sqlite3.Error, ValueError) as error:

@@ -1,221 +1,45 @@
-"""Commits groups of orders on one connection. Synchronous, used by one thread at a time.
-
-Always holds: after `commit` returns, every order has its answer and every granted hold and accepted settlement is on
-disk: in the database, or (settlements only) in the outbox.
-"""
+"""Commits groups of orders to one SQLite file, which other processes may write too."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import structlog
-
-from tessera.adapters.storage.sqlite.books import Books, ConflictError
-from tessera.adapters.storage.sqlite.connection import connect, unavailable
-from tessera.adapters.storage.sqlite.group import Answer, Group, Order, VoidOrder, record_refusal
-from tessera.adapters.storage.sqlite.lease import Lease
-from tessera.adapters.storage.sqlite.outbox import Outbox, read_outbox
-from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.group import Order
+from tessera.adapters.storage.sqlite.books import SqliteBooks
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect
 from tessera.domain.ledger.losses import LossLimits
-from tessera.domain.ledger.orders import HoldOrder, Outcome
-from tessera.domain.usage import UsageEvent
-
-log = structlog.get_logger(__name__)
-
-_ADD_PROCESS = """
-INSERT INTO process (owner, started_at_us, heartbeat_at_us) VALUES (?, ?, ?)
-ON CONFLICT (owner) DO UPDATE SET heartbeat_at_us = excluded.heartbeat_at_us
-"""
-
-_LIMITS = LossLimits()
-
-T = TypeVar("T")
 
 
-class NotDurableError(Exception):
-    """The answer to a settlement that is nowhere yet: neither the database nor the outbox took it."""
+class SqliteCommitter(Committer):
+    """The one writer of this process on a file. BEGIN IMMEDIATE locks everything."""
 
-
-class Committer:
-    """The one writer of this process. `changed` is called when another process has committed.
-
-    `failures` are the errors that say the database or the disk failed, `refusals` those that say it refused what one
-    order would write; another database brings its own.
-    """
-
-    failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
-    refusals: tuple[type[Exception], ...] = (sqlite3.IntegrityError,)
+    failures = (sqlite3.Error, OSError)
+    refusals = (sqlite3.IntegrityError,)
 
     def __init__(
         self,
-        path: Path,
+        data_dir: Path,
         owner: str,
         checkpoint_key: bytes,
         clock: Callable[[], int],
         make_id: Callable[[str], str],
-        factory: type[sqlite3.Connection] = sqlite3.Connection,
-        limits: LossLimits = _LIMITS,
+        factory: type[sqlite3.Connection],
+        limits: LossLimits,
     ) -> None:
-        self.path = path
-        self._limits = limits
+        super().__init__(data_dir, owner, SqliteBooks(checkpoint_key), clock, make_id, limits)
         self._factory = factory
-        self._connection: sqlite3.Connection | None = None
-        self._clock = clock
-        self._make_id = make_id
-        self._registered = False
-        self._doubtful: list[VoidOrder] = []
-        self.owner = owner
-        self.books = Books(checkpoint_key)
-        self.lease = Lease(path.parent, owner)
-        self.outbox = Outbox(path.parent, owner)
-        self.changed: Callable[[], None] = lambda: None
 
     def connection(self) -> sqlite3.Connection:
-        """The writing connection, opened again after a failure. Raises sqlite3.Error."""
+        """See `Committer.connection`."""
         if self._connection is None:
-            self._connection = connect(self.path, writable=True, factory=self._factory)
+            self._connection = connect(self.data_dir / DATABASE_FILE, writable=True, factory=self._factory)
         return self._connection
 
-    def commit(self, orders: Sequence[Order]) -> list[Answer]:
-        """Decides and writes orders in one commit; gives each one's answer, in the same order.
-
-        Errors are answers, not exceptions. `NotDurableError` says of a settlement that it must be handed in again.
-        """
-        answers: list[Answer] = [None] * len(orders)
-        waiting = list(range(len(orders)))
-        while waiting:
-            group = [orders[i] for i in waiting]
-            try:
-                found, later = self._round(group)
-            except self.failures as error:
-                found, later = self._keep(group, error), []
-            for position, answer in found.items():
-                answers[waiting[position]] = answer
-            waiting = [waiting[position] for position in later]
-        return answers
-
-    def change(self, work: Callable[[sqlite3.Connection, Books], T]) -> T:
-        """Runs an administrative change in a commit of its own. Raises [storage_unavailable] and what `work` raises."""
-        try:
-            connection = self._begin()
-            result = work(connection, self.books)
-            self.books.write(connection)
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(broken=self._is_broken(error))
-            if isinstance(error, Exception) and isinstance(error, (*self.failures, ConflictError)):
-                raise unavailable(error) from error
-            raise
-        return result
-
     def look(self) -> None:
-        """Notices commits of other processes. Raises sqlite3.Error."""
+        """See `Committer.look`."""
         if self.books.refresh(self.connection()):
             self.changed()
-
-    def retry(self) -> None:
-        """Tries again what the database did not take: voids of doubtful holds, then the outbox."""
-        if self._doubtful:
-            doubtful, self._doubtful = self._doubtful, []
-            self.commit(doubtful)
-        if self.outbox.waiting and self.settle_outbox(self.outbox.path):
-            self.outbox.clear()
-
-    def give_up(self, event: UsageEvent) -> None:
-        """Lets a settlement go that could not be made durable in time, or was refused: its hold, if it is open, is
-        voided as soon as that can be."""
-        self._doubtful.append(VoidOrder(event.hold_id, event.organization_id, event.mode, Outcome.EXPIRED))
-
-    def settle_outbox(self, path: Path) -> bool:
-        """Brings an outbox file into the database; False if that cannot be reached. The file stays.
-
-        A settlement that its hold refuses is recorded for reconciliation, as any other.
-        """
-        events, damaged = read_outbox(path)
-        if damaged:
-            log.error("outbox.damaged", file=path.name, lines=damaged)
-        waiting: list[UsageEvent] = events
-        try:
-            while waiting:
-                _, later = self._round(waiting)
-                waiting = [waiting[position] for position in later]
-        except self.failures as error:
-            log.error("outbox.waits", settlements=len(waiting), error=repr(error))
-            return False
-        return True
-
-    def close(self) -> None:
-        """Closes the connection and ends this process's lease."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self.lease.drop()
-
-    # ---- one transaction ----------------------------------------------------------------------------------------
-
-    def _round(self, orders: Sequence[Order]) -> tuple[dict[int, Answer], list[int]]:
-        """One commit: the answers by position, and the positions that must wait for the next.
-
-        Raises sqlite3.Error or OSError when the database cannot be reached.
-        """
-        try:
-            group = self._together(orders)
-        except self.refusals:
-            return self._released(orders, self._apart(orders)), []
-        except self.failures:
-            raise
-        except Exception as error:
-            log.error("ledger.group_failed", error=repr(error), orders=len(orders))
-            return self._released(orders, self._apart(orders)), []
-        return self._released(orders, group.answers), group.deferred
-
-    def _released(self, orders: Sequence[Order], answers: dict[int, Answer]) -> dict[int, Answer]:
-        """Sees to it that no hold stays open whose settlement was refused: the money goes back with the next retry."""
-        for position, answer in answers.items():
-            order = orders[position]
-            if isinstance(order, UsageEvent) and isinstance(answer, Exception):
-                self.give_up(order)
-        return answers
-
-    def _together(self, orders: Sequence[Order]) -> Group:
-        try:
-            connection = self._begin()
-            group = self._group(connection, orders, careful=False)
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(broken=self._is_broken(error))
-            raise
-        return group
-
-    def _apart(self, orders: Sequence[Order]) -> dict[int, Answer]:
-        """One by one under savepoints, after something in a group could not be written: it fails alone."""
-        answers: dict[int, Answer] = {}
-        try:
-            connection = self._begin()
-            for position, order in enumerate(orders):
-                connection.execute("SAVEPOINT one")
-                try:
-                    answers[position] = self._group(connection, [order], careful=True).answers[0]
-                except Exception as error:
-                    if self._is_broken(error):
-                        raise
-                    log.error("ledger.order_failed", order_id=_hold_id(order), error=repr(error))
-                    connection.execute("ROLLBACK TO one")
-                    self.books.clear()
-                    answers[position] = _failed(order)
-                    if isinstance(order, UsageEvent):
-                        record_refusal(connection, order, "it breaks a constraint", self._clock())
-                connection.execute("RELEASE one")
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(broken=self._is_broken(error))
-            raise
-        return answers
-
-    def _is_broken(self, error: BaseException) -> bool:
-        """Whether the database or the disk failed, rather than one order."""
-        return isinstance(error, self.failures) and not isinstance(error, self.refusals)
 
     def _begin(self) -> sqlite3.Connection:
         connection = self.connection()
@@ -224,71 +48,5 @@ class Committer:
             self.changed()
         return connection
 
-    def _group(self, connection: sqlite3.Connection, orders: Sequence[Order], *, careful: bool) -> Group:
-        now_us = self._clock()
-        if not self._registered and any(isinstance(order, HoldOrder) for order in orders):
-            self.register(connection, now_us)
-        self._lock(connection, orders)
-        group = Group(connection, self.books, now_us, self._make_id, self._limits, careful=careful)
-        group.decide(orders)
-        group.write()
-        for hold_id in group.resolved:
-            self.books.open_holds.pop(hold_id, None)
-        return group
-
     def _lock(self, connection: sqlite3.Connection, orders: Sequence[Order]) -> None:
-        """Locks what the orders are decided on; here, BEGIN IMMEDIATE has locked everything."""
-
-    def register(self, connection: sqlite3.Connection, now_us: int) -> None:
-        """Shows that this process lives, in its lock file and in the database."""
-        self.lease.take()
-        connection.execute(_ADD_PROCESS, (self.owner, now_us, now_us))
-        self._registered = True
-
-    def _roll_back(self, *, broken: bool) -> None:
-        self.books.clear()
-        self._registered = False
-        connection = self._connection
-        if connection is None:
-            return
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        except self.failures:
-            broken = True
-        if broken:
-            self._connection = None
-            connection.close()
-
-    # ---- when the database cannot be reached --------------------------------------------------------------------
-
-    def _keep(self, orders: Sequence[Order], error: Exception) -> dict[int, Answer]:
-        """Settlements go to the outbox; the rest is refused, and holds that may exist after all are voided later."""
-        log.error("ledger.unavailable", error=repr(error), orders=len(orders))
-        events = {i: order for i, order in enumerate(orders) if isinstance(order, UsageEvent)}
-        answers: dict[int, Answer] = {i: unavailable(error) for i in range(len(orders))}
-        if events:
-            try:
-                self.lease.take()
-                self.outbox.add(list(events.values()))
-            except OSError as outbox_error:
-                log.critical("ledger.outbox_failed", error=repr(outbox_error), settlements=len(events))
-                answers.update(dict.fromkeys(events, NotDurableError(repr(outbox_error))))
-            else:
-                answers.update(dict.fromkeys(events))
-        for order in orders:
-            if isinstance(order, VoidOrder):
-                self._doubtful.append(order)
-            elif isinstance(order, HoldOrder):
-                self._doubtful.append(VoidOrder(order.id, order.organization_id, order.mode, Outcome.CANCELLED))
-        return answers
-
-
-def _hold_id(order: Order) -> str:
-    return order.id if isinstance(order, HoldOrder) else order.hold_id
-
-
-def _failed(order: Order) -> TesseraError:
-    return TesseraError(
-        ErrorCode.INTERNAL_ERROR, f"The ledger could not write request {_hold_id(order)}.", should_retry=False
-    )
+        """BEGIN IMMEDIATE has locked everything."""

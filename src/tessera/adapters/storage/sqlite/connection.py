@@ -1,10 +1,8 @@
-"""Connections to the database file, and what its errors mean to a caller."""
+"""Connections to the database file."""
 
 import os
 import sqlite3
 from pathlib import Path
-
-from tessera.domain.errors import ErrorCode, TesseraError
 
 DATABASE_FILE = "tessera.db"
 BUSY_TIMEOUT_S = 5.0
@@ -52,14 +50,3 @@ def connect(
         connection.close()
         raise
     return connection
-
-
-def unavailable(error: Exception) -> TesseraError:
-    """What a caller sees when the database cannot answer: a 503 that says nothing of this machine."""
-    refusal = TesseraError(
-        ErrorCode.STORAGE_UNAVAILABLE,
-        "The ledger cannot be reached at the moment; nothing was charged. Try again shortly.",
-        retry_after_s=1,
-    )
-    refusal.__cause__ = error
-    return refusal

@@ -1,136 +1,98 @@
 """The ports `Storage` and `Administration` on one SQLite file."""
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
-from tessera.adapters.storage.sqlite import accounts, margins, reads, repeats, settled_calls, usage_events, usage_reads
-from tessera.adapters.storage.sqlite.administering import Administering
-from tessera.adapters.storage.sqlite.provider_calls import list_served
-from tessera.adapters.storage.sqlite.volumes import read_volume
-from tessera.domain.auth import Caller
-from tessera.domain.ledger.idempotency import KeyOrder
-from tessera.domain.ledger.orders import HoldGrant, HoldOrder
-from tessera.domain.margins import SettledSums
-from tessera.domain.money import Mode
-from tessera.domain.provider_comparison import OwnCall
-from tessera.domain.repricing import SettledCall
-from tessera.domain.usage import UsageEvent
-from tessera.domain.usage_report import Movements, UsageQuery, UsageSums, UsedCall
-from tessera.ports import (
-    Balance,
-    LedgerEntry,
-    Page,
-    RequestRecord,
-    SavedQuote,
-)
+from tessera.adapters.storage.ledger.audit import audit
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.connected import Machine, system_clock
+from tessera.adapters.storage.ledger.secrets import load_secrets
+from tessera.adapters.storage.ledger.storage import LedgerStorage
+from tessera.adapters.storage.ledger.unavailable import unavailable
+from tessera.adapters.storage.sqlite.archive import back_up
+from tessera.adapters.storage.sqlite.committer import SqliteCommitter
+from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file
+from tessera.adapters.storage.sqlite.damage import damage
+from tessera.adapters.storage.sqlite.migrations import is_current, migrate
+from tessera.administration_ports import Check
+from tessera.domain.ids import make_id
+from tessera.domain.ledger.losses import LossLimits
 
-CALLERS_CACHED_MAX = 50_000
-
-_INSERT_QUOTE = """
-INSERT INTO quote (
-    id, organization_id, mode, model, max_nanos, price_version, created_at_us, expires_at_us, body
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO NOTHING
-"""
-
-_NOTHING_WAITS = "SELECT count(*) FROM wallet WHERE id = 0"
+_LIMITS = LossLimits()
 
 
-class SqliteStorage(Administering):
+@dataclass(frozen=True)
+class SqliteMachine(Machine):
+    """`connection` is the class of database connections."""
+
+    connection: type[sqlite3.Connection] = sqlite3.Connection
+
+
+class SqliteStorage(LedgerStorage):
     """The ledger, accounts, keys and quotes of one data folder. Made by `open`, ended by `close`."""
 
-    async def find_caller(self, digest: bytes) -> Caller | None:
-        """Cached; a key revoked by another process is refused within a second."""
-        caller = self._callers.get(digest)
-        if caller is not None and (caller.ends_at is None or caller.ends_at * 1_000_000 > self._clock()):
-            return caller
-        generation = self._generation
-        caller = await self._read(reads.find_caller, digest, self._clock() // 1_000_000)
-        # A revocation that was committed meanwhile has changed the generation: what was read may be stale.
-        if caller is not None and generation == self._generation:
-            if len(self._callers) >= CALLERS_CACHED_MAX:
-                self._callers.clear()
-            self._callers[digest] = caller
-        return caller
+    _machine: SqliteMachine
 
-    async def find_cut_keys(self, key_ids: tuple[str, ...]) -> frozenset[str]:
-        return await self._read(accounts.find_cut_keys, key_ids)
+    @classmethod
+    async def open(
+        cls,
+        data_dir: Path,
+        *,
+        owner: str | None = None,
+        clock: Callable[[], int] = system_clock,
+        machine: SqliteMachine | None = None,
+        limits: LossLimits = _LIMITS,
+    ) -> Self:
+        """Opens a data folder, making it, its secrets and its schema where they are missing, and sweeps it once.
 
-    async def hold(self, order: HoldOrder) -> HoldGrant:
-        """See the port. A caller that is cancelled while it waits leaves no hold behind."""
-        writer = self._running()
-        granting = writer.order(order)
+        `clock` gives microseconds since 1970; `machine` is for whoever brings more than a clock. `limits` bound what an
+        organization may cost the operator on a day. Raises [storage_unavailable], and ValueError if a living process
+        has the name `owner` already.
+        """
+        return await asyncio.to_thread(cls._open, data_dir, owner, machine or SqliteMachine(clock=clock), limits)
+
+    @classmethod
+    def _open(cls, data_dir: Path, owner: str | None, machine: SqliteMachine, limits: LossLimits) -> Self:
         try:
-            grant: HoldGrant = await granting
-        except asyncio.CancelledError:
-            if not granting.cancelled() and granting.exception() is None:
-                writer.give_back(order, granting.result())
+            secrets = load_secrets(data_dir)
+            path = data_dir / DATABASE_FILE
+            create_file(path)
+            connection = connect(path, writable=True, factory=machine.connection)
+            try:
+                if not is_current(connection):
+                    migrate(connection)
+            finally:
+                connection.close()
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(error) from error
+        name = owner or make_id("prc", machine.clock() // 1000, machine.random(10))
+        storage = cls(data_dir, name, secrets, machine, limits)
+        try:
+            storage._start(named=owner is not None)
+        except (sqlite3.Error, OSError) as error:
+            storage._committer.close()
+            raise unavailable(error) from error
+        except BaseException:
+            storage._committer.close()
             raise
-        return grant
+        return storage
 
-    async def settle(self, event: UsageEvent) -> None:
-        """See the port. Raises [internal_error] for a settlement its hold refuses (expired, settled differently,
-        charge above hold); that settlement is kept for reconciliation."""
-        await self._running().order(event)
+    async def verify(self) -> tuple[Check, ...]:
+        key = self.secrets.checkpoint_key
+        return await self._read(audit, self._data_dir, key, self._clock(), damage, (sqlite3.DatabaseError,))
 
-    async def find_repeat(self, order: KeyOrder) -> HoldGrant | None:
-        return await self._read(repeats.find_repeat, order)
+    async def backup(self, target: Path) -> None:
+        await self._read(back_up, self._data_dir, target)
 
-    async def find_request(self, organization_id: str, mode: Mode, request_id: str) -> RequestRecord | None:
-        return await self._read(reads.find_request, organization_id, mode, request_id, self._committer.outbox.waiting)
+    # ---- inside -------------------------------------------------------------------------------------------------
 
-    async def list_requests(self, organization_id: str, mode: Mode, page: Page) -> tuple[RequestRecord, ...]:
-        return await self._read(reads.list_requests, organization_id, mode, page, self._committer.outbox.waiting)
+    def _make_committer(self, limits: LossLimits) -> Committer:
+        key, machine = self.secrets.checkpoint_key, self._machine
+        return SqliteCommitter(self._data_dir, self.owner, key, self._clock, self._make_id, machine.connection, limits)
 
-    async def balance(self, organization_id: str, mode: Mode) -> Balance:
-        return await self._read(reads.balance, organization_id, mode)
-
-    async def list_entries(self, organization_id: str, mode: Mode, page: Page) -> tuple[LedgerEntry, ...]:
-        return await self._read(reads.list_entries, organization_id, mode, page)
-
-    async def save_quote(self, quote: SavedQuote) -> None:
-        whose = (quote.id, quote.organization_id, quote.mode.value, quote.model)
-        terms = (quote.max_nanos, quote.price_version, quote.created_at_us, quote.expires_at_us, quote.body)
-        await self._change(lambda connection, _: connection.execute(_INSERT_QUOTE, whose + terms))
-
-    async def find_quote(self, organization_id: str, mode: Mode, quote_id: str) -> SavedQuote | None:
-        return await self._read(reads.find_quote, organization_id, mode, quote_id)
-
-    async def sum_usage(self, query: UsageQuery, *, rows_max: int | None = None) -> tuple[UsageSums, ...]:
-        return await self._read(usage_reads.sum_usage, query, rows_max)
-
-    async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
-        return await self._read(margins.sum_settled, mode, start_at, end_at)
-
-    async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:
-        return await self._read(read_volume, organization_id, mode, month)
-
-    async def find_numbers(self, mode: Mode, start_at: int, end_at: int) -> tuple[int, int] | None:
-        return await self._read(settled_calls.find_numbers, mode, start_at, end_at)
-
-    async def list_settled(
-        self, mode: Mode, start_at: int, end_at: int, *, after: int, last: int, limit: int
-    ) -> tuple[SettledCall, ...]:
-        return await self._read(settled_calls.list_settled, mode, start_at, end_at, after, last, limit)
-
-    async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
-        return await self._read(list_served, provider, start_at, end_at)
-
-    async def list_used(
-        self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int
-    ) -> tuple[UsedCall, ...]:
-        return await self._read(usage_reads.list_used, organization_id, mode, start_at, end_at, after, limit)
-
-    async def read_movements(
-        self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...], after_alert: int = 0
-    ) -> Movements:
-        return await self._read(usage_events.read_movements, organization_id, mode, after, watched, after_alert)
-
-    async def ready(self) -> bool:
-        """Whether a write transaction can begin: the disk, the lock and the schema are there."""
-        if self._writer is None:
-            return False
-        try:
-            await self._change(lambda connection, _: connection.execute(_NOTHING_WAITS).fetchone())
-        except Exception:
-            return False
-        return True
+    def _connect_reader(self) -> sqlite3.Connection:
+        return connect(self._data_dir / DATABASE_FILE, writable=False, factory=self._machine.connection)

@@ -1,14 +1,13 @@
-"""The port `Administration` on one SQLite file."""
+"""The port `Administration`, on either database."""
 
 import sqlite3
+from abc import abstractmethod
 from pathlib import Path
 
-from tessera.adapters.storage.sqlite import accounts, losses, meters, reads
-from tessera.adapters.storage.sqlite.archive import back_up
-from tessera.adapters.storage.sqlite.audit import audit
-from tessera.adapters.storage.sqlite.books import Books
-from tessera.adapters.storage.sqlite.connected import Connected
-from tessera.adapters.storage.sqlite.reconciliation import reconciliation
+from tessera.adapters.storage.ledger import accounts, losses, meters, reads
+from tessera.adapters.storage.ledger.books import Books
+from tessera.adapters.storage.ledger.connected import Connected
+from tessera.adapters.storage.ledger.reconciliation import reconciliation
 from tessera.administration_ports import ApiKey, Check, LossDay, Organization, UsageRow
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
@@ -126,8 +125,10 @@ class Administering(Connected):
     async def reconciliation(self) -> Reconciliation:
         return await self._read(reconciliation)
 
+    @abstractmethod
     async def verify(self) -> tuple[Check, ...]:
-        return await self._read(audit, self._path.parent, self.secrets.checkpoint_key, self._clock())
+        """See the port."""
 
+    @abstractmethod
     async def backup(self, target: Path) -> None:
-        await self._read(back_up, self._path.parent, target)
+        """See the port."""

@@ -5,9 +5,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from tessera.adapters.storage.sqlite.accounts import sign_key
-from tessera.adapters.storage.sqlite.books import sign_wallet
-from tessera.adapters.storage.sqlite.witness import Head, cut_off
+from tessera.adapters.storage.ledger.accounts import sign_key
+from tessera.adapters.storage.ledger.books import sign_wallet
+from tessera.adapters.storage.ledger.witness import Head, cut_off
 from tessera.domain.ledger.chain import CHAIN_START, next_link
 
 _WALLETS = """

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from tessera.adapters.storage.sqlite.accounts import read_rules
-from tessera.adapters.storage.sqlite.rows import EVENT_VALUES, HOLD_VALUES, read_event, read_order
+from tessera.adapters.storage.ledger.accounts import read_rules
+from tessera.adapters.storage.ledger.rows import EVENT_VALUES, HOLD_VALUES, read_event, read_order
 from tessera.administration_ports import UsageRow
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.sqlite.books import Book
+from tessera.adapters.storage.ledger.books import Book
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import NO_LIMITS, Limits, Meter, SubjectKind, month_of
 from tessera.domain.ledger.losses import day_of

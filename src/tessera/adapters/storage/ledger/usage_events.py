@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.sqlite.rows import read_event
+from tessera.adapters.storage.ledger.rows import read_event
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.usage_report import AlertRaised, CallMoved, Movements

@@ -1,25 +1,24 @@
-"""A ledger in a SQLite file, opened: its writer, its readers, and what runs beside calls as long as it is open."""
+"""A ledger, opened: its writer, its readers, and what runs beside calls as long as it is open."""
 
 import asyncio
 import os
-import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
-from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file, unavailable
-from tessera.adapters.storage.sqlite.migrations import is_current, migrate
-from tessera.adapters.storage.sqlite.secrets import Secrets, load_secrets
-from tessera.adapters.storage.sqlite.sweep import heartbeat, sweep
-from tessera.adapters.storage.sqlite.witness import write_witness
-from tessera.adapters.storage.sqlite.writer import Duties, Writer
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.secrets import Secrets
+from tessera.adapters.storage.ledger.sweep import heartbeat, sweep
+from tessera.adapters.storage.ledger.unavailable import unavailable
+from tessera.adapters.storage.ledger.witness import write_witness
+from tessera.adapters.storage.ledger.writer import Duties, Writer
 from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ids import make_id
@@ -31,8 +30,6 @@ READERS = 2
 
 RETRY_EVERY_S = 1.0
 SWEEP_EVERY_S = 10.0
-
-_LIMITS = LossLimits()
 
 T = TypeVar("T")
 
@@ -46,27 +43,26 @@ def system_clock() -> int:
 class Machine:
     """What the storage takes from the machine it runs on; the money simulation brings a machine of its own.
 
-    `clock` gives microseconds since 1970, `random` that many random bytes, `connection` is the class of database
-    connections, `writer` makes what takes the writer's turns.
+    `clock` gives microseconds since 1970, `random` that many random bytes, `writer` makes what takes the
+    writer's turns.
     """
 
     clock: Callable[[], int] = system_clock
     random: Callable[[int], bytes] = os.urandom
-    connection: type[sqlite3.Connection] = sqlite3.Connection
     writer: Callable[[Committer, Duties], Writer] = Writer
 
 
-class Connected:
-    """One writer thread and a few readers on the ledger of one data folder. Made by `open`, ended by `close`.
+class Connected(ABC):
+    """One writer thread and a few readers on one ledger. Made by each database in its own way, ended by `close`.
 
-    Any number of processes may open the same folder; each has one writer thread. `owner` names this process on its
-    holds.
+    Any number of processes may open the same ledger; each has one writer thread. `data_dir` is this process's folder,
+    or one that it shares with others; `owner` names this process on its holds.
     """
 
     def __init__(self, data_dir: Path, owner: str, secrets: Secrets, machine: Machine, limits: LossLimits) -> None:
         self.owner = owner
         self.secrets = secrets
-        self._path = data_dir / DATABASE_FILE
+        self._data_dir = data_dir
         self._machine = machine
         self._clock = machine.clock
         self._callers: dict[bytes, Caller] = {}
@@ -75,52 +71,8 @@ class Connected:
         self._committer.changed = self._forget_callers
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tessera-reads")
         self._reading = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[Any] = []
         self._writer: Writer | None = None
-
-    @classmethod
-    async def open(
-        cls,
-        data_dir: Path,
-        *,
-        owner: str | None = None,
-        clock: Callable[[], int] = system_clock,
-        machine: Machine | None = None,
-        limits: LossLimits = _LIMITS,
-    ) -> Self:
-        """Opens a data folder, making it, its secrets and its schema where they are missing, and sweeps it once.
-
-        `clock` gives microseconds since 1970; `machine` is for whoever brings more than a clock. `limits` bound what an
-        organization may cost the operator on a day. Raises [storage_unavailable], and ValueError if a living process
-        has the name `owner` already.
-        """
-        return await asyncio.to_thread(cls._open, data_dir, owner, machine or Machine(clock=clock), limits)
-
-    @classmethod
-    def _open(cls, data_dir: Path, owner: str | None, machine: Machine, limits: LossLimits) -> Self:
-        try:
-            secrets = load_secrets(data_dir)
-            path = data_dir / DATABASE_FILE
-            create_file(path)
-            connection = connect(path, writable=True, factory=machine.connection)
-            try:
-                if not is_current(connection):
-                    migrate(connection)
-            finally:
-                connection.close()
-        except (sqlite3.Error, OSError) as error:
-            raise unavailable(error) from error
-        name = owner or make_id("prc", machine.clock() // 1000, machine.random(10))
-        storage = cls(data_dir, name, secrets, machine, limits)
-        try:
-            storage._start(named=owner is not None)
-        except (sqlite3.Error, OSError) as error:
-            storage._committer.close()
-            raise unavailable(error) from error
-        except BaseException:
-            storage._committer.close()
-            raise
-        return storage
 
     def _start(self, *, named: bool) -> None:
         committer = self._committer
@@ -157,7 +109,7 @@ class Connected:
             connection.close()
         try:
             self._committer.retry()
-            write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
+            write_witness(self._committer.connection(), self._data_dir, self.secrets.checkpoint_key)
         except self._committer.failures as error:
             log.error("ledger.close_failed", error=repr(error))
         self._committer.close()
@@ -172,24 +124,18 @@ class Connected:
         now_us = self._clock()
         heartbeat(self._committer, now_us)
         self._sweep_orphans(starting=False)
-        write_witness(self._committer.connection(), self._path.parent, self.secrets.checkpoint_key)
+        write_witness(self._committer.connection(), self._data_dir, self.secrets.checkpoint_key)
 
     def _sweep_orphans(self, *, starting: bool) -> None:
         sweep(self._committer, self._clock(), self._make_id, starting=starting)
 
+    @abstractmethod
     def _make_committer(self, limits: LossLimits) -> Committer:
-        return Committer(
-            self._path,
-            self.owner,
-            self.secrets.checkpoint_key,
-            self._clock,
-            self._make_id,
-            self._machine.connection,
-            limits,
-        )
+        """The writer of this database."""
 
-    def _connect_reader(self) -> sqlite3.Connection:
-        return connect(self._path, writable=False, factory=self._machine.connection)
+    @abstractmethod
+    def _connect_reader(self) -> Any:
+        """A connection that only reads, each transaction on one snapshot."""
 
     def _running(self) -> Writer:
         if self._writer is None:
@@ -218,7 +164,7 @@ class Connected:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, read, arguments)
 
     def _read_now(self, read: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
+        connection: Any = getattr(self._reading, "connection", None)
         try:
             if connection is None:
                 connection = self._reading.connection = self._connect_reader()

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.sqlite.books import Books, sign_wallet
-from tessera.adapters.storage.sqlite.group import INSERT_CREDIT
-from tessera.adapters.storage.sqlite.losses import forgive
+from tessera.adapters.storage.ledger.books import Books, sign_wallet
+from tessera.adapters.storage.ledger.group import INSERT_CREDIT
+from tessera.adapters.storage.ledger.losses import forgive
 from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules

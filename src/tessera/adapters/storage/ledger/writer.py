@@ -13,9 +13,9 @@ from typing import Any
 
 import structlog
 
-from tessera.adapters.storage.sqlite.committer import Committer, NotDurableError
-from tessera.adapters.storage.sqlite.connection import unavailable
-from tessera.adapters.storage.sqlite.group import Answer, Order, VoidOrder
+from tessera.adapters.storage.ledger.committer import Committer, NotDurableError
+from tessera.adapters.storage.ledger.group import Answer, Order, VoidOrder
+from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
 from tessera.domain.usage import UsageEvent

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.sqlite.books import Book, Books, OpenHold, expect
-from tessera.adapters.storage.sqlite.losses import Losses
-from tessera.adapters.storage.sqlite.meters import Meters
-from tessera.adapters.storage.sqlite.repeats import find_earlier, repeated
-from tessera.adapters.storage.sqlite.rows import (
+from tessera.adapters.storage.ledger.books import Book, Books, OpenHold, expect
+from tessera.adapters.storage.ledger.losses import Losses
+from tessera.adapters.storage.ledger.meters import Meters
+from tessera.adapters.storage.ledger.repeats import find_earlier, repeated
+from tessera.adapters.storage.ledger.rows import (
     INSERT_EVENT,
     INSERT_HOLD,
     INSERT_QUOTE,
@@ -22,7 +22,7 @@ from tessera.adapters.storage.sqlite.rows import (
     event_values,
     hold_values,
 )
-from tessera.adapters.storage.sqlite.usage_sums import UsageSums
+from tessera.adapters.storage.ledger.usage_sums import UsageSums
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.holds import decide_holds

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from tessera.adapters.storage.sqlite.margins import NUMBERS
+from tessera.adapters.storage.ledger.margins import NUMBERS
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
 from tessera.domain.repricing import SettledCall

@@ -7,17 +7,18 @@ events, charges with their own arithmetic, and all movements with the hash chain
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from tessera.adapters.storage.ledger.audit_chain import chain_faults, checkpoint_faults, key_faults
+from tessera.adapters.storage.ledger.audit_events import event_faults, quote_faults
+from tessera.adapters.storage.ledger.lease import is_alive
+from tessera.adapters.storage.ledger.losses import loss_faults
+from tessera.adapters.storage.ledger.meters import meter_faults
+from tessera.adapters.storage.ledger.sweep import LEASE_US
+from tessera.adapters.storage.ledger.usage_sums import usage_faults
+from tessera.adapters.storage.ledger.witness import read_witness
 from tessera.adapters.storage.money.audit import MONEY_CHECKS
 from tessera.adapters.storage.people.audit_log import audit_log_faults
-from tessera.adapters.storage.sqlite.audit_chain import chain_faults, checkpoint_faults, key_faults
-from tessera.adapters.storage.sqlite.audit_events import event_faults, quote_faults
-from tessera.adapters.storage.sqlite.lease import is_alive
-from tessera.adapters.storage.sqlite.losses import loss_faults
-from tessera.adapters.storage.sqlite.meters import meter_faults
-from tessera.adapters.storage.sqlite.sweep import LEASE_US
-from tessera.adapters.storage.sqlite.usage_sums import usage_faults
-from tessera.adapters.storage.sqlite.witness import read_witness
 from tessera.administration_ports import Check
 from tessera.domain.money import NANOS_MAX
 
@@ -173,16 +174,14 @@ def audit(
     data_dir: Path,
     key: bytes,
     now_us: int,
-    damage: Callable[[sqlite3.Connection], Iterator[str]] | None = None,
-    errors: tuple[type[Exception], ...] = (),
+    damage: Callable[[Any], Iterator[str]],
+    unreadable: tuple[type[Exception], ...],
 ) -> tuple[Check, ...]:
     """Every check over the whole ledger; `key` is the one that signed it. The snapshot begins in here.
 
-    `damage` finds what is wrong with the database itself, below its rows; `errors` are those of another database whose
-    tables cannot be read.
+    `damage` finds what is wrong with the database itself, below its rows; `unreadable` are its errors where tables
+    cannot be read.
     """
-    damage = damage or _damage
-
     witnessed = read_witness(data_dir, key)
 
     def rows(sql: str) -> Callable[[], Iterator[str]]:
@@ -215,7 +214,6 @@ def audit(
         ("api-keys-signed", lambda: key_faults(connection, key)),
         ("audit-log-whole", lambda: audit_log_faults(key, connection.execute)),
     ]
-    unreadable: tuple[type[Exception], ...] = (sqlite3.DatabaseError, *errors)
     try:
         counted = _counted(connection)
     except unreadable as error:
@@ -247,14 +245,6 @@ def _counted(connection: sqlite3.Connection) -> str:
         " (SELECT count(*) FROM wallet)"
     ).fetchone()
     return f"{wallets} wallets, {credits} credits, {holds} holds, {events} usage events"
-
-
-def _damage(connection: sqlite3.Connection) -> Iterator[str]:
-    for (text,) in connection.execute("PRAGMA integrity_check"):
-        if text != "ok":
-            yield text
-    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield f"{table} row {row} points to a {parent} that is not there"
 
 
 def _unbalanced(connection: sqlite3.Connection) -> Iterator[str]:

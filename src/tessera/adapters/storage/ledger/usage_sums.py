@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.adapters.storage.ledger.books import Book, Books
 from tessera.domain.usage import UsageEvent
 
 WIDTHS_S = (60, 3600, 86400)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from tessera.adapters.storage.sqlite.books import Books
-from tessera.adapters.storage.sqlite.committer import Committer
-from tessera.adapters.storage.sqlite.group import VoidOrder, expire_credit
-from tessera.adapters.storage.sqlite.lease import is_alive, lease_file, leases
-from tessera.adapters.storage.sqlite.outbox import outboxes
+from tessera.adapters.storage.ledger.books import Books
+from tessera.adapters.storage.ledger.committer import Committer
+from tessera.adapters.storage.ledger.group import VoidOrder, expire_credit
+from tessera.adapters.storage.ledger.lease import is_alive, lease_file, leases
+from tessera.adapters.storage.ledger.outbox import outboxes
 from tessera.domain.ledger.idempotency import KEY_RETENTION_US
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
@@ -72,7 +72,7 @@ def sweep(
     in the database decides.
     """
     connection = committer.connection()
-    data_dir = committer.path.parent
+    data_dir = committer.data_dir
     owners = {row[0] for row in connection.execute(_FIND_OWNERS)}
     boxes = outboxes(data_dir)
     for owner in sorted(owners | boxes.keys() | leases(data_dir)):

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import msgspec
 import structlog
 
-from tessera.adapters.storage.sqlite.books import Book, Books
+from tessera.adapters.storage.ledger.books import Book, Books
 from tessera.administration_ports import LossDay
 from tessera.domain.ledger.losses import (
     NO_LOSS,

@@ -1,10 +1,13 @@
-"""Runs the steps of `storage.people` on SQLite: a generator is one commit of the writer or one snapshot of a reader."""
+"""Runs the steps of `storage.people`: a generator is one commit of the writer or one snapshot of a reader."""
 
 import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tessera.adapters.storage.credentials import SqlCredentials
+from tessera.adapters.storage.ledger import accounts, meters
+from tessera.adapters.storage.ledger.books import Books
+from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.storage.people.steps import (
     NewKey,
@@ -17,9 +20,6 @@ from tessera.adapters.storage.people.steps import (
     Step,
     Steps,
 )
-from tessera.adapters.storage.sqlite import accounts, meters
-from tessera.adapters.storage.sqlite.books import Books
-from tessera.adapters.storage.sqlite.storage import SqliteStorage
 from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 
@@ -28,10 +28,10 @@ T = TypeVar("T")
 _SET_KEY = "UPDATE api_key SET name = ?, digest = ?, revoked_at = ?, rules = ?, signature = ? WHERE id = ?"
 
 
-class SqliteSteps:
-    """How SQLite runs steps."""
+class LedgerSteps:
+    """How the ledger runs steps."""
 
-    def __init__(self, storage: SqliteStorage) -> None:
+    def __init__(self, storage: LedgerStorage) -> None:
         self._storage = storage
 
     async def change(self, steps: Callable[[], Steps[T]], *, of_keys: bool) -> T:
@@ -103,17 +103,17 @@ class SqliteSteps:
         return accounts.key_of(connection.execute(accounts.FIND_KEY, (key_id,)).fetchone())
 
 
-def people_of(storage: SqliteStorage) -> SqlPeople:
+def people_of(storage: LedgerStorage) -> SqlPeople:
     """The storage of people in the same database as the ledger, through the same writer."""
     return SqlPeople(
-        SqliteSteps(storage),
+        LedgerSteps(storage),
         lambda: storage._clock() // 1_000_000,
         storage._make_id,
         storage.secrets.checkpoint_key,
     )
 
 
-def credentials_of(storage: SqliteStorage) -> SqlCredentials:
+def credentials_of(storage: LedgerStorage) -> SqlCredentials:
     """The storage of providers' credentials in the same database."""
     people = people_of(storage)
     return SqlCredentials(people.database, people.now, people.make_id, people.signing_key)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from tessera.adapters.storage.sqlite.secrets import sync_folder
+from tessera.adapters.storage.ledger.secrets import sync_folder
 from tessera.domain.ledger.chain import signature
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from tessera.adapters.storage.sqlite.secrets import sync_folder
+from tessera.adapters.storage.ledger.secrets import sync_folder
 from tessera.domain.usage import UsageEvent
 
 FOLDER = "outbox"
