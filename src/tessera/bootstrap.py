@@ -6,10 +6,11 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
@@ -47,8 +48,7 @@ _DISPLAY_START, _DISPLAY_END = 16, 4
 """How much of a key can be shown again: prefix, mode and four characters, and its last four."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A data folder that is open: the system of record and the secret that keys are digested with."""
 
     storage: LedgerStorage
@@ -59,8 +59,7 @@ class Opened:
         return key_digest(key, self.pepper)
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True):
     """The HTTP application, what refuses requests before it, what the operator should hear at start, what to call when
     the server begins to end, and when the time for calls in flight is over, before they are cancelled."""
 
@@ -158,6 +157,22 @@ async def move_ledger(data_dir: Path, url: str, secrets_dir: Path | None) -> tup
 
 
 # ---- the server --------------------------------------------------------------------------------------------------
+
+
+def load_server(settings: Settings) -> None:
+    """Loads all the code of a server, and the vocabulary it reads before it answers. Not needed: what is forked
+    afterwards shares the memory and the time."""
+    if settings.database is not None:
+        import tessera.adapters.storage.postgres
+    import tessera.adapters.media
+    import tessera.adapters.providers.openai
+    import tessera.adapters.providers.sandbox
+    import tessera.bootstrap_money
+    import tessera.bootstrap_people
+    import tessera.http.app  # noqa: F401
+    from tessera.adapters import tokenizers
+
+    tokenizers.load(FIRST_ENCODING)
 
 
 @contextlib.asynccontextmanager
@@ -381,6 +396,6 @@ async def describe_locally(settings: Settings, contents: Sequence[bytes], prompt
 
 def turn_upright(content: bytes) -> bytes:
     """The image turned as its EXIF orientation says. Raises the media codes of `TesseraError`."""
-    from tessera.adapters.media import upright
+    from tessera.adapters.media.upright import upright
 
     return upright(content)

@@ -48,13 +48,18 @@ def command(
 
 
 def _serve_with_workers(settings: "Settings", as_json: bool, workers: int) -> None:
-    """Binds once and forks; everything else happens in the workers."""
+    """Binds once, loads the code and forks; everything else happens in the workers."""
+    import gc
     import os
 
+    from tessera.bootstrap import load_server
     from tessera.cli._server import bind
     from tessera.cli._workers import Workers
 
     listener = bind(settings.host, settings.port)
+    load_server(settings)
+    # Memory that nobody writes to stays shared: looking for cycles would write to all of it.
+    gc.freeze()
 
     def serve(place: int, say: int) -> None:
         from tessera.cli._logging import set_up_logging

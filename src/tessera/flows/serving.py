@@ -6,7 +6,6 @@ provider's connection is given back or cut.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -28,8 +27,7 @@ from tessera.flows.world import World
 from tessera.ports import UpstreamReply
 
 
-@dataclass(frozen=True, slots=True)
-class WholeReply:
+class WholeReply(msgspec.Struct, frozen=True):
     """A finished, settled reply, ready to be sent."""
 
     body: bytes

@@ -154,14 +154,13 @@ def build_app(
     Order: sane Host, then CORS where the operator allows origins, then the route; each route authenticates by itself.
     """
     routes = [route for route in ROUTES if _is_served(route, accounts, treasury)]
-    description = describe(routes)
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, []).append(route)
     endpoints = {path: Endpoint(world, load, same_path, accounts, treasury) for path, same_path in by_path.items()}
     app: ASGIApp = Router(
         [StarletteRoute(path, endpoint) for path, endpoint in endpoints.items()]
-        + operations.routes(world, description, metrics_token),
+        + operations.routes(world, lambda: describe(routes), metrics_token),
         redirect_slashes=False,
         default=_nothing_here,
     )

@@ -1,7 +1,6 @@
 """What a route is: a method on a path, who may enter, and how the API's own description shows it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -39,8 +38,7 @@ class Door(StrEnum):
     """A payment service, known by the signature of what it sends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One method on one path. Rights hang here, never on the path's text.
 
     `body` and `reply` name schemas of the API's description (a struct describes itself), `surface` is the dialect of
@@ -57,12 +55,12 @@ class Route:
     body: str | type[msgspec.Struct] | None = None
     surface: Surface = Surface.CHAT
     paid: bool = False
-    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    query: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     door: Door = Door.KEY
     right: Right | None = None
     money: bool = False
     files: tuple[str, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     redirects: bool = False
 
     @property

@@ -11,13 +11,21 @@ import sys
 
 import msgspec
 
-from tessera.adapters.media.upright import Converted, convert
 from tessera.domain.errors import ErrorCode, TesseraError
 
 _MEMORY_BYTES_MAX = 2_000_000_000
 _TIME_S_MAX = 20
 _AT_ONCE_MAX = 2
 _LINE_BYTES_MAX = 4_096
+
+
+class Converted(msgspec.Struct, frozen=True, kw_only=True):
+    """An image written anew, upright and without metadata."""
+
+    format: str
+    width: int
+    height: int
+    content: bytes
 
 
 class _Answer(msgspec.Struct, kw_only=True):
@@ -84,6 +92,9 @@ class Converter:
 
 def main() -> None:
     """The child: limits itself, converts standard input, answers on standard output."""
+    # Only here: Pillow is the child's, and a server that never decodes a pixel need not load it.
+    from tessera.adapters.media.upright import convert
+
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES_MAX, _MEMORY_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CPU, (_TIME_S_MAX, _TIME_S_MAX))
     content = b""

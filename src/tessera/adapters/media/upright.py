@@ -8,24 +8,15 @@ import io
 import struct
 import zlib
 
-import msgspec
 from PIL import Image, ImageOps
 
+from tessera.adapters.media.conversion import Converted
 from tessera.adapters.media.formats.magic import heif_format
 from tessera.adapters.media.header import probe_header
 from tessera.domain.errors import ErrorCode, TesseraError
 
 _JPEG_QUALITY = 95
 _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
-
-
-class Converted(msgspec.Struct, frozen=True, kw_only=True):
-    """An image written anew, upright and without metadata."""
-
-    format: str
-    width: int
-    height: int
-    content: bytes
 
 
 def check_pixels(width: int, height: int, pixels_max: int, param: str | None = None) -> None:

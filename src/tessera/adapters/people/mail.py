@@ -3,10 +3,10 @@
 import asyncio
 import smtplib
 import ssl
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
+import msgspec
 import structlog
 
 from tessera.people_ports import Letter
@@ -18,8 +18,7 @@ WAIT_S = 20
 """How long a letter waits for a place, so that its try is over before its lease is."""
 
 
-@dataclass(frozen=True, slots=True)
-class SmtpServer:
+class SmtpServer(msgspec.Struct, frozen=True):
     """Where letters are handed over. `security` is starttls, tls or none; `sender` is the From address."""
 
     host: str

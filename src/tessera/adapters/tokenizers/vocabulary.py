@@ -5,10 +5,11 @@ token in rank order, then all tokens' bytes one after the other. Ranks are 0, 1,
 """
 
 import base64
+import struct
 import zlib
-from itertools import accumulate, pairwise
 
 TOKEN_BYTES_MAX = 255
+_FORMATS = [f"{length}s" for length in range(TOKEN_BYTES_MAX + 1)]
 
 
 def pack(ranks: dict[bytes, int]) -> bytes:
@@ -29,10 +30,12 @@ def unpack(packed: bytes) -> dict[bytes, int]:
     except zlib.error as error:
         raise ValueError("not a packed vocabulary") from error
     count = int.from_bytes(data[:4], "big")
-    starts = list(accumulate(data[4 : 4 + count], initial=4 + count))
-    if len(starts) != count + 1 or starts[-1] != len(data):
+    lengths = data[4 : 4 + count]
+    if len(lengths) != count or 4 + count + sum(lengths) != len(data):
         raise ValueError("the packed vocabulary is cut off")
-    return {data[start:end]: rank for rank, (start, end) in enumerate(pairwise(starts))}
+    # In one call of C: cutting the tokens one by one takes half as long again.
+    tokens = struct.Struct("".join(map(_FORMATS.__getitem__, lengths))).unpack_from(data, 4 + count)
+    return dict(zip(tokens, range(count), strict=True))
 
 
 def tiktoken_file(ranks: dict[bytes, int]) -> bytes:

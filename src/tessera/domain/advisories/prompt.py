@@ -14,6 +14,7 @@ from tessera.domain.advisories.topics import (
     REPLY_LANGUAGE,
     TOPICS,
     Topic,
+    compiled,
 )
 
 _END_CHARS_MAX = 2000
@@ -29,22 +30,17 @@ def read_prompt(text: str) -> frozenset[Topic]:
     """
     if len(text) > 2 * _END_CHARS_MAX:
         text = text[:_END_CHARS_MAX] + "\n" + text[-_END_CHARS_MAX:]
-    words = text.lower().translate(_QUOTES).split()
-    folded = " ".join(words)
+    folded = " ".join(text.lower().translate(_QUOTES).split())
     heads = {word[:HEAD_CHARS] for word in folded.translate(_PUNCTUATION).split()}
-    found = {
-        topic
-        for topic, (topic_heads, pattern) in TOPICS.items()
-        if not heads.isdisjoint(topic_heads) and pattern.search(folded)
-    }
+    found = {topic for topic, words in TOPICS.items() if not heads.isdisjoint(words.heads) and words.found_in(folded)}
     if _asks_for_non_latin_text(folded, heads):
         found |= {Topic.NON_LATIN_TEXT, Topic.READING}
     return frozenset(found)
 
 
 def _asks_for_non_latin_text(folded: str, heads: set[str]) -> bool:
-    if not folded.isascii() and NON_LATIN_READING.search(folded):
+    if not folded.isascii() and compiled(NON_LATIN_READING).search(folded):
         return True
     if heads.isdisjoint(LANGUAGE_HEADS):
         return False
-    return NON_LATIN_TEXT.search(REPLY_LANGUAGE.sub(" ", folded)) is not None
+    return compiled(NON_LATIN_TEXT).search(compiled(REPLY_LANGUAGE).sub(" ", folded)) is not None

@@ -87,7 +87,7 @@ def _says(facts: ImageFacts, topic: Topic) -> bool:
     """Whether the file's description or name speaks of a topic (`chest-xray_012.png`)."""
     if not facts.description:
         return False
-    return TOPICS[topic].pattern.search(" ".join(_SEPARATORS.split(facts.description))) is not None
+    return TOPICS[topic].found_in(" ".join(_SEPARATORS.split(facts.description)))
 
 
 def _from_shape(facts: ImageFacts, asked: frozenset[Topic]) -> Iterator[Advisory]:

@@ -6,7 +6,6 @@ addresses; what the settings say of a provider stands over what is entered for i
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -38,8 +37,7 @@ class Configured(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Vault:
+class Vault(msgspec.Struct, frozen=True):
     """What the flows of credentials work with: the stored ones, which addresses may be entered, the providers of the
     settings, and the addresses that providers have when none is entered."""
 

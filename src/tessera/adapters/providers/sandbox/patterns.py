@@ -6,8 +6,9 @@ literals, escapes, classes, groups, alternatives, greedy and lazy quantifiers, a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
+
+import msgspec
 
 PATTERN_CHARS_MAX = 1000
 STATES_MAX = 2000
@@ -29,8 +30,7 @@ class UnsupportedPatternError(ValueError):
     """The pattern uses something that is not understood; the message says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chars:
+class Chars(msgspec.Struct, frozen=True):
     """One character: any in `ranges`, or any outside them. `ascii_only` classes never match beyond ASCII."""
 
     ranges: Ranges
@@ -44,25 +44,21 @@ class Chars:
         return any(low <= code <= high for low, high in self.ranges) is not self.negated
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(msgspec.Struct, frozen=True):
     """The start (`^`) or the end (`$`) of the text."""
 
     at_start: bool
 
 
-@dataclass(frozen=True, slots=True)
-class InOrder:
+class InOrder(msgspec.Struct, frozen=True):
     items: "tuple[Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(msgspec.Struct, frozen=True):
     options: "tuple[Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(msgspec.Struct, frozen=True):
     node: "Node"
     least: int
     most: int | None
