@@ -4,10 +4,10 @@ The audit is invariants I1 to I9; every rule that repeats something is I10.
 """
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,10 +24,14 @@ from hypothesis.stateful import (
 )
 
 from ledger_calls import faults, hold_order, release, stored_reply, usage_event
-from postgres_server import PostgresServer
+from made_ledgers import open_ledger
+from postgres_server import PostgresServer, fresh_database
+from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.storage import LedgerStorage
+from tessera.adapters.storage.ledger.writer import Duties, Writer
 from tessera.adapters.storage.postgres import PostgresStorage
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.postgres.machine import PostgresMachine
+from tessera.adapters.storage.sqlite import SqliteMachine
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.money import Mode
@@ -36,6 +40,11 @@ from tessera.domain.usage import UsageEvent
 T = TypeVar("T")
 START_US = 1_800_000_000_000_000
 AMOUNTS = st.integers(min_value=0, max_value=1_000)
+
+
+def undisturbed(committer: Committer, _duties: Duties) -> Writer:
+    """A writer without duties: it sweeps when the walk says so, not when the walk has taken ten seconds."""
+    return Writer(committer, [])
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -60,7 +69,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.runner.run(work)
 
     async def opened(self) -> LedgerStorage:
-        return await SqliteStorage.open(self.folder, clock=lambda: self.now_us)
+        return await open_ledger(self.folder, machine=SqliteMachine(clock=lambda: self.now_us, writer=undisturbed))
 
     def anyone(self) -> LedgerStorage:
         """Whoever may settle calls, add credit and look, beside the process that places holds."""
@@ -210,19 +219,23 @@ class TwoReplicas(LedgerMachine):
     """The same walk on PostgreSQL, with a second replica that settles, credits and audits in turn with the first."""
 
     server: PostgresServer
+    template: str
 
     def __init__(self) -> None:
-        self.database = f"tessera_{os.urandom(8).hex()}"
-        self.server.execute(f"CREATE DATABASE {self.database}")
+        self.database = ExitStack()
+        self.url = self.database.enter_context(fresh_database(self.server, template=self.template))
         self.turns = 0
         super().__init__()
         self.other = self.run(self.replica("other"))
 
     async def replica(self, name: str) -> LedgerStorage:
-        url = self.server.url_of(self.database)
         secrets = self.folder / "secrets"
         return await PostgresStorage.connect(
-            url, self.folder / name, secrets_dir=secrets, clock=lambda: self.now_us, monotonic=lambda: 0.0
+            self.url,
+            self.folder / name,
+            secrets_dir=secrets,
+            machine=PostgresMachine(clock=lambda: self.now_us, writer=undisturbed),
+            monotonic=lambda: 0.0,
         )
 
     async def opened(self) -> LedgerStorage:
@@ -235,7 +248,7 @@ class TwoReplicas(LedgerMachine):
     def teardown(self) -> None:
         self.run(self.other.close())
         super().teardown()
-        self.server.execute(f"DROP DATABASE {self.database} WITH (FORCE)")
+        self.database.close()
 
 
 def _altered(event: UsageEvent) -> UsageEvent:

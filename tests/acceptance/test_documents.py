@@ -73,7 +73,7 @@ def names(document: Path) -> str:
 def test_the_examples_of_a_document_run(document: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     found = blocks(document)
     if any(DATABASE in block.text for block in found):
-        url = request.getfixturevalue("database_url")
+        url = request.getfixturevalue("empty_database_url")
         found = [replace(block, text=block.text.replace(DATABASE, url)) for block in found]
     programs = {"curl"} if any("curl " in block.text for block in found) else set()
     if any(block.language == "js" for block in found):

@@ -25,9 +25,9 @@ CALLERS = 12
 
 
 @pytest.fixture
-def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(empty_database_url: str, tmp_path: Path) -> dict[str, str]:
     """Where all replicas find their database and their secrets."""
-    return {"TESSERA_DATABASE_URL": database_url, "TESSERA_SECRETS_DIR": str(tmp_path / "secrets")}
+    return {"TESSERA_DATABASE_URL": empty_database_url, "TESSERA_SECRETS_DIR": str(tmp_path / "secrets")}
 
 
 def started(stack: ExitStack, folder: Path, environment: Mapping[str, str], *arguments: str) -> TesseraServer:

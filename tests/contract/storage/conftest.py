@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from made_ledgers import open_ledger
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage
-from tessera.adapters.storage.sqlite import SqliteStorage
 
 Opener = Callable[..., Awaitable[LedgerStorage]]
 ENGINES = ("postgres", "sqlite")
@@ -27,7 +27,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 def opener(engine: str, request: pytest.FixtureRequest) -> Opener:
     """Opens the database under test; options such as `clock` and `limits` go on to it."""
     if engine == "sqlite":
-        return SqliteStorage.open
+        return open_ledger
     url: str = request.getfixturevalue("database_url")
 
     async def opened(folder: Path, **options: object) -> LedgerStorage:

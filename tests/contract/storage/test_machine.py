@@ -15,7 +15,8 @@ def test_the_ledger_stays_right_whatever_happens() -> None:
 
 
 def test_the_ledger_of_two_replicas_stays_right_whatever_happens(
-    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, schema_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TwoReplicas, "server", postgres, raising=False)
+    monkeypatch.setattr(TwoReplicas, "template", schema_template, raising=False)
     run_state_machine_as_test(TwoReplicas, settings=WALK)

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -11,16 +12,31 @@ import pytest
 from contract.storage.conftest import ENGINES, Opener
 from ledger_calls import database, faults, hold_order, usage_event
 from lived_in_ledger import lived_in
-from tessera.adapters.storage.ledger.secrets import load_secrets
+from tessera.adapters.storage.ledger.secrets import copy_secrets
 from tessera.adapters.storage.postgres import moving
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.migrations import migrate as migrate_postgres
 from tessera.adapters.storage.postgres.translation import to_postgres
 from tessera.adapters.storage.sqlite import SqliteStorage, migrations
 from tessera.domain.money import Mode
+from tessera.ports import Balance
 
 pytestmark = pytest.mark.anyio
 LAST = len(migrations.migrations())
+
+
+@dataclass
+class Today:
+    """A lived-in ledger, closed, and the balances of its organizations."""
+
+    folder: Path
+    balances: dict[str, Balance]
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Here a database begins with nothing in it."""
+    return empty_database_url
 
 
 def shape(connection: sqlite3.Connection) -> dict[str, list[str]]:
@@ -45,20 +61,25 @@ def older(path: Path, schema: int, source: sqlite3.Connection) -> sqlite3.Connec
     return connection
 
 
+@pytest.fixture(scope="module")
+async def today(tmp_path_factory: pytest.TempPathFactory) -> Today:
+    """A ledger of today's schema that every test here may read."""
+    folder = tmp_path_factory.mktemp("today")
+    storage = await SqliteStorage.open(folder)
+    organizations = await lived_in(storage)
+    await storage.resume_organization(organizations[2])
+    balances = {organization: await storage.balance(organization, Mode.LIVE) for organization in organizations}
+    await storage.close()
+    return Today(folder, balances)
+
+
 @pytest.mark.parametrize("schema", range(1, LAST))
 async def test_a_ledger_of_an_earlier_schema_is_brought_up_to_date_and_passes_its_audit(
-    engine: str, opener: Opener, request: pytest.FixtureRequest, tmp_path: Path, schema: int
+    engine: str, opener: Opener, request: pytest.FixtureRequest, tmp_path: Path, today: Today, schema: int
 ) -> None:
-    today = await SqliteStorage.open(tmp_path / "today")
-    organizations = await lived_in(today)
-    await today.resume_organization(organizations[2])
-    before = [await today.balance(organization, Mode.LIVE) for organization in organizations]
-    await today.close()
     folder = tmp_path / "old"
-    load_secrets(folder)
-    for name in ("pepper", "checkpoint-key"):
-        (folder / name).write_bytes((tmp_path / "today" / name).read_bytes())
-    with closing(sqlite3.connect(database(tmp_path / "today"))) as source:
+    copy_secrets(today.folder, folder)
+    with closing(sqlite3.connect(database(today.folder))) as source:
         place = database(folder) if engine == "sqlite" else tmp_path / "old.db"
         with closing(older(place, schema, source)) as old:
             if engine == "postgres":
@@ -70,8 +91,9 @@ async def test_a_ledger_of_an_earlier_schema_is_brought_up_to_date_and_passes_it
                 target.close()
     storage = await opener(folder)
     assert faults(await storage.verify()) == {}
-    assert [await storage.balance(organization, Mode.LIVE) for organization in organizations] == before
-    order = hold_order(organizations[0], 100, mode=Mode.LIVE, owner=storage.owner)
+    balances = {organization: await storage.balance(organization, Mode.LIVE) for organization in today.balances}
+    assert balances == today.balances
+    order = hold_order(next(iter(balances)), 100, mode=Mode.LIVE, owner=storage.owner)
     await storage.hold(order)
     await storage.settle(usage_event(order, 1))
     assert faults(await storage.verify()) == {}

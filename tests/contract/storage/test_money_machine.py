@@ -234,7 +234,8 @@ def test_payments_keep_the_ledger_right_whatever_happens() -> None:
 
 
 def test_payments_told_to_two_replicas_keep_the_ledger_right(
-    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, schema_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TwoReplicas, "server", postgres, raising=False)
+    monkeypatch.setattr(TwoReplicas, "template", schema_template, raising=False)
     run_state_machine_as_test(PaymentsOnTwoReplicas, settings=WALK)

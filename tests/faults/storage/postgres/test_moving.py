@@ -21,6 +21,12 @@ from tessera.domain.money import Mode
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Here a database begins with nothing in it."""
+    return empty_database_url
+
+
 async def test_a_ledger_moves_to_postgresql_and_goes_on(tmp_path: Path, database_url: str) -> None:
     storage = await SqliteStorage.open(tmp_path)
     organizations = await lived_in(storage)
