@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+import nursery
 from made_ledgers import lay_ledger
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
 from tessera.administration_ports import Check
@@ -106,14 +107,7 @@ def tessera(
     *arguments: str, check: bool = True, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs the `tessera` command."""
-    result = subprocess.run(
-        [sys.executable, "-m", "tessera", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**clean_environment(), **(env or {})},
-        timeout=110,
-    )
+    result = nursery.run(arguments, {**clean_environment(), **(env or {})}, seconds=110)
     if check:
         assert result.returncode == 0, result.stdout + result.stderr
     return result
