@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ORDER_BYTES_MAX = 1 << 20
 _NUMBER_BYTES = 4
@@ -40,6 +40,7 @@ class Process:
     def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], out: int, err: int) -> None:
         self.arguments = arguments
         self.returncode: int | None = None
+        self.stdout: TextIO | None = None
         self._asking = threading.Lock()
         order = {"arguments": arguments, "environment": dict(environment), "folder": str(Path.cwd())}
         hears, says = os.pipe()
@@ -56,7 +57,10 @@ class Process:
         """Its exit code, or minus the signal that ended it. Raises subprocess.TimeoutExpired."""
         with self._asking:
             if self.returncode is None:
-                if not select.select([self._told], [], [], timeout)[0]:
+                # Not select: a test may have more files open than it can count.
+                news = select.poll()
+                news.register(self._told, select.POLLIN)
+                if not news.poll(None if timeout is None else timeout * 1000):
                     raise subprocess.TimeoutExpired(["tessera", *self.arguments], timeout or 0)
                 self.returncode = self._next()
                 self._told.close()
@@ -126,6 +130,8 @@ def _nursery() -> socket.socket:
 def _raise_commands(orders: socket.socket) -> None:
     """Forks a process for each order, until there are no more. Returns in those processes, whose order it then is."""
     gc.freeze()
+    # Whoever interrupts the tests from a keyboard means the tests.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         order, handles, _, _ = socket.recv_fds(orders, ORDER_BYTES_MAX, 3)
         if not order:
@@ -162,6 +168,7 @@ def _be_born(out: int, err: int, says: int) -> None:
 
 def _grow(order: dict[str, Any]) -> None:
     """Takes on what a process is given when it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
@@ -171,11 +178,16 @@ def _grow(order: dict[str, Any]) -> None:
 
 
 def _import_everything() -> None:
-    import tessera.bootstrap
+    """What commands and servers import; none of it starts a thread or opens a file that stays open."""
+    import tessera.bootstrap_money
+    import tessera.bootstrap_people
     import tessera.cli
+    import tessera.http
 
-    for module in pkgutil.iter_modules(tessera.cli.__path__):
-        importlib.import_module(f"tessera.cli.{module.name}")
+    for package in (tessera.cli, tessera.http):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    assert threading.active_count() == 1
 
 
 if __name__ == "__main__":

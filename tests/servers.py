@@ -20,7 +20,7 @@ import urllib.request
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import pytest
 
@@ -33,6 +33,7 @@ from tessera.domain.money import Mode, parse_usd
 from tessera.settings import load_settings
 
 T = TypeVar("T")
+Running = subprocess.Popen[str] | nursery.Process
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 45
 
@@ -54,7 +55,7 @@ class TesseraServer:
 
     base_url: str
     data_dir: Path
-    process: subprocess.Popen[str]
+    process: Running
     log: Path
     environment: Mapping[str, str]
     started: Mapping[str, Any] = field(default_factory=dict)
@@ -127,10 +128,12 @@ def running_server(
     env: Mapping[str, str] | None = None,
     arguments: tuple[str, ...] = (),
     data_dir: Path | None = None,
+    fresh: bool = False,
 ) -> Iterator[TesseraServer]:
     """Starts a server on a free port with its data under `folder`, waits until it is ready, stops it at the end.
 
-    An embedded ledger that is not there yet has today's schema from the beginning.
+    An embedded ledger that is not there yet has today's schema from the beginning. `fresh` is for a test of what a
+    server reads and keeps: it then begins with nothing imported.
     """
     data_dir = data_dir or folder / "data"
     config_file = folder / "tessera.toml"
@@ -139,15 +142,11 @@ def running_server(
     environment = {**clean_environment(), **(env or {})}
     if "database =" not in config and "TESSERA_DATABASE_URL" not in environment:
         lay_ledger(data_dir)
-    command = [sys.executable, "-m", "tessera", "serve", "--port", "0", "--json", *arguments]
+    command = ("serve", "--port", "0", "--json", *arguments, "--config", str(config_file), "--data", str(data_dir))
+    # What an interpreter or its loader reads when it starts needs one that starts.
+    fresh = fresh or any(name.startswith(("LD_", "PYTHON")) for name in env or {})
     with log.open("a") as log_file:
-        process = subprocess.Popen(
-            [*command, "--config", str(config_file), "--data", str(data_dir)],
-            stdout=subprocess.PIPE,
-            stderr=log_file,
-            text=True,
-            env=environment,
-        )
+        process = _fresh(command, environment, log_file) if fresh else _forked(command, environment, log_file)
     try:
         started = _started(process, log)
         base_url = started["listen"]
@@ -168,7 +167,23 @@ def running_server(
             process.stdout.close()
 
 
-def _started(process: "subprocess.Popen[str]", log: Path) -> dict[str, Any]:
+def _fresh(command: tuple[str, ...], environment: Mapping[str, str], log: TextIO) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "tessera", *command], stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+    )
+
+
+def _forked(command: tuple[str, ...], environment: Mapping[str, str], log: TextIO) -> nursery.Process:
+    hears, prints = os.pipe()
+    try:
+        process = nursery.Process(command, environment, prints, log.fileno())
+    finally:
+        os.close(prints)
+    process.stdout = os.fdopen(hears, encoding="utf-8")
+    return process
+
+
+def _started(process: Running, log: Path) -> dict[str, Any]:
     """What a server prints once it answers: its address among it."""
     timer = threading.Timer(START_SECONDS_MAX, process.kill)
     timer.start()

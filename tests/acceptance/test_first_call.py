@@ -38,14 +38,14 @@ def call_cpu_ms(server: TesseraServer, account: Account, model: str) -> float:
 
 @pytest.mark.parametrize("model", ["gpt-4.1-mini", "gpt-5.2-pro"])
 def test_the_first_call_takes_no_more_work_than_the_second(tmp_path: Path, model: str) -> None:
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, fresh=True) as server:
         account = server.account()
         first, second = (call_cpu_ms(server, account, model) for _ in range(2))
         assert first - second < FIRST_CALL_MS_MAX
 
 
 def test_a_model_with_an_older_vocabulary_is_counted_by_it_when_first_called(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, fresh=True) as server:
         account = server.account()
         first, second = (call_cpu_ms(server, account, "gpt-4-turbo") for _ in range(2))
         assert first > second  # It is read now, in a thread, and only once.

@@ -33,7 +33,7 @@ def test_a_server_stays_small_under_small_calls_and_images(tmp_path: Path) -> No
     url = "data:image/png;base64," + base64.b64encode(saved("PNG")).decode()
     # A long payload takes another way than a short one.
     long_url = "data:image/png;base64," + base64.b64encode(saved("PNG") + bytes(60_000)).decode()
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, fresh=True) as server:
         account = server.account()
         connection = http.client.HTTPConnection(server.base_url.removeprefix("http://"), timeout=30)
         for address in (url, long_url):

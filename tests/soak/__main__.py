@@ -69,7 +69,7 @@ def soak(seconds: float, *, callers: int = 12, every_s: float = 2.0, pause_s: fl
         provider.always = Provider(seed)
         pictures.always = image_reply
         config = CONFIG.format(base_url=provider.base_url, ports=json.dumps([pictures.port]))
-        with running_server(Path(folder), config=config) as server:
+        with running_server(Path(folder), config=config, fresh=True) as server:
             live = server.account(credit="10000.00", mode="live")
             test = server.account(credit="10000.00", mode="test")
             address = f"http://127.0.0.1:{pictures.port}/a.jpg"
