@@ -204,7 +204,7 @@ class Stage:
         await self.storage._writer_call(lambda: None)
 
     def _lease_is_looked_at(self) -> None:
-        path = self.storage._path.parent / "processes" / f"{self.storage.owner}.lock"
+        path = self.storage._data_dir / "processes" / f"{self.storage.owner}.lock"
         path.parent.mkdir(exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
