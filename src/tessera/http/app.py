@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any
 
@@ -69,7 +69,8 @@ class Endpoint:
             entry = self._entries.get(scope["method"])
             if entry is None:
                 exchange.add_header(b"allow", ", ".join(self._entries))
-                raise TesseraError(ErrorCode.METHOD_NOT_ALLOWED, f"{self._path} takes {' or '.join(self._entries)}.")
+                taken = f"{scope['path'][:128]} takes {' or '.join(self._entries)}."
+                raise TesseraError(ErrorCode.METHOD_NOT_ALLOWED, taken)
             subject, enter, handler = entry
             await handler(subject, await enter(subject, exchange), exchange)
         except ClientGoneError:
@@ -162,14 +163,14 @@ def build_app(
         [StarletteRoute(path, endpoint) for path, endpoint in endpoints.items()]
         + operations.routes(world, lambda: describe(routes), metrics_token),
         redirect_slashes=False,
-        default=_nothing_here,
+        default=_nothing_here(world.make_id, frozenset(by_path)),
     )
     if cors_origins:
         app = CORSMiddleware(app, allow_origins=list(cors_origins), allow_methods=["*"], allow_headers=["*"])
     else:
         # Paths without parameters need no search; with CORS the middleware must see every request.
         app = _direct({path: endpoint for path, endpoint in endpoints.items() if "{" not in path}, app)
-    return _sane_host(app)
+    return _sane_host(app, world.make_id)
 
 
 def _direct(endpoints: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIApp:
@@ -181,7 +182,7 @@ def _direct(endpoints: Mapping[str, ASGIApp], others: ASGIApp) -> ASGIApp:
     return dispatch
 
 
-def _sane_host(app: ASGIApp) -> ASGIApp:
+def _sane_host(app: ASGIApp, make_id: Callable[[str], str]) -> ASGIApp:
     """Refuses a Host header that is not a plain host, before any route sees the request (security-tests T17).
 
     No coroutine of its own: each is passed through again whenever a call waits.
@@ -194,7 +195,7 @@ def _sane_host(app: ASGIApp) -> ASGIApp:
             missing = not hosts and scope["http_version"] != "1.0"
             if missing or len(hosts) > 1 or (hosts and not _is_plain_host(hosts[0])):
                 error = TesseraError(ErrorCode.INVALID_REQUEST, "The Host header is not one plain host name.")
-                return reply_error(Exchange(scope, receive, send), error)
+                return reply_error(Exchange(scope, receive, send, make_id("req")), error)
         return app(scope, receive, send)
 
     return checked
@@ -209,11 +210,25 @@ def _has_plain_form(host: bytes) -> bool:
     return _PLAIN_HOST.fullmatch(host) is not None
 
 
-async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] != "http":
-        return
-    error = TesseraError(ErrorCode.NOT_FOUND, f"There is nothing at {scope['method']} {scope['path'][:128]}.")
-    await reply_error(Exchange(scope, receive, send), error)
+def _nothing_here(make_id: Callable[[str], str], paths: Set[str]) -> ASGIApp:
+    """Answers for every path that is none of `paths`; one that is nearly one of them is told so."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        near = _near(path, paths)
+        hint = f" Did you mean {near}?" if near else ""
+        error = TesseraError(ErrorCode.NOT_FOUND, f"There is nothing at {scope['method']} {path[:128]}.{hint}")
+        await reply_error(Exchange(scope, receive, send, make_id("req")), error)
+
+    return answer
+
+
+def _near(path: str, paths: Set[str]) -> str | None:
+    """The path that was meant where only slashes or the /v1 of the base URL are wrong."""
+    tidy = "/" + "/".join(part for part in path.split("/") if part)
+    return next((one for one in (tidy, f"/v1{tidy}", tidy.removeprefix("/v1")) if one in paths), None)
 
 
 def _internal() -> TesseraError:

@@ -48,13 +48,13 @@ def routes(
         await exchange.reply(200, await asyncio.to_thread(openapi), [JSON])
 
     found = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/openapi.json": openapi_json}
-    return [StarletteRoute(path, _open(handler)) for path, handler in found.items()]
+    return [StarletteRoute(path, _open(handler, world.make_id)) for path, handler in found.items()]
 
 
-def _open(handler: Callable[[Exchange], Awaitable[None]]) -> ASGIApp:
+def _open(handler: Callable[[Exchange], Awaitable[None]], make_id: Callable[[str], str]) -> ASGIApp:
     class Open:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            exchange = Exchange(scope, receive, send)
+            exchange = Exchange(scope, receive, send, make_id("req"))
             try:
                 if scope["method"] not in ("GET", "HEAD"):
                     exchange.add_header(b"allow", "GET, HEAD")
