@@ -126,6 +126,9 @@ def test_only_named_origins_may_call_from_a_browser(tmp_path: Path) -> None:
             f"{server.api}/models", {"Origin": "https://app.example.com", **asked}, method="OPTIONS"
         )
         assert (status, headers["access-control-allow-origin"]) == (200, "https://app.example.com")
+        _, headers, _ = fetch(f"{server.api}/models", {"Origin": "https://app.example.com"})
+        readable = set(headers["access-control-expose-headers"].split(", "))
+        assert {"x-request-id", "retry-after", "tessera-charge", "x-ratelimit-remaining-tokens"} <= readable
         _, headers, _ = fetch(f"{server.api}/models", {"Origin": "https://evil.example.com", **asked}, method="OPTIONS")
         assert "access-control-allow-origin" not in headers
 

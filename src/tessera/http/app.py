@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,6 +25,7 @@ from tessera.http.errors import reply_error
 from tessera.http.exchange import ClientGoneError, Exchange
 from tessera.http.load import Load
 from tessera.http.openapi import describe
+from tessera.http.origins import allow_origins
 from tessera.http.route import Door, Handler, Route
 from tessera.http.routes import ROUTES
 
@@ -166,7 +166,7 @@ def build_app(
         default=_nothing_here(world.make_id, frozenset(by_path)),
     )
     if cors_origins:
-        app = CORSMiddleware(app, allow_origins=list(cors_origins), allow_methods=["*"], allow_headers=["*"])
+        app = allow_origins(app, cors_origins)
     else:
         # Paths without parameters need no search; with CORS the middleware must see every request.
         app = _direct({path: endpoint for path, endpoint in endpoints.items() if "{" not in path}, app)

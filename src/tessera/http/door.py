@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tessera.domain.dialects.errors import STATUS, error_object
@@ -16,6 +15,7 @@ from tessera.domain.request import Surface
 from tessera.http.errors import reply_error
 from tessera.http.exchange import Exchange
 from tessera.http.load import Load, Queue, overloaded
+from tessera.http.origins import allow_origins
 
 OPEN_PATHS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
 """Answered however much there is to do: an operator must see it."""
@@ -34,9 +34,7 @@ class Door:
         self.serves_origins = bool(cors_origins)
         self.app: ASGIApp = self._refuse
         if cors_origins:
-            self.app = CORSMiddleware(
-                self.app, allow_origins=list(cors_origins), allow_methods=["*"], allow_headers=["*"]
-            )
+            self.app = allow_origins(self.app, cors_origins)
         error = overloaded()
         body = msgspec.json.encode(error_object(Surface.CHAT, error))
         headers = b"\r\ncontent-type: application/json\r\nretry-after: %d\r\ncontent-length: %d\r\nx-request-id: "
