@@ -91,7 +91,8 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True):
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The counting view of one call.
 
-    `output_cap` is the caller's own limit on output tokens, reasoning included, or None; `choices` is `n`.
+    `output_cap` is the caller's own limit on output tokens, reasoning included, or None, and `output_cap_name` the
+    field it stands in; `choices` is `n`.
     `tier` is what the caller asked for (None when omitted or `auto`).
     `include_usage` says whether a stream's caller asked for the usage chunk.
     `text_bytes` is the UTF-8 length of everything in the body that is not image data: an upper bound on text.
@@ -105,6 +106,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: str = "auto"
     output_format: OutputFormat = OutputFormat()
     output_cap: int | None = None
+    output_cap_name: str = "max_output_tokens"
     choices: int = 1
     tier: Tier | None = None
     stream: bool = False

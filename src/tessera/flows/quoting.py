@@ -251,7 +251,7 @@ def _output_cap(caller: Caller, model: Model, request: InferenceRequest) -> int:
     key_max = None if caller.rules is None else caller.rules.output_tokens_max
     if request.output_cap is None:
         return model.output_default if key_max is None else min(model.output_default, key_max)
-    field = "max_output_tokens" if request.surface is Surface.RESPONSES else "max_completion_tokens"
+    field = request.output_cap_name
     if key_max is not None and request.output_cap > key_max:
         raise output_denied(request.output_cap, key_max, field)
     if model.output_max is not None and request.output_cap > model.output_max:

@@ -146,6 +146,16 @@ async def test_a_cap_may_be_what_the_key_and_the_model_allow_and_not_one_token_m
     assert (error.code, error.param) == (ErrorCode.PERMISSION_DENIED, "max_completion_tokens")
 
 
+async def test_a_cap_that_is_refused_has_the_name_its_caller_gave_it() -> None:
+    for caps, name in (
+        ({"max_completion_tokens": None, "max_tokens": 201}, "max_tokens"),
+        ({"max_completion_tokens": 201, "max_tokens": 5}, "max_completion_tokens"),
+        ({"max_completion_tokens": 5, "max_tokens": 201}, "max_tokens"),
+    ):
+        error = await refusal(**caps)
+        assert (error.param, error.message) == (name, f"{name} is 201; own writes at most 200 tokens.")
+
+
 async def test_of_a_model_whose_longest_answer_nobody_knows_any_cap_can_be_asked_for() -> None:
     unknown = msgspec.structs.replace(OWN, output_max=None)
     assert (await own(own_world(unknown), max_completion_tokens=10**6)).output_cap == 10**6

@@ -58,7 +58,7 @@ _TEXT: Mapping[str, Check] = {
 _REFUSAL: Mapping[str, Check] = {"type": checks.string, "refusal": checks.string}
 _IMAGE: Mapping[str, Check] = {
     "type": checks.string,
-    "image_url": checks.obj,
+    "image_url": checks.image_url,
     "prompt_cache_breakpoint": checks.breakpoint_of_cache,
 }
 _IMAGE_URL: Mapping[str, Check] = {"url": checks.string, "detail": checks.anything}
@@ -115,7 +115,7 @@ def parse_chat(body: Body) -> InferenceRequest:
     images: list[ImagePart] = []
     messages = _messages(body, images)
     tools, output_format = _tools_and_format(body)
-    caps = [cap for cap in (value.get("max_completion_tokens"), value.get("max_tokens")) if cap is not None]
+    caps = {name: cap for name in ("max_completion_tokens", "max_tokens") if (cap := value.get(name)) is not None}
     return InferenceRequest(
         surface=Surface.CHAT,
         model=body.text(value["model"]),
@@ -124,7 +124,8 @@ def parse_chat(body: Body) -> InferenceRequest:
         tools=tools,
         tool_choice=_tool_choice(value),
         output_format=output_format,
-        output_cap=max(caps) if caps else None,
+        output_cap=max(caps.values()) if caps else None,
+        output_cap_name=max(caps, key=caps.__getitem__) if caps else "max_completion_tokens",
         choices=value.get("n") or 1,
         tier=shared_fields.tier(value),
         stream=bool(value.get("stream")),
@@ -189,7 +190,7 @@ def _content(body: Body, message: dict[str, Any], role: str, where: str, images:
                 invalid(f"Only a user message may carry an image, not {where}.", at)
             checks.fields(part, _IMAGE, at + ".")
             at += ".image_url"
-            source = checks.obj(part.get("image_url"), at)
+            source = checks.image_url(part.get("image_url"), at)
             checks.fields(source, _IMAGE_URL, at + ".")
             images.append(checks.image(body, len(images), source.get("url"), source.get("detail"), at, f"{at}.url"))
         elif kind == "refusal" and role == "assistant":

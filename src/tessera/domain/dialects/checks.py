@@ -78,6 +78,13 @@ def obj(value: Any, param: str) -> dict[str, Any]:
     return value
 
 
+def image_url(value: Any, param: str) -> dict[str, Any]:
+    """The object an image's address stands in; the address itself in its place is a frequent mistake."""
+    if type(value) is not dict:
+        invalid(f'{param} must be an object, as in {{"url": "https://…"}}.', param)
+    return value
+
+
 def array(value: Any, param: str) -> list[Any]:
     """A list."""
     if type(value) is not list:

@@ -35,7 +35,7 @@ def count_image(
     """The tokens of an image of width x height pixels (as displayed) at a detail level.
 
     `tokens.predicted` follows the model's rule; `tokens.max` is the largest count over the roundings the provider may
-    use, the rule's reserve and every candidate rule. `param` is the caller's path to the image, for messages.
+    use, the rule's reserve and every candidate rule. `param` is the caller's path to the image's address, for messages.
     Raises [unsupported_detail] when the model does not have the level, [image_too_large] when the provider refuses
     that many patches, [invalid_request] for sizes that no image has.
     """
@@ -133,6 +133,9 @@ def _largest_of(rule: ImageRule, detail: Detail, width: int, height: int) -> int
 
 def _unsupported(rules: ImageRules, detail: Detail, param: str | None) -> TesseraError:
     levels = [level.value for level in Detail if level in rules.rule.levels]
+    if param is not None:
+        # `detail` stands beside the address, the data or the file id that `param` leads to.
+        param = param.rpartition(".")[0] + ".detail"
     offer = f"Use {', '.join(levels)} or auto." if levels else "It has no detail levels: omit detail, or use auto."
     return TesseraError(
         ErrorCode.UNSUPPORTED_DETAIL, f"{rules.model} does not support detail {detail.value!r}. {offer}", param=param

@@ -152,6 +152,12 @@ def test_hosted_tools_are_refused(kind: str) -> None:
     assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "tools[0].type")
 
 
+def test_an_address_in_the_place_of_its_object_is_refused_with_what_to_write() -> None:
+    refused = refusal(user({"type": "image_url", "image_url": "https://a/b"}))
+    assert (refused.code, refused.param) == (ErrorCode.INVALID_REQUEST, "messages[0].content[0].image_url")
+    assert '{"url": ' in refused.message
+
+
 @pytest.mark.parametrize("detail", ["ultra", "HIGH", "", 1, True, [], {}])
 def test_an_unknown_detail_is_refused(detail: object) -> None:
     refused = refusal(user(image(url="https://a/b", detail=detail)))

@@ -39,9 +39,9 @@ def test_a_size_no_image_has_is_refused(size):
 @pytest.mark.parametrize("model", ["gpt-5.2", "gpt-5.2-pro", "gpt-4.1-mini", "gpt-4o", "gpt-5-mini"])
 def test_original_is_refused_where_the_model_does_not_have_it(model):
     with pytest.raises(TesseraError, match=r"original.*Use low, high or auto|Use low, high or auto") as refused:
-        count_image(find_image_rules(model, TODAY), 100, 100, Detail.ORIGINAL, param="messages[0].content[1].image_url")
+        count_image(find_image_rules(model, TODAY), 100, 100, Detail.ORIGINAL, param="input[0].content[1].image_url")
     assert refused.value.code is ErrorCode.UNSUPPORTED_DETAIL
-    assert refused.value.param == "messages[0].content[1].image_url"
+    assert refused.value.param == "input[0].content[1].detail"
 
 
 @pytest.mark.parametrize("model", ["claude-opus-4-7", "gemini-2.5-pro", "qwen2.5-vl"])
