@@ -72,6 +72,35 @@ def test_a_response_is_one(server: TesseraServer, account: Account, model: str, 
     assert validated[-1].type in ("response.completed", "response.incomplete")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["gpt-5.2-pro", "tessera/sight"])
+def test_a_response_repeats_what_it_was_asked_with(
+    server: TesseraServer, account: Account, model: str, stream: bool
+) -> None:
+    asked: dict[str, Any] = {
+        "instructions": "Be brief.",
+        "max_output_tokens": 321,
+        "metadata": {"order": "7"},
+        "parallel_tool_calls": False,
+        "reasoning": {"effort": "low"},
+        "store": False,
+        "temperature": 0.5,
+        "text": {"verbosity": "low"},
+        "tool_choice": {"type": "function", "name": "look_up"},
+        "tools": [{"type": "function", "strict": True, "description": "Looks a part up", **TOOL}],
+        "top_p": 0.25,
+        "user": "ada",
+    }
+    body = post(server, account, "/v1/responses", {"model": model, "input": "Hello", **asked, "stream": stream})
+    answers = [event["response"] for event in frames(body) if "response" in event] if stream else [json.loads(body)]
+    for answer in answers:
+        Response.model_validate_json(json.dumps(answer), strict=True)
+        assert {name: answer[name] for name in asked} == {
+            **asked,
+            "text": {"format": {"type": "text"}, "verbosity": "low"},
+        }
+
+
 def test_the_models_are_models(client: openai.OpenAI) -> None:
     for model in client.get("/models", cast_to=object)["data"]:
         Model.model_validate_json(json.dumps(model), strict=True)

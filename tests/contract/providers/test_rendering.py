@@ -15,9 +15,9 @@ from pydantic import BaseModel, TypeAdapter
 from contract.providers.calls import rendered, simple_answer, tool_answer
 from scripted_provider import Received, Reply, ScriptedProvider, bytes_reply
 from tessera.domain.dialects.render import Answer, Choice, render_stream, split_words
-from tessera.domain.request import OutputFormat, Surface, Tool
+from tessera.domain.request import Surface
 
-TOOL = Tool(name="get_weather", description="Weather", parameters=b'{"type":"object","properties":{}}')
+TOOL = {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}, "strict": True}
 
 
 class Picture(BaseModel):
@@ -130,13 +130,12 @@ def test_a_refusal_is_a_refusal_on_both_surfaces(desk: Desk) -> None:
 
 
 def test_a_whole_response_is_valid_and_repeats_its_request(desk: Desk) -> None:
-    form = OutputFormat(kind="json_schema", name="p", schema=b'{"type":"object"}', strict=True)
-    desk.answer = simple_answer(tools=(TOOL,), tool_choice="get_weather", output_format=form, output_cap=50)
+    desk.answer = simple_answer(repeated={"tools": [TOOL], "max_output_tokens": 50, "metadata": {"order": "7"}})
     reply = desk.client.responses.create(model="gpt-4o", input="hello")
     TypeAdapter(Response).validate_json(rendered(Surface.RESPONSES, desk.answer, stream=False), strict=True)
     assert reply.output_text == desk.answer.choices[0].text
     assert reply.status == "completed"
-    assert reply.max_output_tokens == 50
+    assert (reply.max_output_tokens, reply.metadata) == (50, {"order": "7"})
     assert reply.tools[0].type == "function"
     assert reply.usage is not None
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.total_tokens) == (300, 12, 312)

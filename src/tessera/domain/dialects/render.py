@@ -5,13 +5,13 @@ Completions and Responses (OpenAPI document 2.3.0, types of the Python client 3.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from tessera.domain.quantities import Quantities
-from tessera.domain.request import OutputFormat, Surface, Tool
+from tessera.domain.request import Surface
 
 _WORD = re.compile(r"\s*\S+|\s+")
 DONE = b"data: [DONE]\n\n"
@@ -41,7 +41,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a reply says, in no dialect.
 
     `id` is without prefix; `created` is seconds since 1970; `usage` None leaves the usage out, as a broken provider
-    does. `served_tier` is the word for `service_tier`. The rest is what the Responses object repeats of its request.
+    does. `served_tier` is the word for `service_tier`. `repeated` are fields of the request that the Responses object
+    repeats, by their names there.
     """
 
     id: str
@@ -50,10 +51,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[Choice, ...]
     usage: Quantities | None
     served_tier: str = "default"
-    tools: tuple[Tool, ...] = ()
-    tool_choice: str = "auto"
-    output_format: OutputFormat = OutputFormat()
-    output_cap: int | None = None
+    repeated: Mapping[str, object] = {}
 
 
 def render_reply(surface: Surface, answer: Answer) -> bytes:
@@ -198,7 +196,7 @@ def _response(answer: Answer, output: list[dict[str, Any]], *, running: bool = F
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
         "instructions": None,
-        "max_output_tokens": answer.output_cap,
+        "max_output_tokens": None,
         "metadata": {},
         "model": answer.model,
         "output": output,
@@ -207,13 +205,14 @@ def _response(answer: Answer, output: list[dict[str, Any]], *, running: bool = F
         "reasoning": {"effort": None, "summary": None},
         "service_tier": answer.served_tier,
         "temperature": None,
-        "text": {"format": _text_format(answer.output_format)},
-        "tool_choice": _tool_choice(answer),
-        "tools": [_tool(tool) for tool in answer.tools],
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
         "top_p": None,
         "truncation": "disabled",
         "usage": None if running or answer.usage is None else _responses_usage(answer.usage),
         "user": None,
+        **answer.repeated,
     }
 
 
@@ -228,33 +227,6 @@ def _responses_usage(usage: Quantities) -> dict[str, Any]:
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
-
-
-def _text_format(wanted: OutputFormat) -> dict[str, Any]:
-    if wanted.kind != "json_schema":
-        return {"type": wanted.kind}
-    return {
-        "type": "json_schema",
-        "name": wanted.name,
-        "schema": msgspec.Raw(wanted.schema or b"{}"),
-        "strict": wanted.strict,
-    }
-
-
-def _tool_choice(answer: Answer) -> object:
-    if answer.tool_choice in ("auto", "none", "required"):
-        return answer.tool_choice
-    return {"type": "function", "name": answer.tool_choice}
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    return {
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description or None,
-        "parameters": msgspec.Raw(tool.parameters or b"{}"),
-        "strict": False,
     }
 
 

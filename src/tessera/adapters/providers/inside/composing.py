@@ -1,6 +1,6 @@
 """From what an engine wants to say to an answer that keeps the output cap and counts itself truly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -19,12 +19,19 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compose(
-    call: UpstreamCall, counter: TextCounter, drafts: Sequence[Draft], created: int, *, with_usage: bool = True
+    call: UpstreamCall,
+    counter: TextCounter,
+    drafts: Sequence[Draft],
+    created: int,
+    repeated: Mapping[str, object],
+    *,
+    with_usage: bool = True,
 ) -> Answer:
     """The answer to a call: each draft cut at the output cap, usage true to the count, tier as asked for.
 
     Input tokens are the call's predicted count, so that what was quoted as expected is what is charged here.
-    `created` is seconds since 1970; `with_usage` False leaves the usage out.
+    `created` is seconds since 1970, `repeated` what the reply repeats of its request; `with_usage` False leaves the
+    usage out.
     """
     choices: list[Choice] = []
     output_tokens = 0
@@ -46,10 +53,7 @@ def compose(
         if with_usage
         else None,
         served_tier=request.tier if request.tier in (Tier.FLEX, Tier.PRIORITY) else Tier.DEFAULT,
-        tools=request.tools,
-        tool_choice=request.tool_choice,
-        output_format=request.output_format,
-        output_cap=request.output_cap,
+        repeated=repeated,
     )
 
 

@@ -73,7 +73,12 @@ def plain_text(request: InferenceRequest, seed: int, unseen: str = "") -> str:
     if last is not None and last.role not in ("user", "system", "developer", "assistant"):
         return f"{opening} The tool answered: {_quoted(' '.join(last.texts))}. (Answer {seed % 0xFFFF:04x}.)"
     question = last_question(request)
-    asked = f"You wrote {len(question.split())} words: {_quoted(question)}." if question else "There was no question."
+    words = len(question.split())
+    asked = (
+        f"You wrote {words} word{'' if words == 1 else 's'}: {_quoted(question)}."
+        if question
+        else "There was no question."
+    )
     return f"{opening} {asked} (Answer {seed % 0xFFFF:04x}.)"
 
 

@@ -11,6 +11,7 @@ from tessera.adapters.providers.inside import (
     image_contents,
     last_question,
     naming_images,
+    repeated_fields,
 )
 from tessera.adapters.providers.inside.reply import pieces_of, reply_headers
 from tessera.adapters.providers.sandbox import content, faults, structured
@@ -61,7 +62,8 @@ class SandboxProvider:
             return faults.malformed_answer(call)
         with naming_images(call.request):
             drafts = await self._drafts(call, refuse=wanted.refusal)
-        answer = compose(call, self._counter, drafts, self._now(), with_usage=not wanted.no_usage)
+        repeated = await repeated_fields(call)
+        answer = compose(call, self._counter, drafts, self._now(), repeated, with_usage=not wanted.no_usage)
         return InsideReply(200, reply_headers(call), faults.faulty(pieces_of(call, answer), wanted, call))
 
     async def close(self) -> None:

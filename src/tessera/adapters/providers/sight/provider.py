@@ -5,7 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from tessera.adapters.providers.inside import Draft, compose, image_contents, last_question, naming_images, reply_to
+from tessera.adapters.providers.inside import (
+    Draft,
+    compose,
+    image_contents,
+    last_question,
+    naming_images,
+    repeated_fields,
+    reply_to,
+)
 from tessera.adapters.providers.sandbox.schema_answers import Known
 from tessera.adapters.providers.sandbox.structured import call_of, json_text
 from tessera.adapters.providers.sight.answers import answer
@@ -49,7 +57,7 @@ class SightProvider:
             observations = await self._engine.observe_all(await image_contents(call))
         draft = await asyncio.to_thread(_draft, call, observations)
         drafts = [draft] * call.request.choices
-        return reply_to(call, compose(call, self._counter, drafts, self._now()))
+        return reply_to(call, compose(call, self._counter, drafts, self._now(), await repeated_fields(call)))
 
     async def close(self) -> None:
         """Closes the engine."""
