@@ -64,6 +64,12 @@ def test_what_cannot_be_done_exits_with_1_and_one_sentence(data: tuple[str, str]
     assert "Traceback" not in result.stderr
 
 
+def test_an_amount_that_is_none_is_refused_under_its_option() -> None:
+    result = tessera("limits", "set", "--org", "acme", "--budget-day", "five", check=False)
+    assert result.returncode == 2
+    assert "Invalid value for --budget-day: 'five' is not an amount" in result.stderr
+
+
 def test_two_workers_on_sqlite_are_refused_with_the_reason() -> None:
     assert "SQLite has one writer" in tessera("serve", "--workers", "2", check=False).stderr
 
@@ -216,6 +222,25 @@ def test_a_second_server_on_the_same_port_is_a_plain_error(server: TesseraServer
     assert f"Cannot listen on 127.0.0.1:{port}: Address already in use." in result.stderr
 
 
+def test_a_host_that_does_not_exist_is_a_plain_error(tmp_path: Path) -> None:
+    result = tessera("serve", "--host", "300.1.1.1", "--port", "0", "--data", str(tmp_path), check=False)
+    assert result.returncode == 1
+    assert re.search(r"Cannot listen on 300\.1\.1\.1:0: Name or service not known", result.stderr)
+
+
+def test_storage_that_cannot_be_reached_is_told_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    result = tessera("orgs", "list", "--data", str(folder), check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"Not a directory: {folder}" in result.stderr
+    database = {"TESSERA_DATABASE_URL": "postgresql://nobody:canary@127.0.0.1:1/none"}
+    result = tessera("orgs", "list", "--data", str(tmp_path / "new"), check=False, env=database)
+    assert result.returncode == 1
+    assert "port 1 failed: Connection refused" in result.stderr
+    assert "canary" not in result.stderr
+
+
 def test_the_server_says_how_to_make_a_first_call(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tessera", "serve", "--port", "0", "--data", str(tmp_path / "data")],
@@ -234,6 +259,7 @@ def test_the_server_says_how_to_make_a_first_call(tmp_path: Path) -> None:
     rest, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "tessera orgs create" in said + rest
+    assert "export TESSERA_API_KEY=$(tessera keys create" in said + rest
     assert re.search(r"http://127\.0\.0\.1:\d+/v1/chat/completions", said + rest)
 
 

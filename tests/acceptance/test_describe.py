@@ -49,6 +49,14 @@ def test_a_streamed_description_is_the_same_as_a_whole_one(through: dict[str, st
     assert tessera("describe", "--model", model, "--stream", PHOTO, env=through).stdout == whole
 
 
+def test_a_server_that_is_not_there_is_named() -> None:
+    env = {"TESSERA_BASE_URL": "http://127.0.0.1:1", "TESSERA_API_KEY": "any"}
+    result = tessera("describe", str(PHOTO), check=False, env=env)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "http://127.0.0.1:1/v1/chat/completions cannot be reached" in result.stderr
+    assert "refused" in result.stderr
+
+
 def test_a_refusal_of_the_server_is_one_sentence(through: dict[str, str]) -> None:
     for arguments, env in (
         (("--model", "gpt-nonsense"), through),

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tessera import __version__
-from tessera.domain.errors import TesseraError
+from tessera.domain.errors import ErrorCode, TesseraError
 
 
 class CommandFiles(click.Group):
@@ -40,13 +40,23 @@ class CommandFiles(click.Group):
         try:
             return super().invoke(ctx)
         except TesseraError as error:
-            raise click.ClickException(f"{error.message} [{error.code}]") from error
+            raise click.ClickException(f"{error.message}{_reason(error)} [{error.code}]") from error
         except Exception as error:
             from tessera.settings import SettingsError
 
             if isinstance(error, SettingsError):
                 raise click.UsageError(str(error)) from error
             raise
+
+
+def _reason(error: TesseraError) -> str:
+    """Why storage cannot be reached: callers over HTTP must not see it, whoever runs the machine must."""
+    cause = error.__cause__
+    if error.code is not ErrorCode.STORAGE_UNAVAILABLE or cause is None:
+        return ""
+    if isinstance(cause, OSError) and cause.filename:
+        return f" The reason: {cause.strerror}: {cause.filename}."
+    return f" The reason: {str(cause).partition(chr(10))[0]}."
 
 
 @click.group(cls=CommandFiles, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import click
-from openai import APIError, OpenAI
+from openai import APIConnectionError, APIError, OpenAI
 
 
 def open_client(base_url: str, key: str) -> OpenAI:
@@ -14,7 +14,10 @@ def open_client(base_url: str, key: str) -> OpenAI:
 
 
 def refusal(error: APIError) -> click.ClickException:
-    """The server's own sentence, without the client's words around it."""
+    """The server's own sentence, without the client's words around it; where there was none, what was not reached."""
+    if isinstance(error, APIConnectionError):
+        url = str(error.request.url)
+        return click.ClickException(f"{url} cannot be reached: {error.__cause__ or error.message}")
     body = error.body if isinstance(error.body, dict) else {}
     return click.ClickException(str(body.get("message") or error.message))
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -81,7 +80,9 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise click.ClickException(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.") from None
+        # What follows repeats the address.
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        raise click.ClickException(f"Cannot listen on {host}:{port}: {reason}.") from None
 
 
 def address_of(listener: socket.socket) -> str:

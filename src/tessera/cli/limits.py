@@ -53,13 +53,13 @@ def set_all(
     """Replace the limits of a key, a project or a whole organization; what is not given is not limited."""
     from tessera.bootstrap import open_storage
     from tessera.domain.ledger.limits import Limits, SubjectKind
-    from tessera.domain.money import Mode, parse_usd
+    from tessera.domain.money import Mode
 
     if key and project:
         raise click.UsageError("Give --key or --project, not both.")
     try:
         limits = Limits(
-            **{f"{name}_nanos": None if given[name] is None else parse_usd(given[name]) for name in _BUDGETS},
+            **{f"{name}_nanos": _budget_nanos(name, given[name]) for name in _BUDGETS},
             requests_per_minute=given["requests_per_minute"],
             tokens_per_minute=given["tokens_per_minute"],
             concurrent_max=given["concurrent"],
@@ -116,6 +116,15 @@ def list_all(org: str, mode: str, config: Path | None, data: Path | None, as_jso
         print_table(columns, rows, empty="Nothing used and nothing limited yet.")
 
     run(work())
+
+
+def _budget_nanos(name: str, text: str | None) -> int | None:
+    from tessera.domain.money import parse_usd
+
+    try:
+        return None if text is None else parse_usd(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=f"--{name.replace('_', '-')}") from None
 
 
 def _shown(meter: "Meter") -> dict[str, Any]:

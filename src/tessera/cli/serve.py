@@ -142,14 +142,15 @@ def _greeting(settings: "Settings", address: str, *, first: bool, link: str | No
 Make an organization (it starts with $100 of test credit) and a first key:
 
   tessera orgs create acme{place}
-  tessera keys create --org acme --mode test{place}
+  export TESSERA_API_KEY=$(tessera keys create --org acme --mode test{place})
 """
         if first
         else ""
     )
     welcome = (
         f"""
-There is no operator yet. This link makes the first one's account, once, within a day:
+There is no operator yet. This link makes the first one's account, once, within a day. It has no page yet: what stands
+behind the # is the token for the call in docs/how-to/work-as-a-team.md.
 
   {link}
 """

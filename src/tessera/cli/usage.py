@@ -18,6 +18,8 @@ from tessera.cli._options import (
     run,
 )
 
+_DAY = click.DateTime(["%Y-%m-%d"])
+
 
 @click.group(invoke_without_command=True)
 @click.option("--org", help="Name or id of the organization.")
@@ -78,8 +80,8 @@ def _show(org: str, config: Path | None, data: Path | None, as_json: bool) -> No
 @click.option("--org", required=True, help="Name or id of the organization.")
 @mode_option
 @click.option("--format", "file_format", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The first day (UTC).")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last day, all of it (default: today).")
+@click.option("--from", "first", type=_DAY, metavar="YYYY-MM-DD", required=True, help="The first day (UTC).")
+@click.option("--to", "last", type=_DAY, metavar="YYYY-MM-DD", help="The last day, all of it (default: today).")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A new file (default: standard output).")
 @place_options
 @as_json_option

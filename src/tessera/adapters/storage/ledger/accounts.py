@@ -75,7 +75,7 @@ def create_organization(
     connection: sqlite3.Connection, books: Books, key: bytes, name: str, now_us: int, make_id: Callable[[str], str]
 ) -> Organization:
     """With its default project, both wallets and its test credit. Raises [invalid_request] for a bad or taken name."""
-    name = _checked_name(name, "organization")
+    name = _checked_name(name, "an organization")
     if connection.execute(_FIND_ORGANIZATION, (name,)).fetchone():
         raise TesseraError(ErrorCode.INVALID_REQUEST, f"There is an organization named {name!r} already.", param="name")
     organization = Organization(id=make_id("org"), name=name, created_at=now_us // 1_000_000)
@@ -132,9 +132,9 @@ def create_key(
     connection: sqlite3.Connection, checkpoint_key: bytes, key: ApiKey, digest: bytes, make_id: Callable[[str], str]
 ) -> ApiKey:
     """Stores a key, and its project if that is new, whose id it fills in. Raises [invalid_request, not_found]."""
-    name = _checked_name(key.name, "key") if key.name else ""
+    name = _checked_name(key.name, "a key") if key.name else ""
     organization = find_organization(connection, key.organization_id)
-    project = _checked_name(key.project, "project")
+    project = _checked_name(key.project, "a project")
     found = connection.execute(_FIND_PROJECT, (organization.id, project)).fetchone()
     project_id = found[0] if found else make_id("prj")
     if found is None:
@@ -254,7 +254,7 @@ def _checked_name(name: str, what: str) -> str:
     if not 0 < len(name) <= NAME_LENGTH_MAX or not name.isprintable():
         raise TesseraError(
             ErrorCode.INVALID_REQUEST,
-            f"The name of a {what} has 1 to {NAME_LENGTH_MAX} printable characters.",
+            f"The name of {what} has 1 to {NAME_LENGTH_MAX} printable characters.",
             param="name",
         )
     return name
