@@ -4,18 +4,24 @@ Above a block may stand: `<!-- not run: why -->`, or `<!-- exit: 1 -->` for one 
 the block before it must print, and in a `console` block what follows the line `$ command`; `…` stands for anything.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
 import pytest
 
-from servers import running_server
+from servers import TesseraServer, running_server
 from tessera.cli import main
+from tessera.domain.dialects.errors import STATUS
+from tessera.http.openai.calls import FORWARDED_HEADERS, TERMS_HEADERS
+from tessera.http.origins import READABLE
 from tessera.settings import load_settings
 from tessera.settings.reading import setting_names
 from tessera.settings.rows import catalogue_of, price_book_of
@@ -28,7 +34,8 @@ DATABASE = "postgresql://tessera@db.internal/tessera"
 """The PostgreSQL of the documents, in whose place stands one of the test's own."""
 
 _BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]*?) -->\n+)?^```(?P<language>[a-z]*)\n(?P<text>.*?)^```$", re.M | re.S)
-_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+_LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+_HEADING = re.compile(r"^#+ (.*)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -152,8 +159,18 @@ def execute(block: Block, where: str, folder: Path, environment: dict[str, str])
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names)
 def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
-    broken = [link for link in _LINK.findall(document.read_text()) if not (document.parent / link).exists()]
+    broken = []
+    for path, anchor in _LINK.findall(document.read_text()):
+        page = document.parent / path if path else document
+        if not page.exists() or (anchor and anchor not in anchors(page)):
+            broken.append((path, anchor))
     assert not broken
+
+
+def anchors(page: Path) -> set[str]:
+    """What links can name in a page: its headings, as those who show Markdown make addresses of them."""
+    headings = _HEADING.findall(page.read_text())
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_document_can_be_found_from_the_index() -> None:
@@ -179,7 +196,52 @@ def test_every_setting_in_the_manifests_is_one() -> None:
         assert used <= known
 
 
+def test_every_error_is_documented_under_its_status() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", (ROOT / "docs/reference/api.md").read_text(), re.M)
+    for code, status in STATUS.items():
+        assert [int(row) for row, codes in rows if f"`{code}`" in codes] == [status], code
+
+
+def test_every_header_is_documented() -> None:
+    text = (ROOT / "docs/reference/api.md").read_text().lower()
+    asked = {name.decode() for name in (*TERMS_HEADERS, *FORWARDED_HEADERS)}
+    found = {name.replace("-tokens", "-requests") for name in READABLE if name != "idempotent-replayed"}
+    assert not [name for name in asked | found if f"`{name}" not in text]
+
+
+def test_every_check_of_the_audit_is_documented(server: TesseraServer) -> None:
+    checks = json.loads(server.tessera("verify", "--json").stdout)["checks"]
+    text = (ROOT / "docs/reference/ledger.md").read_text()
+    assert len(checks) > 20
+    assert not [check["name"] for check in checks if f"`{check['name']}`" not in text]
+
+
 def test_every_command_is_documented() -> None:
     text = (ROOT / "docs/reference/commands.md").read_text()
     context = main.make_context("tessera", ["--help"], resilient_parsing=True)
     assert not [name for name in main.list_commands(context) if f"`tessera {name}" not in text]
+
+
+def test_every_option_of_a_command_stands_in_its_row() -> None:
+    rows = [line for line in (ROOT / "docs/reference/commands.md").read_text().splitlines() if line.startswith("|")]
+    everywhere = {"--config", "--data", "--json", "--help", "--version"}
+    missing = [
+        (command, option)
+        for command, option in options_of(main)
+        if option not in everywhere
+        and not any(f"`tessera {command.split()[0]}" in row and f"{option}" in row for row in rows)
+    ]
+    assert not missing
+
+
+def options_of(command: click.Command, *path: str) -> Iterator[tuple[str, str]]:
+    """The options of a command and of all under it, each with the command's words."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from options_of(below, *path, name)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            yield " ".join(path), parameter.opts[0]
