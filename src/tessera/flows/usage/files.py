@@ -150,7 +150,7 @@ def check_format(name: str) -> None:
     if name == "parquet" and find_spec("pyarrow") is None:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST,
-            "This installation does not write Parquet. Ask for csv, or install tessera-gateway[parquet].",
+            "This installation does not write Parquet. Ask for csv; its operator can install the `parquet` extra.",
             param="format",
         )
 
