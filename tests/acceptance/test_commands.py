@@ -206,6 +206,12 @@ def test_help_is_there_before_anyone_notices() -> None:
     assert not heavy & loaded
 
 
+def test_the_list_of_commands_says_each_in_a_whole_sentence() -> None:
+    listed = tessera("--help").stdout.partition("Commands:")[2]
+    assert "serve " in listed
+    assert "..." not in listed
+
+
 def test_every_command_has_help_and_takes_json() -> None:
     listed = re.findall(r"^  (\w+) ", tessera("--help").stdout.partition("Commands:")[2], re.MULTILINE)
     assert {"serve", "demo", "quote", "models", "describe", "orgs", "keys", "credit", "usage", "verify"} <= set(listed)

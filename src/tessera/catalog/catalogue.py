@@ -41,7 +41,9 @@ class Catalogue:
         found = self._by_name.get(model_id)
         if found is None:
             near = get_close_matches(model_id[:100], self._by_name, n=3, cutoff=0.6)
-            hint = f" Did you mean {' or '.join(near)}?" if near else " `tessera models list` lists all."
+            hint = (
+                f" Did you mean {' or '.join(near)}?" if near else " GET /v1/models and `tessera models list` list all."
+            )
             raise TesseraError(
                 ErrorCode.MODEL_NOT_FOUND, f"The model {model_id[:100]!r} does not exist.{hint}", param="model"
             )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 org_option = click.option("--org", required=True, help="Name or id of the organization.")
 
 
-@click.group()
+@click.group(short_help="Tell people when money runs low or is spent fast.")
 def command() -> None:
     """Tell the owners, admins and billing members of an organization when money runs low or is spent fast."""
 

@@ -18,7 +18,7 @@ OUTPUT_TOKENS_MAX = 1_000
 PHOTOGRAPH = "coffee.webp"
 
 
-@click.command()
+@click.command(short_help="Make a real vision call on a photograph.")
 @click.argument("image", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--once", is_flag=True, help="Exit after the call instead of serving on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port to serve on; default: a free one.")

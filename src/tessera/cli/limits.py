@@ -19,7 +19,7 @@ _COUNTS = {
 }
 
 
-@click.group()
+@click.group(short_help="Limit what keys, projects and organizations use.")
 def command() -> None:
     """Limit what keys, projects and organizations use: budgets, calls and tokens a minute, calls at once."""
 

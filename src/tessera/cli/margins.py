@@ -17,7 +17,7 @@ from tessera.cli._options import (
 )
 
 
-@click.command()
+@click.command(short_help="Show charges, costs, losses and what is left.")
 @click.option("--by", multiple=True, type=click.Choice(["organization", "model", "provider"]), help="Repeat for more.")
 @click.option("--per", type=click.Choice(["all", "day", "month"]), default="all", show_default=True)
 @click.option("--from", "start", help="The first day, as in 2026-11-01 (UTC); by default the first of the month.")

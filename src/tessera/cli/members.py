@@ -24,7 +24,7 @@ _ROLES = click.Choice(["owner", "admin", "developer", "billing", "viewer"])
 org_option = click.option("--org", required=True, help="Name or id of the organization.")
 
 
-@click.group()
+@click.group(short_help="Invite members, change their roles, make operators.")
 def command() -> None:
     """Invite, list and remove members, change their roles, and make operators."""
 

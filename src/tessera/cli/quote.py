@@ -41,7 +41,7 @@ class DayType(click.ParamType[date]):
             self.fail(f"{value!r} is not a day: write it as in 2026-01-15", param, ctx)
 
 
-@click.command("quote")
+@click.command("quote", short_help="What an image will cost in tokens and money.")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--size", "sizes", type=SizeType(), multiple=True, help="Quote a size instead of a file; may be repeated."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tessera.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Compare the ledger with books kept elsewhere.")
 @click.option("--payments", is_flag=True, help="Compare with payment services instead; exit 1 on a difference.")
 @click.option("--provider", help="Compare with this provider's own books instead; exit 1 on a difference.")
 @click.option("--admin-key", help="With --provider: its admin key, as env:NAME or file:PATH.")

@@ -7,7 +7,7 @@ import click
 from tessera.cli._options import as_json_option, open_money, parse_amount, place_options, print_json, read_settings, run
 
 
-@click.command()
+@click.command(short_help="Refund what a call was charged.")
 @click.argument("request_id")
 @click.option("--amount", help="US dollars, up to nine decimals (default: all that was charged).")
 @click.option("--note", default="", help="Why; stands in the ledger.")

@@ -7,7 +7,7 @@ import click
 from tessera.cli._options import as_json_option, place_options, print_json, read_settings, run
 
 
-@click.command()
+@click.command(short_help="Restore a backup into a new data folder.")
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @place_options
 @as_json_option

@@ -21,7 +21,7 @@ from tessera.cli._options import (
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="Show what an organization used and was charged.")
 @click.option("--org", help="Name or id of the organization.")
 @place_options
 @as_json_option

@@ -207,7 +207,8 @@ def _checked(skeleton: bytes, depth_max: int) -> dict[str, Any]:
     except RecursionError:
         raise _invalid(f"The body is nested deeper than {depth_max} levels.") from None
     except msgspec.MsgspecError as error:
-        raise _invalid(f"The body is not valid JSON: {error}.") from None
+        reason = f"The body is not valid JSON: {error}." if skeleton else "The body is empty: send a JSON object."
+        raise _invalid(reason) from None
     if type(value) is not dict:
         raise _invalid("The body must be a JSON object.")
     # In valid JSON each colon outside strings ends one key, so a key that a dict swallowed shows as a colon too many.

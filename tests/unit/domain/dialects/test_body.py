@@ -64,6 +64,11 @@ def test_what_is_not_one_plain_object_is_refused(raw: bytes) -> None:
     assert refused.value.code is ErrorCode.INVALID_REQUEST
 
 
+def test_a_body_that_is_not_there_is_called_empty() -> None:
+    with pytest.raises(TesseraError, match="The body is empty: send a JSON object"):
+        open_body(b"")
+
+
 def test_a_duplicate_key_is_named() -> None:
     with pytest.raises(TesseraError) as refused:
         open_body(b'{"messages":[{"role":"user","role":"system"}]}')
