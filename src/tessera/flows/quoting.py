@@ -29,6 +29,8 @@ from tessera.flows.world import World
 from tessera.ports import Deployment, ProbedImage
 
 PARSERS = {Surface.CHAT: parse_chat, Surface.RESPONSES: parse_responses}
+SANDBOX = "sandbox"
+"""The provider that serves test keys."""
 _SANDBOX_SURFACES = (Surface.CHAT, Surface.RESPONSES)
 """What the sandbox speaks for a model whose own provider speaks neither; a model that speaks one keeps to it."""
 _COUNT_ON_LOOP_BYTES_MAX = 32 * 1024
@@ -128,8 +130,8 @@ def deployments(world: World, caller: Caller, model: Model) -> tuple[Deployment,
     spoken = tuple(surface for surface in model.surfaces if surface in _SANDBOX_SURFACES)
     return (
         Deployment(
-            name=f"sandbox/{model.id}",
-            provider="sandbox",
+            name=f"{SANDBOX}/{model.id}",
+            provider=SANDBOX,
             model=model.canonical,
             upstream_model=model.id,
             surfaces=spoken or _SANDBOX_SURFACES,

@@ -14,7 +14,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import Surface, Tier
 from tessera.domain.routing import Health, standing
 from tessera.domain.usage import Attempt
-from tessera.flows.quoting import Estimate
+from tessera.flows.quoting import SANDBOX, Estimate
 from tessera.flows.settling import Running
 from tessera.flows.world import World
 from tessera.ports import Deployment, ProbedImage, Provider, UpstreamCall, UpstreamReply
@@ -106,7 +106,9 @@ def spoiled(running: Running, error: TesseraError) -> bool:
 
 
 def _count_against(running: Running, deployment: Deployment, status: int | None, error: TesseraError) -> None:
-    """Counts a provider's fault against its deployment."""
+    """Counts a provider's fault against its deployment. The sandbox fails when its caller asks it to."""
+    if deployment.provider == SANDBOX:
+        return
     world = running.world
     ejection_ms = world.limits.ejection_seconds * 1000
     now_ms = world.clock.monotonic_ms()
@@ -119,8 +121,8 @@ def _count_against(running: Running, deployment: Deployment, status: int | None,
 
 def count_rejection(world: World, name: str, provider: Provider | None, status: int | None) -> None:
     """Counts a refusal of our credential against its provider. One without a status was never sent, and one of a
-    credential that was changed meanwhile says nothing of the new one."""
-    if status is None or world.providers.get(name) is not provider:
+    credential that was changed meanwhile says nothing of the new one, and one of the sandbox nothing at all."""
+    if name == SANDBOX or status is None or world.providers.get(name) is not provider:
         return
     ejection_ms = world.limits.ejection_seconds * 1000
     is_news = world.health.setdefault(name, Health()).reject(world.clock.monotonic_ms(), ejection_ms)

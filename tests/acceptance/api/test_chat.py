@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from receipts import assert_sound, nanos
+from servers import TesseraServer
 
 MODEL = "gpt-5.2-pro"
 
@@ -49,6 +50,21 @@ def test_a_streamed_call_ends_with_the_usage_and_the_charge(client: openai.OpenA
     assert found["stream"] is True
     assert found["charge"]["nanos"] == last.usage.model_dump()["charge_nanos"]
     assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_faults_that_a_test_key_asks_for_are_no_news_to_the_operator(
+    server: TesseraServer, client: openai.OpenAI
+) -> None:
+    for fault in ["status=401", *["status=500"] * 6]:
+        with pytest.raises(openai.InternalServerError):
+            client.chat.completions.create(
+                model="gpt-4.1",
+                messages=[{"role": "user", "content": "Hello"}],
+                extra_headers={"Tessera-Sandbox-Fault": fault},
+            )
+    told = server.log.read_text()
+    assert "sandbox/gpt-4.1" not in told
+    assert "credential_rejected" not in told
 
 
 def test_a_stream_whose_caller_did_not_ask_for_usage_gets_no_usage_chunk(client: openai.OpenAI) -> None:
