@@ -37,7 +37,8 @@ TEST_MODE = 'stripe_test_key = "env:STRIPE_TEST_KEY"\nstripe_test_webhook_secret
 
 @dataclass
 class StripeStandIn:
-    """Everything it was told and made; `declines` makes saved cards fail, `fails` every answer an error."""
+    """Everything it was told and made; `declines` makes saved cards fail, `fails` every answer an error, `gone` are
+    customers that were deleted, `refuses_pages` makes every page a mistake of the account."""
 
     sessions: list[dict[str, Any]] = field(default_factory=list)
     payments: list[dict[str, Any]] = field(default_factory=list)
@@ -46,6 +47,8 @@ class StripeStandIn:
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     declines: bool = False
     refuses_refunds: bool = False
+    refuses_pages: bool = False
+    gone: set[str] = field(default_factory=set)
     knows_fees: bool = True
     tax_percent: int = 19
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -265,21 +268,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do(self, path: str, fields: dict[str, Any], live: bool) -> tuple[int, Any]:
         stripe = self.stripe
-        parts = path.strip("/").split("/")
         if self.command == "GET":
-            if parts[1] == "customers":
-                return 200, _list(path, [{"id": "pm_1", "object": "payment_method", "customer": parts[2]}])
-            if path == "/v1/checkout/sessions":
-                return 200, _list(
-                    path, [one for one in stripe.sessions if one["payment_intent"] == fields["payment_intent"]]
-                )
-            if parts[1] == "payment_intents" and len(parts) == 3:
-                return 200, self._expanded(next(one for one in stripe.payments if one["id"] == parts[2]), fields)
-            things = {"payment_intents": stripe.payments, "refunds": stripe.refunds, "disputes": stripe.disputes}
-            found = [one for one in things[parts[1]] if one.get("livemode", live) is live]
-            page = _page(path, found, fields)
-            return 200, page | {"data": [self._expanded(one, fields) for one in page["data"]]}
+            return self._found(path, fields, live)
         if path == "/v1/checkout/sessions":
+            if stripe.refuses_pages:
+                return 400, _error("invalid_request_error", "acct_1 cannot take payments yet.", code="account_invalid")
+            if fields.get("customer") in stripe.gone:
+                return 400, _no_such("customer", fields["customer"], param="customer")
             return 200, self._session(fields, live)
         if path == "/v1/payment_intents":
             if stripe.declines:
@@ -290,6 +285,27 @@ class _Handler(BaseHTTPRequestHandler):
             return 400, _error("invalid_request_error", "The charge is disputed.", code="charge_disputed")
         refund = stripe.refund(fields["payment_intent"], int(fields["amount"]), metadata=fields["metadata"])
         return 200, refund
+
+    def _found(self, path: str, fields: dict[str, Any], live: bool) -> tuple[int, Any]:
+        stripe = self.stripe
+        parts = path.strip("/").split("/")
+        if parts[1] == "customers":
+            if parts[2] in stripe.gone:
+                return 404, _no_such("customer", parts[2], param="id")
+            return 200, _list(path, [{"id": "pm_1", "object": "payment_method", "customer": parts[2]}])
+        if path == "/v1/checkout/sessions":
+            return 200, _list(
+                path, [one for one in stripe.sessions if one["payment_intent"] == fields["payment_intent"]]
+            )
+        if parts[1] == "payment_intents" and len(parts) == 3:
+            known = [one for one in stripe.payments if one["id"] == parts[2]]
+            if not known:
+                return 404, _no_such("payment_intent", parts[2], param="intent")
+            return 200, self._expanded(known[0], fields)
+        things = {"payment_intents": stripe.payments, "refunds": stripe.refunds, "disputes": stripe.disputes}
+        found = [one for one in things[parts[1]] if one.get("livemode", live) is live]
+        page = _page(path, found, fields)
+        return 200, page | {"data": [self._expanded(one, fields) for one in page["data"]]}
 
     def _expanded(self, thing: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         """A payment with its charge and what was booked of it in it, where that was asked for; else their ids."""
@@ -355,6 +371,10 @@ def _page(path: str, things: list[dict[str, Any]], fields: dict[str, Any]) -> di
 
 def _list(path: str, data: list[dict[str, Any]], *, more: bool = False) -> dict[str, Any]:
     return {"object": "list", "url": path, "data": data, "has_more": more}
+
+
+def _no_such(what: str, id_: str, *, param: str) -> dict[str, Any]:
+    return _error("invalid_request_error", f"No such {what}: '{id_}'", code="resource_missing", param=param)
 
 
 def _error(kind: str, message: str, **more: str) -> dict[str, Any]:

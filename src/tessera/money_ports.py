@@ -49,11 +49,12 @@ class Payments(Protocol):
     async def open_checkout(
         self, topup: TopUp, *, success_url: str, cancel_url: str, customer_id: str | None
     ) -> Checkout:
-        """A page to pay a top-up at; the same top-up again gives the same page. Raises [idempotency_in_progress]."""
+        """A page to pay a top-up at; the same top-up again gives the same page. A customer whom the service does not
+        know any more becomes a new one. Raises [idempotency_in_progress]."""
         ...
 
     async def charge_saved_card(self, topup: TopUp, customer_id: str) -> SavedCardCharge:
-        """Charges the card a customer has saved; the same top-up again charges nothing more."""
+        """Charges the card a customer has saved; the same top-up again charges nothing more, within a day."""
         ...
 
     async def refund(self, refund: PaymentRefund) -> None:
@@ -158,10 +159,6 @@ class MoneyStore(Protocol):
 
     async def set_automatic(self, wanted: AutomaticTopUp, act: Act | None = None) -> AutomaticTopUp:
         """Raises [invalid_request] when it is switched on without a saved card."""
-        ...
-
-    async def fail_automatic(self, organization_id: str, mode: Mode, reason: str) -> None:
-        """Switches it off after a payment that failed."""
         ...
 
     async def list_due(self) -> tuple[tuple[str, Mode], ...]:

@@ -8,6 +8,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import format_usd, parse_usd
 from tessera.domain.payments.news import Paid, PaymentEvent, Unpaid
 from tessera.domain.payments.records import CURRENCY, AutomaticTopUp, TopUp, cents_of, parse_payment
+from tessera.flows.money.topups import OPENED_WITHIN_S
 from tessera.flows.money.treasury import Owner, Treasury
 from tessera.flows.money.webhooks import report
 
@@ -53,12 +54,17 @@ async def set_automatic(
 async def top_up_what_is_low(treasury: Treasury) -> int:
     """Charges saved cards for every balance below its threshold, and asks again for payments of unknown outcome.
 
-    Gives how many top-ups were paid. A service that cannot be reached is asked again the next time.
+    Gives how many top-ups were paid. A service that cannot be reached is asked again the next time, as long as it
+    knows the payment by its key: after that, asking would pay again. The comparison finds what was paid after all.
     """
     paid = 0
     for topup in await treasury.store.list_started():
         found = await treasury.store.find_automatic(topup.organization_id, topup.mode)
-        if found is not None and found.customer_id is not None:
+        if treasury.now() - topup.created_at > OPENED_WITHIN_S:
+            await _fail(
+                treasury, topup, "it is not known whether the last payment was made; look at your card's account"
+            )
+        elif found is not None and found.customer_id is not None:
             paid += await _charge(treasury, topup, found.customer_id)
     for organization_id, mode in await treasury.store.list_due():
         if mode in treasury.payments:
@@ -87,10 +93,13 @@ async def _charge(treasury: Treasury, topup: TopUp, customer_id: str) -> bool:
         await _tell(treasury, topup, news)
         return True
     if charge.failure is not None:
-        await _tell(treasury, topup, Unpaid(topup_id=topup.id, expired=False, reason=charge.failure))
-        await treasury.store.fail_automatic(topup.organization_id, topup.mode, charge.failure)
-        log.error("automatic_topup.switched_off", organization_id=topup.organization_id, reason=charge.failure)
+        await _fail(treasury, topup, charge.failure)
     return False
+
+
+async def _fail(treasury: Treasury, topup: TopUp, reason: str) -> None:
+    await _tell(treasury, topup, Unpaid(topup_id=topup.id, expired=False, reason=reason))
+    log.error("automatic_topup.switched_off", organization_id=topup.organization_id, reason=reason)
 
 
 async def _tell(treasury: Treasury, topup: TopUp, news: Paid | Unpaid) -> None:

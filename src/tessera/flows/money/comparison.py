@@ -1,6 +1,7 @@
 """The daily comparison with a payment service's own lists: what it never told us is applied, what differs is named."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -104,19 +105,28 @@ async def watch_money(treasury: Treasury, *, automatic_s: int, comparison_s: int
     while True:
         await asyncio.sleep(pause)
         waited += pause
-        try:
-            if waited >= automatic_s:
-                waited = 0
-                await top_up_what_is_low(treasury)
-                await learn_fees(treasury)
-            for payments in treasury.payments.values():
-                at = await treasury.store.compared_at(payments.service, payments.mode)
-                if treasury.now() - at >= comparison_s:
-                    await compare(treasury, payments)
-        except TesseraError as error:
-            log.error("payments.watch_failed", code=error.code, message=error.message)
-        except Exception:
-            log.exception("payments.watch_failed")
+        if waited >= automatic_s:
+            waited = 0
+            await _try(top_up_what_is_low(treasury))
+            await _try(learn_fees(treasury))
+        for payments in treasury.payments.values():
+            await _try(_compare_in_time(treasury, payments, comparison_s))
+
+
+async def _compare_in_time(treasury: Treasury, payments: Payments, comparison_s: int) -> None:
+    at = await treasury.store.compared_at(payments.service, payments.mode)
+    if treasury.now() - at >= comparison_s:
+        await compare(treasury, payments)
+
+
+async def _try(work: Coroutine[Any, Any, Any]) -> None:
+    """Nothing that fails here keeps the rest from being done."""
+    try:
+        await work
+    except TesseraError as error:
+        log.error("payments.watch_failed", code=error.code, message=error.message)
+    except Exception:
+        log.exception("payments.watch_failed")
 
 
 def comparison_object(found: Comparison) -> dict[str, Any]:

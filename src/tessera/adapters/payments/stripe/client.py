@@ -77,27 +77,43 @@ class StripePayments:
             "success_url": success_url,
             "cancel_url": cancel_url,
         }
-        if topup.save_card:
-            payment["setup_future_usage"] = "off_session"
-            params |= {"customer": customer_id} if customer_id else {"customer_creation": "always"}
         if topup.taxed:
             # Beside the price, never out of it: what is credited is what was ordered.
             price["tax_behavior"] = "exclusive"
             params["automatic_tax"] = {"enabled": True}
-            if params.get("customer"):
-                params["customer_update"] = {"address": "auto"}
-        options = {"idempotency_key": topup.id}
-        session = await self._call(lambda: self._client.v1.checkout.sessions.create(params=params, options=options))  # type: ignore[arg-type]
+        if not topup.save_card:
+            return await self._open_page(params, topup.id)
+        payment["setup_future_usage"] = "off_session"
+        new = {"customer_creation": "always"}
+        if customer_id is None:
+            return await self._open_page(params | new, topup.id)
+        known = {"customer": customer_id} | ({"customer_update": {"address": "auto"}} if topup.taxed else {})
+        try:
+            return await self._open_page(params | known, topup.id)
+        except _RefusedError as refusal:
+            if not refusal.is_missing:
+                raise
+        # The customer was deleted at Stripe. Another key: Stripe may have kept the refusal under the first.
+        return await self._open_page(params | new, f"{topup.id}.new")
+
+    async def _open_page(self, params: Any, key: str) -> Checkout:
+        options: Any = {"idempotency_key": key}
+        session = await self._call(lambda: self._client.v1.checkout.sessions.create(params=params, options=options))
         if session.url is None:
             raise _unavailable("Stripe gave no address to pay at.")
         return Checkout(session_id=session.id, url=session.url)
 
     async def charge_saved_card(self, topup: TopUp, customer_id: str) -> SavedCardCharge:
         """See the port. The card is the customer's newest."""
-        methods = await self._call(
-            lambda: self._client.v1.customers.payment_methods.list(customer_id, params={"type": "card", "limit": 1})
-        )
-        if not methods.data:
+        try:
+            methods = await self._call(
+                lambda: self._client.v1.customers.payment_methods.list(customer_id, params={"type": "card", "limit": 1})
+            )
+        except _RefusedError as refusal:
+            if not refusal.is_missing:
+                raise
+            methods = None
+        if methods is None or not methods.data:
             return SavedCardCharge(payment_id=None, settled=False, failure="there is no saved card any more")
         params: Any = {
             "amount": cents_of(topup.amount_nanos),
@@ -114,7 +130,7 @@ class StripePayments:
                 lambda: self._client.v1.payment_intents.create(params=params, options={"idempotency_key": topup.id})
             )
         except _RefusedError as refusal:
-            return SavedCardCharge(payment_id=None, settled=False, failure=str(refusal))
+            return SavedCardCharge(payment_id=None, settled=False, failure=refusal.for_payer)
         settled = payment.status == "succeeded"
         waiting = settled or payment.status == "processing"
         failure = None if waiting else f"the payment is {payment.status}"
@@ -133,7 +149,7 @@ class StripePayments:
                 lambda: self._client.v1.refunds.create(params=params, options={"idempotency_key": refund.id})
             )
         except _RefusedError as refusal:
-            raise TesseraError(ErrorCode.INVALID_REQUEST, f"Stripe refuses this refund: {refusal}") from None
+            raise TesseraError(ErrorCode.INVALID_REQUEST, f"Stripe refuses this refund: {refusal.said}") from None
         if sent.status in ("failed", "canceled"):
             raise TesseraError(ErrorCode.INVALID_REQUEST, f"Stripe says that this refund has {sent.status}.")
 
@@ -188,20 +204,17 @@ class StripePayments:
         await asyncio.to_thread(self._threads.shutdown)
 
     async def _call(self, call: Callable[[], T]) -> T:
-        """Runs a call of the SDK in a thread. Raises [payments_unavailable, idempotency_in_progress], _RefusedError."""
+        """Runs a call of the SDK in a thread. Raises [payments_unavailable, idempotency_in_progress]; the former is a
+        _RefusedError where asking again would be refused again."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except (stripe.CardError, stripe.InvalidRequestError) as error:
-            raise _RefusedError(error.user_message or str(error.code or "it was refused")) from None
+            raise _RefusedError(error) from None
         except stripe.IdempotencyError:
-            raise TesseraError(
-                ErrorCode.IDEMPOTENCY_IN_PROGRESS, "The same top-up is being opened. Ask again shortly."
-            ) from None
+            raise _in_progress() from None
         except stripe.StripeError as error:
             if error.http_status == 409:
-                raise TesseraError(
-                    ErrorCode.IDEMPOTENCY_IN_PROGRESS, "The same top-up is being opened. Ask again shortly."
-                ) from None
+                raise _in_progress() from None
             log.error("stripe.failed", kind=type(error).__name__, status=error.http_status, request=error.request_id)
             raise _unavailable("Stripe cannot be reached at the moment; try again shortly.") from None
 
@@ -211,14 +224,31 @@ def _is_taxed(payment: dict[str, Any]) -> bool:
     return payment.get("status") == "succeeded" and isinstance(metadata, dict) and TAX_KEY in metadata
 
 
-class _RefusedError(Exception):
-    """Stripe refuses a call for good; the text is its own, meant for whoever pays."""
+class _RefusedError(TesseraError):
+    """Stripe refuses a call for good. Whoever does not catch it hears that payments are not available, and no more:
+    what Stripe says may name the account or its customers. `said` is that, for the operator; `for_payer` what whoever
+    pays may read, `is_missing` whether something in the call is not at Stripe any more."""
+
+    def __init__(self, error: "stripe.CardError | stripe.InvalidRequestError") -> None:
+        super().__init__(
+            ErrorCode.PAYMENTS_UNAVAILABLE,
+            "Stripe refuses this. The operator of this gateway finds the reason in its log.",
+            should_retry=False,
+        )
+        self.said = error.user_message or str(error.code or "it was refused")
+        self.for_payer = self.said if isinstance(error, stripe.CardError) else "Stripe refused the payment"
+        self.is_missing = error.code == "resource_missing"
+        log.error("stripe.refused", code=error.code, param=error.param, said=self.said, request=error.request_id)
 
 
 def _succeeded(payment: dict[str, Any]) -> News:
     if payment.get("status") != "succeeded":
         return Nothing(reason="it has not succeeded")
     return payment_news("succeeded", payment)
+
+
+def _in_progress() -> TesseraError:
+    return TesseraError(ErrorCode.IDEMPOTENCY_IN_PROGRESS, "The same payment is being made. Ask again shortly.")
 
 
 def _unavailable(message: str) -> TesseraError:

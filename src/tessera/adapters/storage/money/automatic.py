@@ -71,9 +71,9 @@ def set_automatic(desk: Desk, wanted: AutomaticTopUp) -> AutomaticTopUp:
     return found
 
 
-def fail_automatic(desk: Desk, organization_id: str, mode: Mode, reason: str) -> None:
+def fail_automatic(desk: Desk, topup: TopUp, reason: str) -> None:
     """Switches automatic top-up off after a payment that failed, until somebody sets it again."""
-    desk.connection.execute(_FAIL, (reason, desk.now, organization_id, mode.value))
+    desk.connection.execute(_FAIL, (reason, desk.now, topup.organization_id, topup.mode.value))
 
 
 def list_due(connection: Any) -> tuple[tuple[str, Mode], ...]:

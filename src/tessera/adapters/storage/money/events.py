@@ -2,6 +2,7 @@
 
 from tessera.adapters.storage.ledger.books import Book
 from tessera.adapters.storage.money.adjustments import Desk, dispute_payment, refund_payment, return_refund, win_dispute
+from tessera.adapters.storage.money.automatic import fail_automatic
 from tessera.adapters.storage.money.fees import CHARGE, book_fees, hear_of_fee, take_fee
 from tessera.adapters.storage.money.topups import credit_topup, end_topup, find_paid_by, find_topup
 from tessera.domain.money import format_usd
@@ -24,6 +25,7 @@ from tessera.domain.payments.records import (
     ClaimState,
     Service,
     TopUp,
+    TopUpKind,
     TopUpState,
 )
 from tessera.domain.payments.taxes import tax_in
@@ -162,6 +164,8 @@ def _end(desk: Desk, event: PaymentEvent, news: Unpaid) -> Verdict:
         return _refused(_MODE_REASON.format(theirs=event.mode, ours=topup.mode))
     state = TopUpState.EXPIRED if news.expired else TopUpState.FAILED
     if end_topup(desk, topup.id, state, news.reason):
+        if topup.kind is TopUpKind.AUTOMATIC:
+            fail_automatic(desk, topup, news.reason)
         return Verdict(outcome=Outcome.APPLIED, reason=f"the top-up has {state}")
     return Verdict(outcome=Outcome.REPEATED, reason="the top-up was over before")
 

@@ -154,9 +154,6 @@ class SqlMoney:
 
         return await self._change(set_it)
 
-    async def fail_automatic(self, organization_id: str, mode: Mode, reason: str) -> None:
-        await self._change(automatic.fail_automatic, organization_id, mode, reason)
-
     async def list_due(self) -> tuple[tuple[str, Mode], ...]:
         return await self._storage._read(automatic.list_due)
 
