@@ -79,8 +79,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Administration(Protocol):
-    """What an operator does to accounts. Works beside a running server. Raises [invalid_request, not_found,
-    storage_unavailable]."""
+    """What an operator does to accounts; what changes something is in the organization's audit log, in the same commit.
+    Works beside a running server. Raises [invalid_request, not_found, storage_unavailable]."""
 
     async def create_organization(self, name: str) -> Organization:
         """With its default project, both wallets and $100 of test credit. A name that is taken is refused."""

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
+from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.administration_ports import ApiKey
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 from tessera.ports import Page
 
@@ -196,3 +198,36 @@ async def test_a_revoked_key_stays_revoked_when_the_clock_is_set_back(
     wrong = [check for check in await storage.verify() if not check.ok]
     await storage.close()
     assert wrong == []
+
+
+async def test_what_the_operator_does_by_command_is_in_the_audit_log(storage: LedgerStorage) -> None:
+    made = await storage.create_organization("acme")
+    key = await storage.create_key(
+        made.id, project="shop", mode=Mode.LIVE, name="till", digest=bytes(32), display="sk-…"
+    )
+    limits = Limits(budget_month_nanos=5, requests_per_minute=7)
+    await storage.set_limits(made.id, Mode.LIVE, SubjectKind.KEY, key.id, limits)
+    lot = await storage.add_credit(made.id, Mode.LIVE, 9, kind="manual", note="")
+    await storage.revoke_key(key.id, cut=True)
+    await storage.suspend_organization(made.id)
+    await storage.resume_organization(made.id)
+    events = await people_of(storage).list_audit_events(made.id, Page())
+    assert {(event.actor_kind.value, event.actor_id) for event in events} == {("operator", "operator")}
+    assert {event.action: (event.object_id, event.details) for event in events} == {
+        "organization.created": (made.id, {"name": "acme"}),
+        "api_key.created": (
+            key.id,
+            {"name": "till", "mode": "live", "project": key.project_id, "ends_at": None, "rules": None},
+        ),
+        "limits.changed": (
+            key.id,
+            {"kind": "key", "mode": "live", "budget_month_nanos": 5, "requests_per_minute": 7},
+        ),
+        "credit.added": (lot.id, {"mode": "live", "kind": "manual", "amount_nanos": 9, "expires_at": None}),
+        "api_key.revoked": (key.id, {"cut": True}),
+        "organization.suspended": (made.id, {}),
+        "organization.resumed": (made.id, {}),
+    }
+    with pytest.raises(TesseraError):
+        await storage.add_credit(made.id, Mode.LIVE, 0, kind="manual", note="")
+    assert len(await people_of(storage).list_audit_events(made.id, Page())) == len(events)

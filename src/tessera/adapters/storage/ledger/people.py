@@ -19,6 +19,8 @@ from tessera.adapters.storage.people.steps import (
     Sql,
     Step,
     Steps,
+    play,
+    run_sql,
 )
 from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -45,18 +47,11 @@ class LedgerSteps:
         return await self._storage._read(lambda connection: self._run(connection, None, steps()))
 
     def _run(self, connection: sqlite3.Connection, books: Books | None, steps: Steps[T]) -> T:
-        answer: Any = None
-        try:
-            while True:
-                answer = self._do(connection, books, steps.send(answer))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        return play(steps, lambda step: self._do(connection, books, step))
 
     def _do(self, connection: sqlite3.Connection, books: Books | None, step: Step) -> Any:
         if isinstance(step, Sql):
-            values = {str(index): value for index, value in enumerate(step.values, 1)}
-            return connection.execute(step.text, values).fetchall()
+            return run_sql(connection, step)
         if isinstance(step, ReadMeter):
             return meters.find_meter(connection, step.organization_id, step.mode, step.kind, step.subject_id)
         assert books is not None

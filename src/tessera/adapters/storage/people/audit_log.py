@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.people.steps import Steps, Store, first, read, rows
+from tessera.adapters.storage.people.steps import Recorder, Steps, Store, first, read, rows
 from tessera.domain.people.records import Act, ActorKind, AuditEvent
 from tessera.ports import Page
 
@@ -57,7 +57,7 @@ class AuditLog(Store):
         )
 
 
-def record(store: Store, act: Act) -> Steps[None]:
+def record(store: Recorder, act: Act) -> Steps[None]:
     """Appends one act to its chain, in the commit it is part of."""
     taken = yield from first(_TAKE_HEAD, act.where, _START)
     assert taken is not None

@@ -14,7 +14,7 @@ from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 
-Value = str | int | None
+Value = str | int | bytes | None
 Rows = list[tuple[Any, ...]]
 
 
@@ -99,16 +99,23 @@ class Database(Protocol):
         ...
 
 
-class Store:
-    """What every part of the storage of people has: the database, a clock, ids, the key that signs the audit log."""
+class Recorder:
+    """What the audit log is written with: a clock, ids, the key that signs it."""
+
+    def __init__(self, now: Callable[[], int], make_id: Callable[[str], str], signing_key: bytes) -> None:
+        self.now = now
+        self.make_id = make_id
+        self.signing_key = signing_key
+
+
+class Store(Recorder):
+    """What every part of the storage of people has: the database, and what the audit log is written with."""
 
     def __init__(
         self, database: Database, now: Callable[[], int], make_id: Callable[[str], str], signing_key: bytes
     ) -> None:
+        super().__init__(now, make_id, signing_key)
         self.database = database
-        self.now = now
-        self.make_id = make_id
-        self.signing_key = signing_key
 
 
 def change(
@@ -145,6 +152,25 @@ def read(
 
     run.__doc__ = work.__doc__
     return run
+
+
+def play(steps: Steps[T], do: Callable[[Step], Any]) -> T:
+    """Runs a generator to its end, doing each of its steps; what it returns."""
+    answer: Any = None
+    try:
+        while True:
+            answer = do(steps.send(answer))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def run_sql(connection: Any, step: Step) -> Rows:
+    """Runs one statement on a connection; any other step is a mistake of who wrote the generator."""
+    assert isinstance(step, Sql)
+    values = {str(index): value for index, value in enumerate(step.values, 1)}
+    found: Rows = connection.execute(step.text, values).fetchall()
+    return found
 
 
 def rows(text: str, *values: Value) -> Steps[Rows]:
