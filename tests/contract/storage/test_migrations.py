@@ -1,5 +1,6 @@
 """Both engines come from every earlier schema with data in them, and have the same tables."""
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -115,6 +116,52 @@ def test_both_engines_have_the_same_tables_columns_and_order(database_url: str, 
             found.setdefault(table, []).append(column)
     own = {"schema_version", "secret_mark", "revision"}
     assert {table: columns for table, columns in found.items() if table not in own} == expected
+
+
+_TOLD = (
+    (
+        "evt_1",
+        "checkout.session.completed",
+        "applied",
+        {"metadata": {"tessera_topup": "topup_1"}, "payment_intent": "pi_1"},
+    ),
+    ("evt_2", "payment_intent.succeeded", "repeated", {"metadata": {"tessera_topup": "topup_1"}, "id": "pi_1"}),
+    ("evt_3", "refund.created", "applied", {"payment_intent": "pi_1", "id": "re_1"}),
+    ("evt_4", "customer.created", "ignored", {"email": "ada@example.com\0"}),
+)
+
+
+def test_events_of_payment_services_are_told_apart_by_what_they_were_about(
+    engine: str, request: pytest.FixtureRequest
+) -> None:
+    """Schema 16 finds the top-up and payment of events that were kept before."""
+    rows = [
+        ("stripe", id_, kind, json.dumps({"data": {"object": thing}}).encode(), outcome, "", 1)
+        for id_, kind, outcome, thing in _TOLD
+    ]
+    insert = "INSERT INTO payment_event VALUES (?, ?, ?, ?, ?, ?, ?)"
+    select = "SELECT topup_id, payment_id, length(body) > 0 FROM payment_event ORDER BY id"
+    if engine == "sqlite":
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            for number, script in migrations.migrations():
+                if number == 16:
+                    connection.executemany(insert, rows)
+                connection.executescript(script)
+            found = connection.execute(select).fetchall()
+    else:
+        target = PostgresConnection(request.getfixturevalue("database_url"), writable=True)
+        migrate_postgres(target.raw, until=15)
+        for row in rows:
+            target.execute(insert, row)
+        migrate_postgres(target.raw)
+        found = target.execute(select).fetchall()
+        target.close()
+    assert [tuple(row) for row in found] == [
+        ("topup_1", "pi_1", True),
+        ("topup_1", "pi_1", True),
+        (None, "pi_1", True),
+        (None, None, False),
+    ]
 
 
 def test_every_constraint_of_one_engine_is_in_the_other() -> None:

@@ -9,10 +9,13 @@ from ledger_calls import funded, hold_order, new_id, usage_event
 from payment_events import bought, claimed, event, paid, topup_order
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money.store import SqlMoney
+from tessera.adapters.storage.ledger.people import people_of
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import NANOS_PER_USD, Mode
-from tessera.domain.payments.news import Outcome, Unpaid
+from tessera.domain.payments.news import Nothing, Outcome, Unpaid
 from tessera.domain.payments.records import ClaimKind, Service, TopUpState, Voucher
+from tessera.domain.people.records import Act, Actor, ActorKind
+from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
@@ -356,3 +359,27 @@ async def test_a_statement_adds_up_to_the_nano(storage: LedgerStorage, money: Sq
     assert (before.lines, before.usage, before.closing_nanos) == ((), (), 0)
     with pytest.raises(TesseraError):
         await money.read_statement(organization, Mode.LIVE, "2026-13")
+
+
+async def test_what_a_service_told_of_who_paid_goes_with_the_organization(
+    storage: LedgerStorage, money: SqlMoney
+) -> None:
+    organization = await funded(storage, 0)
+    order = topup_order(organization, 5 * USD)
+    await money.create_topup(order)
+    told = b'{"email": "ada@example.com"}'
+    await money.take_event(event(paid(order, "pi_1"), body=told))
+    await money.take_event(event(claimed(ClaimKind.REFUND, "pi_1", 500), body=told))
+    await money.take_event(event(Unpaid(topup_id=order.id, expired=True, reason=""), body=told))
+    await money.take_event(event(Nothing(reason="none of ours"), body=b"bob@example.com"))
+    other = await bought(money, await funded(storage, 0), USD)
+
+    async def bodies() -> list[bytes]:
+        rows = await storage._read(lambda connection: connection.execute("SELECT body FROM payment_event").fetchall())
+        return sorted(bytes(row[0]) for row in rows)
+
+    assert await bodies() == [b"", told, told, told, b"{}"]
+    actor = Actor(kind=ActorKind.OPERATOR, id="operator").within(organization, Role.OWNER)
+    await people_of(storage).erase_organization(Act(actor=actor, action="", object_id=organization))
+    assert await bodies() == [b"", b"", b"", b"", b"{}"]
+    assert other.state is TopUpState.PAID

@@ -35,11 +35,13 @@ INSERT INTO payment (service, id, touched_at) VALUES (?, ?, ?)
 ON CONFLICT (service, id) DO UPDATE SET touched_at = excluded.touched_at
 """
 _KEEP = """
-INSERT INTO payment_event (service, id, type, body, outcome, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO payment_event (service, id, type, body, outcome, reason, received_at, topup_id, payment_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (service, id) DO NOTHING
 """
 _FIND = "SELECT outcome FROM payment_event WHERE service = ? AND id = ?"
 _SET_OUTCOME = "UPDATE payment_event SET outcome = ?, reason = ? WHERE service = ? AND id = ?"
+_DROP_BODY = "UPDATE payment_event SET body = ? WHERE service = ? AND id = ?"
 _CLAIM = """
 INSERT INTO payment_claim (service, id, kind, payment_id, amount_nanos, state, note, created_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (service, id) DO NOTHING
@@ -62,15 +64,18 @@ def lock_payment(desk: Desk, service: Service, payment_id: str) -> None:
 
 def take_event(desk: Desk, event: PaymentEvent) -> Verdict:
     """Keeps an event and does what follows from it. The same event again changes nothing; one that was refused is
-    looked at again."""
+    looked at again. Of one that moves nothing here only that it came is kept: its body may name anybody."""
     key = (event.service.value, event.id)
-    row = (*key, event.type, event.body, Outcome.REFUSED.value, "", desk.now)
+    of = (getattr(event.news, "topup_id", None), getattr(event.news, "payment_id", None))
+    row = (*key, event.type, event.body, Outcome.REFUSED.value, "", desk.now, *of)
     if desk.connection.execute(_KEEP, row).rowcount == 0:
         (earlier,) = desk.connection.execute(_FIND, key).fetchone()
         if earlier != Outcome.REFUSED:
             return Verdict(outcome=Outcome.REPEATED, reason="this event was taken before")
     verdict = decide(desk, event)
     desk.connection.execute(_SET_OUTCOME, (verdict.outcome.value, verdict.reason, *key))
+    if verdict.outcome is Outcome.IGNORED:
+        desk.connection.execute(_DROP_BODY, (b"", *key))
     return verdict
 
 

@@ -136,6 +136,11 @@ _FORGET_ORGANIZATION = (
     "DELETE FROM idempotency WHERE wallet_id IN (SELECT id FROM wallet WHERE organization_id = $1)",
     "UPDATE audit_event SET details = NULL WHERE details IS NOT NULL AND scope = $1",
 )
+# What a payment service told of its payments: names, addresses, cards. What came of it stays.
+_FORGET_EVENTS = (
+    "UPDATE payment_event SET body = $2 WHERE topup_id IN (SELECT id FROM topup WHERE organization_id = $1)",
+    "UPDATE payment_event SET body = $2 WHERE payment_id IN (SELECT payment_id FROM topup WHERE organization_id = $1)",
+)
 _CLOSE_ORGANIZATION = "UPDATE organization SET name = $2 WHERE id = $1"
 _CLOSE_PROJECTS = "UPDATE project SET name = id, archived_at = $2 WHERE organization_id = $1"
 _CLOSE_ADMIN_KEYS = "UPDATE admin_key SET revoked_at = $2, name = '' WHERE organization_id = $1"
@@ -222,18 +227,21 @@ def _close(store: Store, act: Act, organization_id: str) -> Steps[None]:
         )
     if (yield from first(_OPEN_HOLDS, organization_id)) is not None:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "Calls are in flight; try again when they have ended.")
+    # Projects first: who makes a key in one at the same time has made it by now, or finds the project archived.
+    yield from rows(_CLOSE_PROJECTS, organization_id, now)
     for key_id, revoked_at in (yield from rows(_KEYS, organization_id)):
         if revoked_at is None or revoked_at > now:
             yield RevokeKey(key_id, now)
         yield RenameKey(key_id, "")
         yield SetRules(key_id, None)
-    yield from rows(_CLOSE_PROJECTS, organization_id, now)
     yield from rows(_CLOSE_ADMIN_KEYS, organization_id, now)
     yield from rows(_CLOSE_ORGANIZATION, organization_id, f"deleted {organization_id}")
     act = Act(actor=act.actor, action="organization.deleted", object_id=organization_id, scope=organization_id)
     yield from record(store, act)
     for sql in _FORGET_ORGANIZATION:
         yield from rows(sql, organization_id)
+    for sql in _FORGET_EVENTS:
+        yield from rows(sql, organization_id, b"")
 
 
 def _named(sql: str, found: Rows) -> list[dict[str, Any]]:
