@@ -6,6 +6,7 @@ import msgspec
 
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ids import is_id
 from tessera.domain.money import format_usd
 from tessera.domain.pricing.quote import Quote, quote_object
 from tessera.flows.forecasts import read_forecast
@@ -132,6 +133,17 @@ def list_object(data: list[dict[str, Any]], page: Page) -> dict[str, Any]:
         "first_id": shown[0]["id"] if shown else None,
         "last_id": shown[-1]["id"] if shown else None,
     }
+
+
+def page_after(page: Page, prefix: str) -> Page:
+    """One element more than a page of a list whose ids have this prefix, and whose objects may be removed while it is
+    read: what is after an id that is not there any more is known all the same.
+
+    Raises [invalid_request] for an `after` that is no id of such a list: it would begin anywhere.
+    """
+    if page.after is not None and not is_id(page.after, prefix):
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "after must be an id from this list.", param="after")
+    return _one_more(page)
 
 
 def _one_more(page: Page) -> Page:

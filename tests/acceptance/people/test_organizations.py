@@ -197,3 +197,18 @@ def test_every_act_is_in_the_audit_log(people: People) -> None:
     assert changed["actor"] == {"type": "person", "id": owner.person_id}
     assert changed["object_id"] == member.person_id
     assert changed["details"] == {"before": "viewer", "after": "developer", "address": "127.0.0.1"}
+
+
+LISTS = ("users", "invites", "projects", "admin_api_keys", "alerts", "notices", "webhooks", "audit_logs")
+
+
+def test_a_cursor_that_is_no_id_of_a_list_is_refused_and_one_of_a_removed_member_is_a_place(people: People) -> None:
+    ada = people.newcomer()
+    first, second = people.member(ada, "viewer"), people.member(ada, "viewer")
+    for path in (*LISTS, f"projects/{ada.project()}/api_keys"):
+        for after in ("zzz", "nope_1", "%00", "-", f"org_{'0' * 32}", f"person_{'0' * 31}"):
+            reply = ada.get(f"{ada.at()}/{path}?after={after}")
+            assert (reply.status, reply.json["error"]["param"]) == (400, "after"), (path, after)
+    assert ada.delete(f"{ada.at()}/users/{first.person_id}").status == 200
+    rest = ada.get(f"{ada.at()}/users?after={first.person_id}").json["data"]
+    assert [one["id"] for one in rest] == [second.person_id]

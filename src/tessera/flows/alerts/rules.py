@@ -10,7 +10,7 @@ from tessera.domain.ledger.limits import SubjectKind
 from tessera.domain.money import Mode, format_usd, parse_usd
 from tessera.domain.people.records import Act, Actor
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.receipts import list_object
+from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 
@@ -68,7 +68,7 @@ async def create_alert(
 
 async def list_alerts(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """Alerts, oldest first, a page at a time."""
-    found = await accounts.alerts.list_alerts(actor.organization_id, Page(limit=page.limit + 1, after=page.after))
+    found = await accounts.alerts.list_alerts(actor.organization_id, page_after(page, "alert"))
     return list_object([alert_object(alert) for alert in found], page)
 
 
@@ -81,7 +81,7 @@ async def remove_alert(accounts: Accounts, actor: Actor, alert_id: str) -> dict[
 
 async def list_notices(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """What was raised, newest first, and how far its deliveries got."""
-    found = await accounts.alerts.list_notices(actor.organization_id, Page(limit=page.limit + 1, after=page.after))
+    found = await accounts.alerts.list_notices(actor.organization_id, page_after(page, "notice"))
     return list_object([notice_object(notice) for notice in found], page)
 
 

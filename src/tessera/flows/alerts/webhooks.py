@@ -9,7 +9,7 @@ from tessera.domain.deliveries import Webhook
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.receipts import list_object
+from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 _NONCE_BYTES = 16
@@ -31,7 +31,7 @@ async def create_webhook(accounts: Accounts, actor: Actor, url: str) -> dict[str
 
 async def list_webhooks(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """Webhooks, oldest first, a page at a time, never their secrets."""
-    found = await accounts.alerts.list_webhooks(actor.organization_id, Page(limit=page.limit + 1, after=page.after))
+    found = await accounts.alerts.list_webhooks(actor.organization_id, page_after(page, "webhook"))
     return list_object([webhook_object(webhook) for webhook in found], page)
 
 

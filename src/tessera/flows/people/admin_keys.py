@@ -9,7 +9,7 @@ from tessera.domain.people.roles import Role
 from tessera.domain.people.rules import normal_name
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.projects import KEY_SECONDS_MAX, shown
-from tessera.flows.receipts import list_object
+from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 USED_EVERY_S = 60
@@ -36,7 +36,7 @@ async def find_admin_key(accounts: Accounts, presented: str | None) -> AdminKey 
 
 async def list_admin_keys(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """Admin keys, oldest first, a page at a time."""
-    found = await accounts.people.list_admin_keys(actor.organization_id, Page(limit=page.limit + 1, after=page.after))
+    found = await accounts.people.list_admin_keys(actor.organization_id, page_after(page, "adminkey"))
     return list_object([await admin_key_object(accounts, key) for key in found], page)
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from tessera.domain.people.records import Actor, AuditEvent
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.receipts import list_object
+from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 
 async def list_events(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """Newest first, a page at a time."""
-    more = Page(limit=page.limit + 1, after=page.after)
+    more = page_after(page, "audit")
     found = await accounts.people.list_audit_events(actor.organization_id, more)
     return list_object([event_object(event) for event in found], page)
 

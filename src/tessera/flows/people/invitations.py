@@ -13,7 +13,7 @@ from tessera.flows.people.letters import invitation_link, make_token, new_letter
 from tessera.flows.people.organizations import organization_object
 from tessera.flows.people.second_factor import standing_of
 from tessera.flows.people.tries import count_letter, count_try
-from tessera.flows.receipts import list_object
+from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 
@@ -47,7 +47,7 @@ async def _offer(
 
 async def list_invitations(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """Newest first, a page at a time."""
-    more = Page(limit=page.limit + 1, after=page.after)
+    more = page_after(page, "invite")
     found = await accounts.people.list_invitations(actor.organization_id, more)
     return list_object([invitation_object(one, accounts.now()) for one in found], page)
 

@@ -8,7 +8,7 @@ from tessera.domain.people.roles import RIGHTS, Role, parse_role
 from tessera.domain.people.rules import normal_organization_name
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.own_account import step_up
-from tessera.flows.receipts import list_object
+from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 ORGANIZATIONS_PER_PERSON_MAX = 20
@@ -79,7 +79,7 @@ async def rename_organization(accounts: Accounts, actor: Actor, name: str) -> di
 
 async def list_members(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """Members, a page at a time."""
-    found = await accounts.people.list_members(actor.organization_id, Page(limit=page.limit + 1, after=page.after))
+    found = await accounts.people.list_members(actor.organization_id, page_after(page, "person"))
     return list_object([member_object(member) for member in found], page)
 
 

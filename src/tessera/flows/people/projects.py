@@ -12,7 +12,7 @@ from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, Project
 from tessera.domain.people.rules import normal_name
 from tessera.flows.people.accounts import Accounts
-from tessera.flows.receipts import list_object
+from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 KEY_SECONDS_MAX = 10 * 366 * 24 * 3600
@@ -22,7 +22,7 @@ _SHOWN_START, _SHOWN_END = 16, 4
 
 async def list_projects(accounts: Accounts, actor: Actor, page: Page, *, archived: bool) -> dict[str, Any]:
     """Projects, oldest first, a page at a time."""
-    more = Page(limit=page.limit + 1, after=page.after)
+    more = page_after(page, "prj")
     found = await accounts.people.list_projects(actor.organization_id, more, archived=archived)
     return list_object([project_object(project) for project in found], page)
 
@@ -58,7 +58,7 @@ async def archive_project(accounts: Accounts, actor: Actor, project_id: str) -> 
 async def list_keys(accounts: Accounts, actor: Actor, project_id: str, page: Page) -> dict[str, Any]:
     """A project's keys, oldest first, ended ones too. Raises [not_found]."""
     await _project(accounts, actor, project_id)
-    more = Page(limit=page.limit + 1, after=page.after)
+    more = page_after(page, "key")
     found = await accounts.people.list_api_keys(actor.organization_id, project_id, more)
     return list_object([key_object(key, accounts.now()) for key in found], page)
 
