@@ -302,3 +302,10 @@ async def test_an_erased_person_waits_for_no_address_and_nobody_waits_for_theirs
     with pytest.raises(TesseraError) as caught:
         await people.ask_email_change(act(acting(ada), ada.id), "elsewhere@example.com", "again", FAR)
     assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_the_link_for_the_first_operator_ends_when_a_command_makes_one(people: SqlPeople) -> None:
+    person, _ = await newcomer(people)
+    await people.keep_link("first", Link(purpose=LinkPurpose.OPERATOR, expires_at=FAR))
+    await people.set_operator(act(acting(person), person.id), True)
+    assert await people.find_link("first", LinkPurpose.OPERATOR) is None

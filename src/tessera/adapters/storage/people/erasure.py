@@ -8,7 +8,7 @@ from typing import Any
 
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of
-from tessera.adapters.storage.people.persons import LOCK_PERSON
+from tessera.adapters.storage.people.persons import LOCK_OPERATORS, LOCK_PERSON
 from tessera.adapters.storage.people.second_factors import DROP_CODES
 from tessera.adapters.storage.people.steps import (
     RenameKey,
@@ -183,6 +183,7 @@ class Erasure(Store):
         members = [membership_of(row) for row in (yield from rows(_MEMBERSHIPS, person_id))]
         for member in members:
             yield from rows(LOCK, member.organization_id)
+        yield from rows(LOCK_OPERATORS)
         email = yield from first(LOCK_PERSON, person_id)
         if (yield from first(_SOLE_OWNER, person_id)) is not None:
             raise TesseraError(

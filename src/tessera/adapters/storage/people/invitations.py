@@ -129,6 +129,11 @@ class Invitations(Store):
 
         Raises [permission_denied] for another person's offer, and then it stays open.
         """
+        offer = yield from first(_FIND_OPEN, digest, self.now())
+        if offer is None:
+            return None
+        # Whoever closes the organization meanwhile takes its members and offers away before or after, not in between.
+        yield from rows(LOCK, offer[1])
         taken = yield from first(_ACCEPT, digest, self.now())
         if taken is None:
             return None

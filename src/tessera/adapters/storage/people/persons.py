@@ -20,6 +20,8 @@ FIND_PERSON = _PERSON + " WHERE id = $1 AND erased_at IS NULL"
 # Changes of who a person is wait for each other on every engine, their erasure among them.
 LOCK_PERSON = "UPDATE person SET name = name WHERE id = $1 AND erased_at IS NULL RETURNING email"
 _ANY_OPERATOR = "SELECT id FROM person WHERE is_operator = 1 LIMIT 1"
+# Who takes an operator away waits for whoever else does on every engine: one of them sees that they would be the last.
+LOCK_OPERATORS = "UPDATE person SET is_operator = 1 WHERE is_operator = 1 RETURNING id"
 _SET_OPERATOR = "UPDATE person SET is_operator = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"
 _OTHER_OPERATOR = "SELECT id FROM person WHERE is_operator = 1 AND id <> $1 LIMIT 1"
 _STANDING = """
@@ -112,7 +114,14 @@ class Persons(Store):
 
     @change
     def set_operator(self, act: Act, is_operator: bool) -> Steps[Person]:
-        """Makes a person an operator, or one no more. Raises [not_found], [invalid_request] for the last one."""
+        """Makes a person an operator, and the link for the first one works no more; or one no more.
+
+        Raises [not_found], [invalid_request] for the last one.
+        """
+        if is_operator:
+            yield from rows(_DROP_LINKS_FOR, LinkPurpose.OPERATOR.value)
+        else:
+            yield from rows(LOCK_OPERATORS)
         if not is_operator and (yield from first(_OTHER_OPERATOR, act.object_id)) is None:
             raise TesseraError(ErrorCode.INVALID_REQUEST, "This is the last operator. Make another one first.")
         if (yield from first(_SET_OPERATOR, act.object_id, int(is_operator))) is None:

@@ -39,6 +39,11 @@ _TAKEN = "SELECT id FROM project WHERE organization_id = $1 AND name = $2 AND id
 _COUNT = "SELECT count(*) FROM project WHERE organization_id = $1"
 _INSERT_PROJECT = "INSERT INTO project (id, organization_id, name, created_at) VALUES ($1, $2, $3, $4)"
 _RENAME = "UPDATE project SET name = $3 WHERE organization_id = $1 AND id = $2"
+# Who changes a project, or makes a key in it, waits for who archives it on every engine, and then sees that it was.
+_LOCK_PROJECT = """
+UPDATE project SET name = name WHERE organization_id = $1 AND id = $2
+RETURNING id, organization_id, name, created_at, archived_at
+"""
 _ARCHIVE = "UPDATE project SET archived_at = $3 WHERE organization_id = $1 AND id = $2 AND archived_at IS NULL"
 
 _KEY = """
@@ -177,7 +182,7 @@ class Projects(Store):
     @change_of_keys
     def archive_project(self, act: Act) -> Steps[Project]:
         """Archives a project for good and revokes its keys; a second time changes nothing. Raises [not_found]."""
-        project = yield from _project(act.where, act.object_id)
+        project = yield from _project(act.where, act.object_id, lock=True)
         if project.archived_at is not None:
             return project
         now = self.now()
@@ -334,8 +339,8 @@ class AdminKeys(Store):
         return True
 
 
-def _project(organization_id: str, project_id: str) -> Steps[Project]:
-    row = yield from first(_FIND_PROJECT, organization_id, project_id)
+def _project(organization_id: str, project_id: str, *, lock: bool = False) -> Steps[Project]:
+    row = yield from first(_LOCK_PROJECT if lock else _FIND_PROJECT, organization_id, project_id)
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no project {project_id[:64]!r} in this organization.")
     return _project_of(row)
@@ -367,7 +372,7 @@ def rules_text(rules: KeyRules | None) -> str | None:
 
 
 def _live_project(organization_id: str, project_id: str) -> Steps[Project]:
-    project = yield from _project(organization_id, project_id)
+    project = yield from _project(organization_id, project_id, lock=True)
     if project.archived_at is not None:
         raise TesseraError(ErrorCode.INVALID_REQUEST, f"The project {project.name!r} is archived.")
     return project

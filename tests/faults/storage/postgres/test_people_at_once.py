@@ -1,0 +1,108 @@
+"""People who change the same thing on two replicas at once: what decides a change is locked until it is committed."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+
+from faults.storage.postgres.conftest import Replica
+from tessera.adapters.storage.people import SqlPeople
+from tessera.adapters.storage.sqlite.people import people_of
+from tessera.administration_ports import ApiKey
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.money import Mode
+from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
+from tessera.domain.people.roles import Role
+from tessera.ports import Page
+
+pytestmark = pytest.mark.anyio
+FAR = 2**40
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+T = TypeVar("T")
+
+
+async def begun(url: str, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """A change that has come to its end, or to a lock that another transaction holds."""
+    task = asyncio.ensure_future(work)
+    with psycopg.connect(url, autocommit=True) as watching:
+        for _ in range(3_000):
+            row = watching.execute(WAITS).fetchone()
+            if task.done() or (row is not None and row[0]):
+                return task
+            await asyncio.sleep(0.01)
+    raise AssertionError("the change neither ends nor waits for a lock")
+
+
+async def newcomer(people: SqlPeople, name: str) -> tuple[Person, str]:
+    """A person and the organization they own."""
+    link = Link(purpose=LinkPurpose.SIGN_UP, expires_at=FAR, email=f"{name}@example.com", name=name, password_hash="h")
+    await people.keep_link(name, link)
+    nobody = Actor(kind=ActorKind.PERSON, id="")
+    person = await people.become_person(Act(actor=nobody, action="person.signed_up", object_id=""), name, link)
+    assert person is not None
+    (mine,) = await people.memberships(person.id)
+    return person, mine.organization_id
+
+
+def act(person: Person, organization: str, object_id: str) -> Act:
+    actor = Actor(kind=ActorKind.PERSON, id=person.id, person_id=person.id).within(organization, Role.OWNER)
+    return Act(actor=actor, action="tested", object_id=object_id)
+
+
+async def test_a_project_that_another_replica_archives_takes_no_key(replica: Replica, database_url: str) -> None:
+    people = people_of(await replica())
+    ada, organization = await newcomer(people, "ada")
+    (project,) = await people.list_projects(organization, Page(), archived=False)
+    key = ApiKey(
+        id="key_late",
+        name="late",
+        mode=Mode.TEST,
+        organization_id=organization,
+        project_id=project.id,
+        project=project.name,
+        display="sk-…",
+        created_at=1,
+    )
+    with psycopg.connect(database_url) as elsewhere:
+        elsewhere.execute("UPDATE project SET archived_at = 1 WHERE id = %s", (project.id,))
+        making = await begun(database_url, people.create_api_key(act(ada, organization, "").actor, key, bytes(32)))
+        elsewhere.commit()
+    with pytest.raises(TesseraError) as caught:
+        await making
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert await people.list_api_keys(organization, project.id, Page()) == ()
+
+
+async def test_two_operators_who_step_down_at_once_on_two_replicas_leave_one(
+    replica: Replica, database_url: str
+) -> None:
+    people = people_of(await replica())
+    ada, organization = await newcomer(people, "ada")
+    bob, _ = await newcomer(people, "bob")
+    for person in (ada, bob):
+        await people.set_operator(act(ada, organization, person.id), True)
+    with psycopg.connect(database_url) as elsewhere:
+        elsewhere.execute("UPDATE person SET is_operator = 0 WHERE id = %s", (ada.id,))
+        stepping = await begun(database_url, people.set_operator(act(bob, organization, bob.id), False))
+        elsewhere.commit()
+    with pytest.raises(TesseraError) as caught:
+        await stepping
+    assert "last operator" in caught.value.message
+    assert await people.has_operator()
+
+
+async def test_nobody_joins_an_organization_that_another_replica_closes(replica: Replica, database_url: str) -> None:
+    people = people_of(await replica())
+    ada, organization = await newcomer(people, "ada")
+    bob, _ = await newcomer(people, "bob")
+    await people.invite(act(ada, organization, ""), bob.email, Role.ADMIN, "offer", FAR)
+    with psycopg.connect(database_url) as elsewhere:
+        elsewhere.execute("UPDATE organization SET name = name WHERE id = %s", (organization,))
+        elsewhere.execute("DELETE FROM membership WHERE organization_id = %s", (organization,))
+        joining = await begun(database_url, people.accept_invitation(act(bob, "", bob.id), "offer", bob))
+        elsewhere.execute("DELETE FROM invitation WHERE organization_id = %s", (organization,))
+        elsewhere.commit()
+    assert await joining is None
+    assert organization not in {one.organization_id for one in await people.memberships(bob.id)}
