@@ -30,6 +30,9 @@ def data(tmp_path: Path) -> tuple[str, str]:
         ("credit", "add", "--org", "acme", "--amount", "0.0000000001"),
         ("credit", "add", "--org", "acme", "--amount", "-1"),
         ("credit", "add", "--org", "acme", "--amount", "0"),
+        ("credit", "add", "--org", "acme", "--amount", "1", "--days", "36501"),
+        ("vouchers", "create", "--amount", "1", "--uses", "99999999999999999999"),
+        ("vouchers", "create", "--amount", "1", "--credit-days", "99999999999"),
         ("serve", "--workers", "2"),
         ("serve", "--port", "65536"),
         ("describe",),
@@ -54,6 +57,7 @@ def test_wrong_usage_exits_with_2_and_says_why(data: tuple[str, str], arguments:
         ("credit", "add", "--org", "nobody", "--amount", "1"),
         ("usage", "--org", "nobody"),
         ("orgs", "create", ""),
+        ("orgs", "create", "org_acme"),
     ],
     ids=" ".join,
 )

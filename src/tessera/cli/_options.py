@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+DAY_S = 24 * 3600
+DAYS = click.IntRange(1, 36_500)
+"""How long something may last that does not last for ever: a hundred years."""
+
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 mode_option = click.option(
     "--mode", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Which money."

@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from tessera.cli._options import (
+    DAY_S,
+    DAYS,
     as_json_option,
     mode_option,
     parse_amount,
@@ -14,8 +16,6 @@ from tessera.cli._options import (
     read_settings,
     run,
 )
-
-_DAY_S = 24 * 3600
 
 
 @click.group()
@@ -29,7 +29,7 @@ def command() -> None:
 @click.option("--amount", required=True, help="US dollars, up to nine decimals, as in 5.00.")
 @click.option("--note", default="", help="Why; stands in the ledger.")
 @click.option("--promotion", is_flag=True, help="Given, not paid for: it is spent first where it expires first.")
-@click.option("--days", type=click.IntRange(1), help="How long the credit lasts (default: for ever).")
+@click.option("--days", type=DAYS, help="How long the credit lasts (default: for ever).")
 @place_options
 @as_json_option
 def add(
@@ -49,7 +49,7 @@ def add(
 
     nanos = parse_amount(amount)
     kind = "promotion" if promotion else "manual"
-    expires_at = None if days is None else int(time.time()) + days * _DAY_S
+    expires_at = None if days is None else int(time.time()) + days * DAY_S
     settings = read_settings(config, data)
 
     async def work() -> None:

@@ -32,12 +32,13 @@ def command() -> None:
 def create(name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Create an organization, with a default project and $100 of test credit."""
     from tessera.bootstrap import open_storage
+    from tessera.domain.people.rules import normal_organization_name
 
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
-            made = await opened.storage.create_organization(name)
+            made = await opened.storage.create_organization(normal_organization_name(name))
             if as_json:
                 print_json({"id": made.id, "name": made.name, "created_at": made.created_at})
                 return

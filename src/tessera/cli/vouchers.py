@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 
 from tessera.cli._options import (
+    DAY_S,
+    DAYS,
     as_json_option,
     format_time,
     mode_option,
@@ -17,8 +19,8 @@ from tessera.cli._options import (
     run,
 )
 
-_DAY_S = 24 * 3600
 _LIST_MAX = 1000
+_USES = click.IntRange(1, 1_000_000_000)
 
 
 @click.group()
@@ -29,9 +31,9 @@ def command() -> None:
 @command.command()
 @mode_option
 @click.option("--amount", required=True, help="US dollars each redemption is worth, up to nine decimals.")
-@click.option("--uses", type=click.IntRange(1), default=1, show_default=True, help="How many organizations may redeem.")
-@click.option("--days", type=click.IntRange(1), help="How long it can be redeemed (default: until it is revoked).")
-@click.option("--credit-days", type=click.IntRange(1), help="How long the credit lasts (default: for ever).")
+@click.option("--uses", type=_USES, default=1, show_default=True, help="How many organizations may redeem.")
+@click.option("--days", type=DAYS, help="How long it can be redeemed (default: until it is revoked).")
+@click.option("--credit-days", type=DAYS, help="How long the credit lasts (default: for ever).")
 @click.option("--note", default="", help="Why; only the operator sees it.")
 @place_options
 @as_json_option
@@ -60,8 +62,8 @@ def create(
                 mode=Mode(mode),
                 amount_nanos=nanos,
                 redemptions_max=uses,
-                expires_at=None if days is None else treasury.now() + days * _DAY_S,
-                credit_seconds=None if credit_days is None else credit_days * _DAY_S,
+                expires_at=None if days is None else treasury.now() + days * DAY_S,
+                credit_seconds=None if credit_days is None else credit_days * DAY_S,
                 note=note,
             )
         if as_json:
