@@ -7,9 +7,11 @@ import pytest
 
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
+from ledger_calls import hold_order, usage_event
 from tessera.adapters.storage.people import SqlPeople
 from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind, AdminKey, Link, LinkPurpose, Person, Session
 from tessera.domain.people.roles import Role
@@ -202,6 +204,30 @@ async def test_a_key_ends_at_its_time_and_an_archived_project_has_none(
     assert await storage.find_caller(b"d" * 32) is None
     assert (await people.end_api_key(act(me, new.id), project.id)) is not None
     assert (await people.end_api_key(act(me, "key_nothing"), project.id)) is None
+
+
+async def test_a_rotated_key_gets_of_a_total_budget_what_running_calls_cannot_spend(
+    storage: LedgerStorage, people: SqlPeople
+) -> None:
+    owner, organization = await newcomer(people)
+    me = acting(owner, organization)
+    (project,) = await people.list_projects(organization, Page(), archived=False)
+    old = await people.create_api_key(me, api_key(organization, project.id), b"e" * 32)
+    limits = Limits(budget_total_nanos=1_000)
+    await people.set_limits(act(me, old.id), None, SubjectKind.KEY, limits, project.id)
+    charged, running = (
+        hold_order(organization, amount, mode=Mode.TEST, key_id=old.id, project_id=project.id, owner=storage.owner)
+        for amount in (100, 600)
+    )
+    await storage.hold(charged)
+    await storage.settle(usage_event(charged, 100))
+    await storage.hold(running)
+    new = await people.create_api_key(
+        me, api_key(organization, project.id), b"f" * 32, in_place_of=old.id, old_ends_at=people.now()
+    )
+    _, meter = await people.find_meter(organization, None, SubjectKind.KEY, new.id, project.id)
+    assert meter.limits == Limits(budget_total_nanos=300)
+    await storage.settle(usage_event(running, 600))
 
 
 async def test_an_admin_key_has_its_makers_role_of_now(people: SqlPeople) -> None:

@@ -64,14 +64,15 @@ _KEYS_ALIVE = """
 SELECT id FROM api_key WHERE organization_id = $1 AND project_id = $2 AND (revoked_at IS NULL OR revoked_at > $3)
 ORDER BY id
 """
-# A new key in place of another is bound as that one is; of a total budget it gets what is left.
+# A new key in place of another is bound as that one is; of a total budget it gets what is neither charged nor held: the
+# old key's running calls may cost all that they hold.
 _CARRY_LIMITS = """
 INSERT INTO meter (
     wallet_id, kind, subject_id, budget_total_nanos, budget_month_nanos, budget_day_nanos, requests_per_minute,
     tokens_per_minute, concurrent_max
 )
 SELECT wallet_id, kind, CAST($3 AS TEXT),
-    CASE WHEN budget_total_nanos > spent_nanos THEN budget_total_nanos - spent_nanos
+    CASE WHEN budget_total_nanos > spent_nanos + held_nanos THEN budget_total_nanos - spent_nanos - held_nanos
         WHEN budget_total_nanos IS NOT NULL THEN 0 END,
     budget_month_nanos, budget_day_nanos, requests_per_minute, tokens_per_minute, concurrent_max
 FROM meter
