@@ -1,18 +1,27 @@
 """What the commands share: options, settings, errors and how values are printed."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from tessera.flows.money.treasury import Treasury
+    from tessera.ports import Page
     from tessera.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+
+class _Listed(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+L = TypeVar("L", bound=_Listed)
 
 DAY_S = 24 * 3600
 DAYS = click.IntRange(1, 36_500)
@@ -83,6 +92,18 @@ async def open_money(settings: "Settings") -> AsyncIterator["Treasury"]:
         bootstrap.open_money(settings, opened, os.environ, lambda: settings.public_url or "") as treasury,
     ):
         yield treasury
+
+
+async def every(read: "Callable[[Page], Awaitable[Sequence[L]]]", *, limit: int = 1_000) -> "list[L]":
+    """All of a list that is read a page of `limit` at a time."""
+    from tessera.ports import Page
+
+    found: list[L] = []
+    while True:
+        page = await read(Page(limit=limit, after=found[-1].id if found else None))
+        found += page
+        if len(page) < limit:
+            return found
 
 
 def parse_amount(text: str) -> int:

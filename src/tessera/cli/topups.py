@@ -1,11 +1,13 @@
 """`tessera topups`: payments that brought money in, and their refunds."""
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from tessera.cli._options import (
     as_json_option,
+    every,
     format_time,
     mode_option,
     open_money,
@@ -16,8 +18,6 @@ from tessera.cli._options import (
     read_settings,
     run,
 )
-
-_LIST_MAX = 1000
 
 
 @click.group()
@@ -35,7 +35,6 @@ def list_all(org: str | None, mode: str, config: Path | None, data: Path | None,
     from tessera.bootstrap import open_storage
     from tessera.domain.money import Mode, format_usd
     from tessera.flows.money.topups import topup_object
-    from tessera.ports import Page
 
     settings = read_settings(config, data)
 
@@ -45,11 +44,11 @@ def list_all(org: str | None, mode: str, config: Path | None, data: Path | None,
             async with open_storage(settings) as opened:
                 owner = await opened.storage.find_organization(org)
         async with open_money(settings) as treasury:
-            page = Page(limit=_LIST_MAX)
+            store = treasury.store
             if owner is None:
-                found = await treasury.store.list_all_topups(page)
+                found = await every(store.list_all_topups)
             else:
-                found = await treasury.store.list_topups(owner.id, Mode(mode), page)
+                found = await every(partial(store.list_topups, owner.id, Mode(mode)))
         if as_json:
             whose = [{"organization": one.organization_id, "fee_nanos": one.fee_nanos} for one in found]
             print_json([topup_object(one) | more for one, more in zip(found, whose, strict=True)])

@@ -8,6 +8,7 @@ from tessera.cli._options import (
     DAY_S,
     DAYS,
     as_json_option,
+    every,
     format_time,
     mode_option,
     open_money,
@@ -19,7 +20,6 @@ from tessera.cli._options import (
     run,
 )
 
-_LIST_MAX = 1000
 _USES = click.IntRange(1, 1_000_000_000)
 
 
@@ -82,13 +82,12 @@ def list_all(config: Path | None, data: Path | None, as_json: bool) -> None:
     """List vouchers, newest first; never their codes."""
     from tessera.domain.money import format_usd
     from tessera.flows.money.vouchers import voucher_object
-    from tessera.ports import Page
 
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_money(settings) as treasury:
-            found = await treasury.store.list_vouchers(Page(limit=_LIST_MAX))
+            found = await every(treasury.store.list_vouchers)
         if as_json:
             print_json([voucher_object(one) for one in found])
             return
