@@ -7,9 +7,9 @@ import pytest
 
 from ledger_calls import funded, hold_order, new_id, usage_event
 from payment_events import bought, claimed, event, paid, topup_order
+from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money.store import SqlMoney
-from tessera.adapters.storage.ledger.people import people_of
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.payments.news import Nothing, Outcome, Unpaid

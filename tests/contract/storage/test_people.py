@@ -5,9 +5,9 @@ from itertools import count
 
 import pytest
 
+from ledger_calls import hold_order, usage_event
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from ledger_calls import hold_order, usage_event
 from tessera.adapters.storage.people import SqlPeople
 from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from faults.storage.postgres.conftest import Replica
+from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.people import SqlPeople
-from tessera.adapters.storage.sqlite.people import people_of
 from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
