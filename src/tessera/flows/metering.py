@@ -3,6 +3,7 @@
 import asyncio
 
 from tessera.domain.dialects.usage import OUTPUT_TEXT_MAX, ReplyFacts
+from tessera.domain.tokens.slices import count_sliced
 from tessera.flows.settling import Running
 
 _CHARACTERS_PER_TOKEN = 2
@@ -33,7 +34,8 @@ class OutputMeter:
         text = facts.output_text[self._characters :]
         self._characters += len(text)
         if len(text) > _COUNT_ON_LOOP_CHARACTERS_MAX:
-            self._tokens += await asyncio.to_thread(self._count, text)
+            tokens, _ = await asyncio.to_thread(count_sliced, text, self._count)
+            self._tokens += tokens
         else:
             self._tokens += self._count(text)
         left = self._tokens_max - self._tokens

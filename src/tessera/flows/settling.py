@@ -18,6 +18,7 @@ from tessera.domain.pricing.charge import Charge, charge, charge_object
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Surface, Tier
+from tessera.domain.tokens.slices import count_sliced
 from tessera.domain.usage import (
     LEAVING,
     NOTHING,
@@ -210,7 +211,8 @@ async def _delivered(running: Running, outcome: Outcome, facts: ReplyFacts) -> D
 async def _count_output(running: Running, text: str) -> int:
     counter = running.world.counter_for(running.found.encoding)
     if len(text) > _COUNT_ON_LOOP_CHARACTERS_MAX:
-        tokens = await asyncio.to_thread(counter, text)
+        # In slices: on a million blanks in one piece the tokenizer runs out of stack, and the hold would stay.
+        tokens, _ = await asyncio.to_thread(count_sliced, text, counter)
     else:
         tokens = counter(text)
     return min(tokens, running.found.output_cap * running.found.request.choices)

@@ -205,6 +205,13 @@ def test_f10_an_explicit_zero_with_nothing_delivered_is_zero(live: Live) -> None
     assert assert_free(live)["usage"]["source"] == "provider"
 
 
+def test_f10_an_answer_of_a_million_blanks_without_usage_is_counted(live: Live) -> None:
+    """In one piece, the tokenizer runs out of stack on it."""
+    live.first.script(json_reply({**chat_completion(" " * 1_000_000), "usage": None}))
+    assert call(live).status == 200
+    assert settled(live)["usage"]["output_tokens"] == 50
+
+
 def test_f11_usage_told_twice_and_cumulatively_is_taken_once_and_last(live: Live) -> None:
     events = chat_events(["one ", "two"], prompt_tokens=9, completion_tokens=2)
     early = {**events[-2], "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}}
