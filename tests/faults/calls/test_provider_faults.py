@@ -156,6 +156,17 @@ def test_f08_a_stream_broken_after_its_first_token_ends_in_an_error_and_is_free(
     assert live.second.received == []
 
 
+def test_f08_a_stream_whose_text_is_no_text_ends_in_an_error_and_its_hold_ends_too(live: Live) -> None:
+    opening = {"type": "response.created", "response": {"id": "resp_1", "object": "response", "output": []}}
+    said = [{"type": "response.output_text.delta", "delta": delta} for delta in ("one ", ["two "])]
+    live.first.script(sse_reply([opening, *said, {"type": "response.completed", "response": {}}]))
+    body = {"model": "gpt-5.2-pro", "input": "Hello", "max_output_tokens": 50, "stream": True}
+    status, _, sent = live.post("/responses", json.dumps(body).encode())
+    assert (status, len(live.first.received)) == (200, 1)
+    assert json.loads(sent.decode().splitlines()[-2].removeprefix("data: "))["code"] == "provider_error"
+    assert assert_free(live)["outcome"] == "provider_error"
+
+
 @pytest.mark.parametrize("word", ["again ", "字", "😀", "7"])
 def test_f09_a_stream_that_ignores_the_cap_is_cut_there_and_its_provider_hung_up_on(live: Live, word: str) -> None:
     live.first.script(endless_sse(chat_events([word])[1], delay_s=0))

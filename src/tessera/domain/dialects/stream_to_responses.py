@@ -116,7 +116,9 @@ class ResponsesWriter:
         self._texts[index] = []
         self._emit("response.output_item.added", output_index=index, item=item)
 
-    def _grow(self, index: int, event: str, text: str, **more: object) -> None:
+    def _grow(self, index: int, event: str, text: object, **more: object) -> None:
+        if type(text) is not str:
+            raise TypeError("what an item grows by is text")
         self._texts[index].append(text)
         self._emit(event, item_id=self._items[index]["id"], output_index=index, delta=text, **more)
 
@@ -153,8 +155,10 @@ class ResponsesWriter:
         return f"{prefix}_{self._id.removeprefix('resp_')}_{len(self._items)}"
 
 
-def text_part(kind: str, text: str) -> dict[str, Any]:
-    """A content part of an answer: output text or a refusal."""
+def text_part(kind: str, text: object) -> dict[str, Any]:
+    """A content part of an answer: output text or a refusal. Raises TypeError for what is not text."""
+    if type(text) is not str:
+        raise TypeError("a part holds text")
     if kind == "refusal":
         return {"type": "refusal", "refusal": text}
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}

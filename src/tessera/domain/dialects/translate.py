@@ -172,6 +172,8 @@ def _response(reply: dict[str, Any], model: str) -> dict[str, Any]:
         )
     for call in calls:
         kind, given = ("custom", "input") if call.get("type") == "custom" else ("function", "arguments")
+        if type(call[kind][given]) is not str:
+            raise TypeError("what a call was given is text")
         output.append(
             {
                 "id": f"fc_{tail}_{len(output)}",

@@ -157,14 +157,20 @@ class ResponsesWatch(Watch):
         kind = event.get("type")
         self.sequence += 1
         if kind in _DELTAS:
-            self._deliver(event["delta"])
+            delta = event["delta"]
+            if type(delta) is not str:
+                raise TypeError("delta is not text")
+            self._deliver(delta)
             return Verdict.PASS
         if kind in TERMINAL:
             return self._end(event["response"])
         if kind == "error":
             provider_said(event)
         if kind == "response.created":
-            self.response = event["response"]
+            response = event["response"]
+            if type(response) is not dict:
+                raise TypeError("response is not an object")
+            self.response = response
         elif kind == "response.output_item.added":
             self._open = event["item"]
             self._open_from = min(self.output_chars, OUTPUT_TEXT_MAX)

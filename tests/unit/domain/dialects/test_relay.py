@@ -35,6 +35,7 @@ from .streams import (
     relay,
     response_stream,
     run,
+    tool,
 )
 
 C, R = Surface.CHAT, Surface.RESPONSES
@@ -180,6 +181,8 @@ def test_a_broken_stream_ends_with_a_top_level_error_and_no_done(upstream: Surfa
         (R, frame({"type": "response.failed", "response": {**RESPONSE, "status": "failed"}}, "response.failed")),
         (R, frame({"type": "response.completed"}, "response.completed")),
         (R, frame({"type": "response.output_text.delta", "delta": 5})),
+        (R, frame({"type": "response.output_text.delta", "delta": ["A", " cat"]})),
+        (R, frame({"type": "response.created", "response": [1]}, "response.created")),
         (R, b"data: nope\n\n"),
     ],
 )
@@ -194,6 +197,21 @@ def test_what_the_provider_reports_or_garbles_ends_the_stream_as_an_error(upstre
         assert through.facts.finish_reason == "error"
         assert through.feed(CHAT[2]) == []
         assert through.fail(through.error)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": [{"type": "text", "text": "A cat."}]},
+        tool(0, id="call_1", function={"name": "zoom", "arguments": {"x": 1}}),
+    ],
+)
+def test_what_is_no_text_is_not_said_as_a_response(delta: dict[str, Any]) -> None:
+    through = relay(C, R)
+    through.feed(CHAT[0])
+    through.feed(frame(chunk(delta)))
+    assert through.error is not None
+    assert through.error.code is ErrorCode.PROVIDER_ERROR
 
 
 def test_a_stream_cut_at_its_cap_ends_with_length() -> None:

@@ -312,6 +312,19 @@ def test_an_answer_that_makes_no_sense_is_a_provider_error(upstream: Surface, ca
     assert refused.value.code is ErrorCode.PROVIDER_ERROR
 
 
+CALLED = {"id": "call_1", "type": "function", "function": {"name": "zoom", "arguments": {"x": 1}}}
+
+
+@pytest.mark.parametrize(
+    "message", [{"content": [{"type": "text", "text": "A"}]}, {"refusal": 5}, {"content": "A", "tool_calls": [CALLED]}]
+)
+def test_an_answer_whose_text_is_no_text_is_not_said_as_a_response(message: dict[str, Any]) -> None:
+    raw = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+    with pytest.raises(TesseraError) as refused:
+        translate_reply(C, R, raw, model="m")
+    assert refused.value.code is ErrorCode.PROVIDER_ERROR
+
+
 def accumulated(chunks: list[Any]) -> ChatCompletion:
     state: Any = ChatCompletionStreamState()
     for each in chunks:
