@@ -173,17 +173,17 @@ def owed(outcome: Outcome, delivered: Delivered) -> Owed:
     """The published policy of who pays, by how a call ended (docs/reference/who-pays.md).
 
     A finished answer is paid by the provider's usage, or by our own count when that is missing, or names no output
-    although something was delivered. A client that leaves pays for the input and what was produced; if nothing was,
-    nothing, unless the model was thinking. A provider's failure costs the customer nothing. What the provider may still
-    bill for is the operator's loss.
+    although something was delivered; a reply with neither output nor an end costs nothing. A client that leaves pays
+    for the input and what was produced; if nothing was, nothing, unless the model was thinking. A provider's failure
+    costs the customer nothing. What the provider may still bill for is the operator's loss.
     """
     reported, own = _reported(delivered), _own(delivered)
     if outcome is Outcome.COMPLETED:
+        if not (delivered.has_output or delivered.finished):
+            return Owed(usage=NOTHING, source=UsageSource.NONE, lost=reported or NOTHING, policy=Policy.FINISHED_EMPTY)
         if reported is not None:
             return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING)
-        if delivered.has_output or delivered.finished:
-            return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING, policy=Policy.FINISHED_OWN_COUNT)
-        return Owed(usage=NOTHING, source=UsageSource.NONE, lost=NOTHING, policy=Policy.FINISHED_EMPTY)
+        return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING, policy=Policy.FINISHED_OWN_COUNT)
     policy = _UNPAID[outcome]
     if outcome in LEAVING:
         if delivered.has_output and not delivered.unheard:

@@ -167,6 +167,18 @@ def test_f08_a_stream_whose_text_is_no_text_ends_in_an_error_and_its_hold_ends_t
     assert assert_free(live)["outcome"] == "provider_error"
 
 
+def test_f08_a_whole_answer_that_says_it_failed_is_asked_for_elsewhere_else_502_and_free(live: Live) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "half an"}, "finish_reason": "error"}
+    failed = json_reply(chat_completion(choices=[choice]))
+    live.first.script(failed, failed)
+    live.second.script(chat_reply("sound"), failed)
+    assert json.loads(call(live).body)["choices"][0]["message"]["content"] == "sound"
+    refused = call(live)
+    assert (refused.status, refused.headers["x-should-retry"]) == (502, "false")
+    assert settled(live)["charge"]["nanos"] == 0
+    assert (len(live.first.received), len(live.second.received)) == (2, 2)
+
+
 @pytest.mark.parametrize("word", ["again ", "字", "😀", "7"])
 def test_f09_a_stream_that_ignores_the_cap_is_cut_there_and_its_provider_hung_up_on(live: Live, word: str) -> None:
     live.first.script(endless_sse(chat_events([word])[1], delay_s=0))
@@ -214,6 +226,18 @@ def test_f10_an_explicit_zero_with_nothing_delivered_is_zero(live: Live) -> None
     live.first.script(chat_reply("", prompt_tokens=0, completion_tokens=0))
     assert call(live).status == 200
     assert assert_free(live)["usage"]["source"] == "provider"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_f10_usage_for_neither_output_nor_end_is_the_operators(live: Live, stream: bool) -> None:
+    nothing = {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": None}
+    live.first.script(
+        sse_reply([chat_events([])[-2], "[DONE]"]) if stream else json_reply(chat_completion(choices=[nothing]))
+    )
+    assert call(live, **(STREAM if stream else {})).status == 200
+    receipt = assert_free(live)
+    assert (receipt["outcome"], receipt["policy"]) == ("completed", "finished-empty")
+    assert receipt["usage"]["source"] == "none"
 
 
 def test_f10_an_answer_of_a_million_blanks_without_usage_is_counted(live: Live) -> None:

@@ -57,7 +57,12 @@ def test_an_explicit_zero_with_nothing_delivered_is_zero() -> None:
 
 def test_a_reply_with_neither_output_nor_end_costs_nothing() -> None:
     decided = owed(Outcome.COMPLETED, delivered(reported=None, has_output=False, finished=False, output_tokens=0))
-    assert (decided.usage, decided.source) == (NOTHING, UsageSource.NONE)
+    assert (decided.usage, decided.source, decided.lost) == (NOTHING, UsageSource.NONE, NOTHING)
+
+
+def test_what_a_provider_reports_for_a_reply_with_neither_output_nor_end_is_the_operators() -> None:
+    decided = owed(Outcome.COMPLETED, delivered(has_output=False, finished=False, output_tokens=0))
+    assert (decided.usage, decided.source, decided.lost) == (NOTHING, UsageSource.NONE, REPORTED)
 
 
 def test_an_answer_that_ended_with_nothing_in_it_costs_its_input() -> None:

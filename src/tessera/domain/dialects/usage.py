@@ -111,8 +111,11 @@ def _chat(reply: dict[str, Any], facts: ReplyFacts) -> Iterator[str]:
     if not isinstance(choices, list):
         raise TypeError("choices is not a list")
     for choice in choices:
-        if facts.finish_reason is None:
-            facts.finish_reason = choice.get("finish_reason")
+        reason = choice.get("finish_reason")
+        if reason == "error":
+            provider_said(choice.get("error"))
+        if facts.finish_reason is None and reason is not None:
+            facts.finish_reason = str(reason)
         yield from message_texts(choice["message"])
 
 

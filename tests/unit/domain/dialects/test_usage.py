@@ -175,6 +175,7 @@ def test_an_incomplete_response_says_why(reason: str | None, finish: str) -> Non
         b'{"a":NaN}',
         b'{"error":{"message":"boom"}}',
         b'{"error":"boom"}',
+        b'{"choices":[{"index":0,"message":{"content":"A"},"finish_reason":"error","error":{"message":"boom"}}]}',
     ],
 )
 def test_what_is_no_answer_is_a_provider_error(surface: Surface, raw: bytes) -> None:
