@@ -20,7 +20,8 @@ class StreamRelay:
     """Feed it what the provider sends; forward what it returns; settle when `finished`; then send `finish`'s frames.
 
     On one surface the provider's frames are passed on as they came, comments included; between surfaces each event is
-    said anew. Held back are: in chat the usage chunk and `[DONE]`, in responses the final event. A stream ends with
+    said anew. Held back are: in chat the usage chunk and `[DONE]`, in responses the final event. Usage beside text is
+    taken out. A stream ends with
     exactly one of `finish` and `fail`. `error` is the provider's own error, or None; `output_chars` is how many
     characters of output have come so far. One use, one stream.
     """
@@ -86,11 +87,11 @@ class StreamRelay:
         verdict = self._watch.read(data)
         if verdict is Verdict.END:
             self.finished = True
-        if verdict is not Verdict.PASS:
+        if verdict is Verdict.HOLD or verdict is Verdict.END:
             self._held = data
             return []
         if self._writer is None:
-            return [frame.raw]
+            return [frame.raw if verdict is Verdict.PASS else _without_usage(self._watch.last)]
         try:
             return self._writer.write(self._watch.last)
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -181,6 +182,11 @@ class StreamRelay:
         if isinstance(self._writer, ResponsesWriter):
             return self._writer.sequence
         return self._watch.sequence + 1 if isinstance(self._watch, ResponsesWatch) else 0
+
+
+def _without_usage(chunk: dict[str, Any]) -> bytes:
+    """A chunk whose usage is not the last word on it, nor its provider's price the caller's."""
+    return make_frame(msgspec.json.encode({**chunk, "usage": None}))
 
 
 def _receipted(surface: Surface, data: bytes, receipt: Receipt) -> bytes:

@@ -34,9 +34,11 @@ TERMINAL = frozenset({"response.completed", "response.incomplete", "response.fai
 
 
 class Verdict(Enum):
-    """What to do with an event: send it on now, keep it for the end, or stop because it was the last."""
+    """What to do with an event: send it on now, as it is or without its usage, keep it for the end, or stop because it
+    was the last."""
 
     PASS = auto()
+    STRIP = auto()
     HOLD = auto()
     END = auto()
 
@@ -118,7 +120,9 @@ class ChatWatch(Watch):
         choices = event.get("choices") or ()
         for choice in choices:
             self._choice(choice)
-        return Verdict.HOLD if usage is not None and not choices else Verdict.PASS
+        if usage is None:
+            return Verdict.PASS
+        return Verdict.STRIP if choices else Verdict.HOLD
 
     def _choice(self, choice: dict[str, Any]) -> None:
         index = choice.get("index", 0)

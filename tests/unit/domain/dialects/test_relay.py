@@ -27,6 +27,7 @@ from .streams import (
     RESPONSE,
     RESPONSES,
     RESPONSES_TOOLS,
+    USAGE,
     chunk,
     frame,
     message,
@@ -67,6 +68,21 @@ def test_ordinary_chat_frames_pass_as_they_came_and_the_last_ones_wait() -> None
 def test_the_usage_chunk_is_shown_only_to_those_who_asked() -> None:
     assert run(CHAT, C, C, include_usage=False) == b"".join([*CHAT_TEXT, DONE])
     assert read_chat(run(CHAT, C, C))[-1].choices == []
+
+
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_usage_beside_text_is_taken_and_not_passed_on(include_usage: bool) -> None:
+    """Some providers say it with every chunk, or with the last one, and beside it what the operator pays."""
+    told = {**USAGE, "cost": 9.5, "charge": "7", "charge_nanos": 7}
+    early = frame(chunk({"content": "A"}, usage=told))
+    last = frame(chunk({}, "stop", usage=told))
+    through = relay(C, C, include_usage=include_usage)
+    out = b"".join(piece for part in (early, last, DONE) for piece in through.feed(part))
+    assert through.facts.usage == Quantities(input_tokens=10, output_tokens=4)
+    assert [event["usage"] for event in data(out)] == [None, None]
+    assert [event["choices"][0]["delta"] for event in data(out)] == [{"content": "A"}, {}]
+    shown = [event["usage"] for event in data(b"".join(through.finish(RECEIPT)))]
+    assert [usage["charge_nanos"] for usage in shown] == [RECEIPT.charge_nanos] * include_usage
 
 
 def test_chat_facts_are_the_last_cumulative_usage_once() -> None:
