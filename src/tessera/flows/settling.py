@@ -100,18 +100,30 @@ class Running:
 
 
 NO_FACTS = ReplyFacts()
+_ENDS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> UsageEvent:
-    """The usage event that resolves this call's hold, not yet written."""
-    delivered = await _delivered(running, outcome, facts)
-    decided = owed(outcome, delivered)
-    event = _event(running, outcome, facts, decided)
-    if event.loss_nanos:
-        instead = owed_past_allowance(decided, delivered)
-        if instead is not None:
-            event = msgspec.structs.replace(event, past_allowance=_event(running, outcome, facts, instead))
-    return event
+    """The usage event that resolves this call's hold, not yet written.
+
+    Where what is known of the answer cannot be priced, by a mistake of ours, the call is priced as if nothing were
+    known of it: a hold never stays for that.
+    """
+    for known in (facts, NO_FACTS):
+        try:
+            delivered = await _delivered(running, outcome, known)
+            decided = owed(outcome, delivered)
+            event = _event(running, outcome, known, decided)
+            instead = owed_past_allowance(decided, delivered) if event.loss_nanos else None
+            if instead is None:
+                return event
+            return msgspec.structs.replace(event, past_allowance=_event(running, outcome, known, instead))
+        except BaseException as error:
+            # The tokenizer's panics are no Exception.
+            if known is NO_FACTS or isinstance(error, _ENDS):
+                raise
+            log.critical("settlement.unpriced", request_id=running.order.id, error=repr(error), exc_info=True)
+    raise AssertionError("the last try gives an event or raises")
 
 
 def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed) -> UsageEvent:

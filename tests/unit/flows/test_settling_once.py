@@ -100,6 +100,15 @@ async def test_usage_that_cannot_be_true_is_counted_once_for_each_call() -> None
     assert call.world.quarantined == {"first/gpt-4o": 1}
 
 
+async def test_an_answer_that_cannot_be_priced_is_priced_as_if_nothing_were_known_of_it() -> None:
+    call = await running()
+    call.deployment = FIRST
+    broken = msgspec.structs.replace(ANSWER, usage=None, output_text=7)
+    event = await price_up(call, Outcome.COMPLETED, broken)
+    unknown = await price_up(call, Outcome.COMPLETED, ReplyFacts())
+    assert event == msgspec.structs.replace(unknown, settled_at_us=event.settled_at_us, latency_ms=event.latency_ms)
+
+
 async def test_whoever_settles_first_settles_the_call_and_it_is_no_longer_listed(tmp_path: Path) -> None:
     storage = await SqliteStorage.open(tmp_path)
     world = priced_world(storage=storage)

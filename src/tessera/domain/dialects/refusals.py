@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
 
 _MESSAGE_LENGTH_MAX = 300
+_RETRY_AFTER_S_MAX = 3600
 _SECRETS = re.compile(
     r"https?://\S+|\bsk[-_][\w*.-]+|\b(?:org|proj|key|user|acct)[-_][\w*.-]{4,}|\b[\w.-]+@[\w.-]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
 )
@@ -82,5 +84,17 @@ def _read(body: bytes) -> _Error:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> int | None:
+    """Seconds or a date (RFC 9110, 10.2.3); a date is held against the provider's own clock, which `Date` tells."""
     value = headers.get("retry-after", "").strip()
-    return min(int(value), 3600) if value.isdecimal() and len(value) < 9 else None
+    if value.isdecimal() and len(value) < 9:
+        return min(int(value), _RETRY_AFTER_S_MAX)
+    until, now = _time(value), _time(headers.get("date", ""))
+    return None if until is None or now is None else min(max(0, until - now), _RETRY_AFTER_S_MAX)
+
+
+def _time(date: str) -> int | None:
+    """Seconds since 1970; None for what is no date."""
+    try:
+        return int(parsedate_to_datetime(date).timestamp())
+    except (ValueError, OverflowError):
+        return None

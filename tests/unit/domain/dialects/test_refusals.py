@@ -38,6 +38,24 @@ def test_the_providers_retry_after_is_obeyed(status: int, code: ErrorCode) -> No
     assert (error.code, error.retry_after_s, fall_back) == (code, 7, True)
 
 
+@pytest.mark.parametrize(
+    ("after", "date", "seconds"),
+    [
+        ("Mon, 30 Nov 2026 08:00:42 GMT", "Mon, 30 Nov 2026 08:00:00 GMT", 42),
+        ("Monday, 30-Nov-26 08:00:42 GMT", "Mon Nov 30 08:00:00 2026", 42),
+        ("Mon, 30 Nov 2026 07:00:00 GMT", "Mon, 30 Nov 2026 08:00:00 GMT", 1),
+        ("Tue, 01 Dec 2026 08:00:00 GMT", "Mon, 30 Nov 2026 08:00:00 GMT", 3600),
+        ("Mon, 30 Nov 2026 08:00:42 GMT", "", 1),
+        ("soon", "Mon, 30 Nov 2026 08:00:00 GMT", 1),
+        ("Mon, 99 Nov 2026 08:00:42 GMT", "Mon, 30 Nov 2026 08:00:00 GMT", 1),
+        ("999999999", "Mon, 30 Nov 2026 08:00:00 GMT", 1),
+    ],
+)
+def test_a_date_in_retry_after_is_held_against_the_providers_own_clock(after: str, date: str, seconds: int) -> None:
+    error, _ = refusal(429, headers={"retry-after": after, "date": date})
+    assert error.retry_after_s == seconds
+
+
 def test_a_request_at_fault_is_a_400_with_the_reason_and_no_fallback() -> None:
     error, fall_back = refusal(400, "context_length_exceeded", "too long")
     assert error.code is ErrorCode.CONTEXT_LENGTH_EXCEEDED
