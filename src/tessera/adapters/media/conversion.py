@@ -11,11 +11,13 @@ import sys
 
 import msgspec
 
+from tessera.adapters.media.formats.magic import has_heif_items
 from tessera.domain.errors import ErrorCode, TesseraError
 
 _MEMORY_BYTES_MAX = 2_000_000_000
 _TIME_S_MAX = 20
 _AT_ONCE_MAX = 2
+_WAITING_MAX = 64
 _LINE_BYTES_MAX = 4_096
 
 
@@ -49,11 +51,26 @@ class Converter:
     def __init__(self, pixels_max: int) -> None:
         self._pixels_max = pixels_max
         self._turns = asyncio.Semaphore(_AT_ONCE_MAX)
+        self._waiting = 0
 
     async def convert(self, data: bytes, param: str | None) -> Converted:
-        """Raises [image_parse_error, image_too_large, unsupported_image_format] naming `param`."""
-        async with self._turns:
-            output = await self._run(data)
+        """Raises [image_parse_error, image_too_large, unsupported_image_format] naming `param`; [overloaded]."""
+        if not has_heif_items(data):
+            raise TesseraError(
+                ErrorCode.IMAGE_PARSE_ERROR,
+                "The image's file is cut off or says of no image in it. Save it again and resend.",
+                param=param,
+            )
+        if self._waiting >= _WAITING_MAX:
+            raise TesseraError(
+                ErrorCode.OVERLOADED, "Too many HEIC and AVIF images wait to be converted.", retry_after_s=1
+            )
+        self._waiting += 1
+        try:
+            async with self._turns:
+                output = await self._run(data)
+        finally:
+            self._waiting -= 1
         line, _, content = output.partition(b"\n")
         try:
             answer = msgspec.json.decode(line, type=_Answer)

@@ -1,5 +1,6 @@
 """Turning upright and converting: the pixels end up where a viewer shows them, and the tag is gone."""
 
+import asyncio
 import io
 
 import pytest
@@ -108,10 +109,59 @@ async def test_a_heic_is_converted_in_a_process_of_its_own() -> None:
         (files.heic()[:40] + bytes(500), 1_000_000, ErrorCode.IMAGE_PARSE_ERROR),
         (files.saved("AVIF")[:200], 1_000_000, ErrorCode.IMAGE_PARSE_ERROR),
         (files.animated("AVIF"), 1_000_000, ErrorCode.UNSUPPORTED_IMAGE_FORMAT),
-        (b"no image", 1_000_000, ErrorCode.UNSUPPORTED_IMAGE_FORMAT),
+        (b"no image", 1_000_000, ErrorCode.IMAGE_PARSE_ERROR),
     ],
 )
 async def test_what_cannot_be_converted_is_refused_by_name(data: bytes, pixels_max: int, code: ErrorCode) -> None:
     with pytest.raises(TesseraError) as caught:
         await Converter(pixels_max).convert(data, "p")
     assert (caught.value.code, caught.value.param) == (code, "p")
+
+
+class Slow(Converter):
+    """A converter whose children have begun and do not end."""
+
+    begun = 0
+
+    async def _run(self, data: bytes) -> bytes:
+        self.begun += 1
+        await asyncio.Event().wait()
+        return data
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"",
+        bytes(500),
+        b"\0\0\0\x20meta" + bytes(20),
+        b"\0\0\0\x0cmeta" + bytes(4),
+        b"\0\0\0\1mdat" + bytes(7) + b"\x11" + bytes(500),
+        b"\0\0\0\0mdat" + bytes(500),
+        b"\0\0\0\1mdat" + b"\xff" * 8 + bytes(500),
+    ],
+    ids=["nothing", "zeros", "cut off", "empty", "a long box", "a box to the end", "a box past the end"],
+)
+async def test_a_file_without_a_whole_box_of_images_starts_no_process(rest: bytes) -> None:
+    converter = Slow(1_000_000)
+    with pytest.raises(TesseraError, match="cut off or says of no image") as caught:
+        await converter.convert(b"\0\0\0\x18ftypheic\0\0\0\0heicmiaf" + rest, "p")
+    assert (caught.value.code, caught.value.param, converter.begun) == (ErrorCode.IMAGE_PARSE_ERROR, "p", 0)
+
+
+@pytest.mark.anyio
+async def test_a_queue_of_images_to_convert_that_is_long_takes_no_more() -> None:
+    converter = Slow(1_000_000)
+    waiting = [asyncio.ensure_future(converter.convert(files.heic(), "p")) for _ in range(64)]
+    await asyncio.sleep(0)
+    with pytest.raises(TesseraError) as caught:
+        await converter.convert(files.heic(), "p")
+    assert (caught.value.code, converter.begun) == (ErrorCode.OVERLOADED, 2)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    last = asyncio.ensure_future(converter.convert(files.heic(), "p"))
+    await asyncio.sleep(0)
+    assert converter.begun == 3
+    last.cancel()

@@ -47,6 +47,24 @@ def heif_format(head: bytes) -> str | None:
     return "heic" if any(brand in _HEIC for brand in brands) else None
 
 
+def has_heif_items(data: bytes) -> bool:
+    """Whether an ISO media file has a whole box that says what images are in it (ISO 14496-12, 4.2): without one there
+    is nothing to decode."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        elif size == 0:
+            size = len(data) - at
+        if size < head or at + size > len(data):
+            return False
+        if kind in (b"meta", b"moov") and size > head + 4:
+            return True
+        at += size
+    return False
+
+
 def name_file(head: bytes) -> str:
     """What a file seems to be, as a noun with its article, from its first HEAD_BYTES."""
     if head[128:132] == b"DICM":
