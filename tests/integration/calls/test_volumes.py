@@ -9,6 +9,7 @@ import pytest
 
 from ledger_calls import funded, hold_order, usage_event
 from tessera.adapters.storage.ledger.storage import LedgerStorage
+from tessera.adapters.storage.sqlite import SqliteStorage
 from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.limits import month_number
@@ -24,7 +25,7 @@ NOVEMBER = month_number(DAY)
 BY_VOLUME = PriceBook([], [OperatorRow(discount_basis_points=1, volume_from_nanos=1)])
 
 
-class CountedStorage(LedgerStorage):
+class CountedStorage(SqliteStorage):
     """A real ledger that counts how often a volume is read of it."""
 
     reads = 0
