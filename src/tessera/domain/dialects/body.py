@@ -21,6 +21,9 @@ from tessera.domain.errors import ErrorCode, TesseraError
 PAYLOAD_MIN = 4096
 """Bytes of base64 from which a payload is worth leaving out; shorter ones are ordinary text."""
 
+_WRITTEN_BACK_BYTES_MAX = 64 * 1024
+"""A larger body is not written back to see whether it comes out the same: counting its keys takes less."""
+
 _HEADER_MAX = 128
 _PIECE = 1 << 20
 _SHORT_AT_ONCE = 1_000
@@ -29,6 +32,7 @@ _KEY_END = re.compile(rb'"[ \t\r\n]*:')
 _DATA_URL = re.compile(r"data:([^,;]{0,100})((?:;[^,;]{0,100}){0,4}),", re.IGNORECASE)
 _decode_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+_encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,11 +215,22 @@ def _checked(skeleton: bytes, depth_max: int) -> dict[str, Any]:
         raise _invalid(reason) from None
     if type(value) is not dict:
         raise _invalid("The body must be a JSON object.")
+    if _comes_back(skeleton, value, depth_max):
+        return value
     # In valid JSON each colon outside strings ends one key, so a key that a dict swallowed shows as a colon too many.
     pairs = _pairs(value, depth_max)
     if not _is_that_many(skeleton, pairs) and _STRING.sub(b"", skeleton).count(b":") != pairs:
         _refuse_duplicate(skeleton)
     return value
+
+
+def _comes_back(skeleton: bytes, value: dict[str, Any], depth_max: int) -> bool:
+    """Whether a body opens no more objects and lists than may stand inside each other, and its value is written back
+    byte for byte, so that no key was swallowed. Most clients write as we do: no white space, few escapes."""
+    if len(skeleton) > _WRITTEN_BACK_BYTES_MAX:
+        return False
+    opened = len(skeleton) - len(skeleton.translate(None, b"{["))
+    return opened <= depth_max and _encode(value) == skeleton
 
 
 def _is_that_many(skeleton: bytes, pairs: int) -> bool:

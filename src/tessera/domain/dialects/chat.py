@@ -140,20 +140,13 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
         invalid("messages must be a list of at least one message.", "messages")
     found = []
     for index, message in enumerate(messages):
-        if (
-            type(message) is dict
-            and len(message) == 2
-            and message.get("role") in _PLAIN_ROLES
-            and type(text := message.get("content")) is str
-        ):
+        plain = type(message) is dict and len(message) == 2 and message.get("role") in _PLAIN_ROLES
+        if plain and type(text := message.get("content")) is str:
             # Most messages; nothing else of one can be wrong.
             found.append(Message(role=message["role"], texts=(body.text(text),)))
             continue
         where = f"messages[{index}]"
-        checks.fields(checks.obj(message, where), _MESSAGE, where + ".")
-        role = message.get("role")
-        if role not in _ROLES:
-            invalid(f"{where}.role must be developer, system, user, assistant or tool.", f"{where}.role")
+        role = message["role"] if plain and "content" in message else _role(message, where)
         texts = _content(body, message, role, where, images)
         if role == "assistant":
             texts += _calls(message, where)
@@ -170,6 +163,24 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
     return tuple(found)
 
 
+def _role(message: Any, where: str) -> str:
+    """The role of a message whose fields are looked at one by one."""
+    checks.fields(checks.obj(message, where), _MESSAGE, where + ".")
+    role: str = message.get("role")
+    if role not in _ROLES:
+        invalid(f"{where}.role must be developer, system, user, assistant or tool.", f"{where}.role")
+    return role
+
+
+def _text(part: dict[str, Any], at: str) -> str:
+    text = part.get("text")
+    if type(text) is str and len(part) == 2:
+        # Its type and its text: nothing else of it can be wrong.
+        return text
+    checks.fields(part, _TEXT, at + ".")
+    return checks.string(text, f"{at}.text")
+
+
 def _content(body: Body, message: dict[str, Any], role: str, where: str, images: list[ImagePart]) -> list[str]:
     content = message.get("content")
     if type(content) is str:
@@ -183,8 +194,7 @@ def _content(body: Body, message: dict[str, Any], role: str, where: str, images:
         at = f"{where}.content[{index}]"
         kind = checks.obj(part, at).get("type")
         if kind == "text":
-            checks.fields(part, _TEXT, at + ".")
-            texts.append(checks.string(part.get("text"), f"{at}.text"))
+            texts.append(_text(part, at))
         elif kind == "image_url":
             if role != "user":
                 invalid(f"Only a user message may carry an image, not {where}.", at)

@@ -66,7 +66,8 @@ def check_top(value: Mapping[str, Any], fields: Mapping[str, Check]) -> None:
 def stream_options(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """The checked options of a stream; empty where there are none."""
     options: Mapping[str, Any] = value.get("stream_options") or {}
-    checks.fields(options, _STREAM_OPTIONS, "stream_options.")
+    if options:
+        checks.fields(options, _STREAM_OPTIONS, "stream_options.")
     return options
 
 

@@ -1,6 +1,6 @@
 """What a provider's reply says about itself: usage, tier, end, and what was delivered."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -74,12 +74,12 @@ def read_reply(surface: Surface, raw: bytes) -> ReplyFacts:
     facts = ReplyFacts(served_tier=served_tier(reply.get("service_tier")))
     facts.take_usage(surface, reply.get("usage"))
     try:
-        texts = list(_chat(reply, facts) if surface is Surface.CHAT else _response(reply, facts))
-        facts.output_chars = sum(map(len, texts))
+        text = "".join(_chat(reply, facts) if surface is Surface.CHAT else _response(reply, facts))
     except (KeyError, TypeError, AttributeError):
         raise not_a_reply() from None
-    facts.has_output = facts.output_chars > 0
-    facts.output_text = "".join(texts)[:OUTPUT_TEXT_MAX]
+    facts.output_chars = len(text)
+    facts.has_output = text != ""
+    facts.output_text = text[:OUTPUT_TEXT_MAX]
     return facts
 
 
@@ -106,17 +106,19 @@ def not_a_reply() -> TesseraError:
     return TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent something that is not an answer.")
 
 
-def _chat(reply: dict[str, Any], facts: ReplyFacts) -> Iterator[str]:
+def _chat(reply: dict[str, Any], facts: ReplyFacts) -> list[str]:
     choices = reply["choices"]
     if not isinstance(choices, list):
         raise TypeError("choices is not a list")
+    texts: list[str] = []
     for choice in choices:
         reason = choice.get("finish_reason")
         if reason == "error":
             provider_said(choice.get("error"))
         if facts.finish_reason is None and reason is not None:
             facts.finish_reason = str(reason)
-        yield from message_texts(choice["message"])
+        texts += message_texts(choice["message"])
+    return texts
 
 
 def message_texts(message: dict[str, Any]) -> list[str]:
@@ -189,10 +191,28 @@ def read_usage(surface: Surface, usage: object) -> Quantities | None:
     if usage.get(given) is None and usage.get(made) is None:
         return None
     inputs, outputs = _details(usage, given), _details(usage, made)
-    input_tokens, output_tokens = _tokens(usage, given, required=True), _tokens(usage, made, required=True)
-    cached, written, seen = _parts(inputs, "cached_tokens", "cache_write_tokens", "image_tokens")
-    reasoning, drawn = _parts(outputs, "reasoning_tokens", "image_tokens")
-    read = Quantities(
+    input_tokens, output_tokens, total, cached, written, seen, reasoning, drawn = _whole(
+        usage.get(given),
+        usage.get(made),
+        usage.get("total_tokens"),
+        inputs.get("cached_tokens"),
+        inputs.get("cache_write_tokens"),
+        inputs.get("image_tokens"),
+        outputs.get("reasoning_tokens"),
+        outputs.get("image_tokens"),
+    )
+    if input_tokens is None or output_tokens is None:
+        raise ValueError("usage has one side only")
+    cached, written, seen, reasoning, drawn = cached or 0, written or 0, seen or 0, reasoning or 0, drawn or 0
+    if cached + written > input_tokens:
+        raise ValueError("more cached tokens than input tokens")
+    if seen > input_tokens:
+        raise ValueError("more image tokens than input tokens")
+    if reasoning > output_tokens or drawn > output_tokens:
+        raise ValueError("more reasoning or image tokens than output tokens")
+    if total is not None and total < input_tokens + output_tokens:
+        raise ValueError("the total is less than input and output")
+    return Quantities(
         input_tokens=input_tokens,
         cached_input_tokens=cached,
         cache_write_tokens=written,
@@ -201,16 +221,6 @@ def read_usage(surface: Surface, usage: object) -> Quantities | None:
         reasoning_tokens=reasoning,
         output_image_tokens=drawn,
     )
-    if read.cached_input_tokens + read.cache_write_tokens > read.input_tokens:
-        raise ValueError("more cached tokens than input tokens")
-    if read.input_image_tokens > read.input_tokens:
-        raise ValueError("more image tokens than input tokens")
-    if read.reasoning_tokens > read.output_tokens or read.output_image_tokens > read.output_tokens:
-        raise ValueError("more reasoning or image tokens than output tokens")
-    total = _tokens(usage, "total_tokens") if usage.get("total_tokens") is not None else None
-    if total is not None and total < read.input_tokens + read.output_tokens:
-        raise ValueError("the total is less than input and output")
-    return read
 
 
 def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
@@ -222,20 +232,15 @@ def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
     return details
 
 
-def _parts(owner: dict[str, Any], *names: str) -> list[int]:
-    """The parts of one side; nearly all are zero or not there."""
-    return [0 if owner.get(name) is None else _tokens(owner, name) for name in names]
-
-
-def _tokens(owner: dict[str, Any], name: str, *, required: bool = False) -> int:
-    """A whole number of tokens. Some servers write 12.0 for 12; it is taken for what it is."""
-    number = owner.get(name)
-    if type(number) is int and 0 <= number <= TOKENS_MAX:
-        return number
-    if number is None and not required:
-        return 0
-    if isinstance(number, float) and number.is_integer():
-        number = int(number)
-    if type(number) is not int or not 0 <= number <= TOKENS_MAX:
-        raise ValueError(f"{name} is not a whole number of tokens")
-    return number
+def _whole(*numbers: Any) -> Sequence[int | None]:
+    """Whole numbers of tokens, None for what is not there. Some servers write 12.0 for 12; it is taken for what it is.
+    Raises ValueError for any other."""
+    for number in numbers:
+        if number is not None and (type(number) is not int or not 0 <= number <= TOKENS_MAX):
+            break
+    else:
+        return numbers
+    found = [int(number) if type(number) is float and number.is_integer() else number for number in numbers]
+    if any(number is not None and (type(number) is not int or not 0 <= number <= TOKENS_MAX) for number in found):
+        raise ValueError("usage holds something that is not a whole number of tokens")
+    return found
