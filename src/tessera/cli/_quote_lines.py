@@ -12,7 +12,7 @@ from tessera.catalog.models import Model
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.pricing.book import PriceBook
 from tessera.domain.pricing.bounds import price_max
-from tessera.domain.pricing.charge import charge
+from tessera.domain.pricing.charge import charge_nanos
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Detail, InferenceRequest, Message, Surface, Tier
@@ -196,7 +196,7 @@ def _prices(terms: _Terms, text: Span, image: Span, stated: int | None) -> tuple
         input_image_tokens=image.predicted,
         output_tokens=stated or 0,
     )
-    return most, charge(row, predicted).nanos
+    return most, charge_nanos(row, predicted)
 
 
 def quote_json_lines(quoter: Quoter, source: BinaryIO) -> Iterator[bytes]:

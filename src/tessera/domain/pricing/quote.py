@@ -6,7 +6,7 @@ import msgspec
 
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.pricing.bounds import price_maxima
-from tessera.domain.pricing.charge import charge
+from tessera.domain.pricing.charge import charge_nanos
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.tokens import ImageCount, Span, TokenCount
@@ -91,7 +91,7 @@ def build_quote(
         maximum, of_input = price_maxima(row, total.max, image.max, output_max_tokens, choices)
         if maximum > max_nanos:
             max_nanos, input_max_nanos = maximum, of_input
-    predicted = charge(rows[0], Quantities(input_tokens=total.predicted, input_image_tokens=image.predicted))
+    predicted = Quantities(input_tokens=total.predicted, input_image_tokens=image.predicted)
     return Quote(
         id=id,
         created_at=created_at,
@@ -105,7 +105,7 @@ def build_quote(
         total=total,
         output_max_tokens=output_max_tokens,
         images=tuple(images),
-        input_predicted_nanos=predicted.nanos,
+        input_predicted_nanos=charge_nanos(rows[0], predicted),
         input_max_nanos=input_max_nanos,
         output_max_nanos=max_nanos - input_max_nanos,
         max_nanos=max_nanos,

@@ -9,6 +9,7 @@ from hypothesis import given
 from price_strategies import quantities, row, rows
 from tessera.domain.money import NANOS_MAX, parse_usd
 from tessera.domain.pricing import Rates, charge, charge_object
+from tessera.domain.pricing.charge import charge_nanos
 from tessera.domain.quantities import Quantities
 
 PRO = row(Rates(input=21_000_000_000, output=168_000_000_000))
@@ -53,8 +54,9 @@ def test_a_part_larger_than_its_total_is_refused(parts: Quantities) -> None:
 
 
 def test_a_charge_beyond_63_bits_is_refused() -> None:
-    with pytest.raises(ValueError, match="ledger"):
-        charge(PRO, Quantities(output_tokens=2**53))
+    for work in (charge, charge_nanos):
+        with pytest.raises(ValueError, match="ledger"):
+            work(PRO, Quantities(output_tokens=2**53))
 
 
 def test_the_largest_charge_the_ledger_can_hold_is_taken_and_not_one_nano_more() -> None:
@@ -144,6 +146,11 @@ def test_lines_add_up_and_recompute_with_integers_only(price: object, used: Quan
     assert charged.nanos == -(-unit_price_sum // 1_000_000) == sum(line.nanos for line in charged.lines)
     assert all(line.nanos >= 0 and line.quantity > 0 for line in charged.lines)
     assert 0 <= charged.nanos - Fraction(unit_price_sum, 1_000_000) < 1
+
+
+@given(rows(), quantities())
+def test_what_a_charge_comes_to_is_the_same_without_its_lines(price: object, used: Quantities) -> None:
+    assert charge_nanos(price, used) == charge(price, used).nanos  # type: ignore[arg-type]
 
 
 @given(rows(), quantities())
