@@ -177,13 +177,13 @@ def owed(outcome: Outcome, delivered: Delivered) -> Owed:
     for the input and what was produced; if nothing was, nothing, unless the model was thinking. A provider's failure
     costs the customer nothing. What the provider may still bill for is the operator's loss.
     """
-    reported, own = _reported(delivered), _own(delivered)
+    reported = _reported(delivered)
     if outcome is Outcome.COMPLETED:
         if not (delivered.has_output or delivered.finished):
             return Owed(usage=NOTHING, source=UsageSource.NONE, lost=reported or NOTHING, policy=Policy.FINISHED_EMPTY)
         if reported is not None:
             return Owed(usage=reported, source=UsageSource.PROVIDER, lost=NOTHING)
-        return Owed(usage=own, source=UsageSource.LOCAL, lost=NOTHING, policy=Policy.FINISHED_OWN_COUNT)
+        return Owed(usage=_own(delivered), source=UsageSource.LOCAL, lost=NOTHING, policy=Policy.FINISHED_OWN_COUNT)
     policy = _UNPAID[outcome]
     if outcome in LEAVING:
         if delivered.has_output and not delivered.unheard:
@@ -193,7 +193,7 @@ def owed(outcome: Outcome, delivered: Delivered) -> Owed:
             policy = Policy.LEFT_UNSENT
         elif delivered.thinks and outcome is Outcome.CLIENT_DISCONNECTED:
             return _paid(delivered, Policy.LEFT_WHILE_THINKING)
-    lost = (reported or own) if delivered.accepted else NOTHING
+    lost = (reported or _own(delivered)) if delivered.accepted else NOTHING
     return Owed(usage=NOTHING, source=UsageSource.NONE, lost=lost, policy=policy)
 
 

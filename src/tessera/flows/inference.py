@@ -79,16 +79,22 @@ async def _place(
     world: World, caller: Caller, call: Call, request_id: str
 ) -> Served | tuple[Estimate, HoldOrder, HoldGrant]:
     """What is to be sent on which hold, or the reply of an earlier try."""
-    if caller.rules is not None and call.terms.idempotency_key is not None:
-        # Another key of the organization may have been given the reply that a repeat would get.
-        check_model_rule(world, caller, await asked_model(world, call.body))
-    fingerprint = await _fingerprint(call) if call.terms.idempotency_key is not None else b""
-    repeat = await _find_repeat(world, caller, call, fingerprint)
-    if repeat is not None:
-        return repeat
-    quote = await find_quote(world, caller, call.terms)
+    key, fingerprint = call.terms.idempotency_key, b""
+    if key is not None:
+        if caller.rules is not None:
+            # Another key of the organization may have been given the reply that a repeat would get.
+            check_model_rule(world, caller, await asked_model(world, call.body))
+        fingerprint = await _fingerprint(call)
+        repeat = await _find_repeat(world, caller, key, fingerprint)
+        if repeat is not None:
+            return repeat
+    quote = None if call.terms.quote_id is None else await find_quote(world, caller, call.terms.quote_id)
     as_of = date_of(quote.created_at_us) if quote else world.clock.today()
-    volume = quoted_volume(quote) if quote else await volume_of(world, caller, as_of)
+    volume = None
+    if quote:
+        volume = quoted_volume(quote)
+    elif world.prices.knows_volumes:
+        volume = await volume_of(world, caller, as_of)
     estimated = await estimate(world, caller, call.surface, call.body, as_of, volume_nanos=volume)
     try:
         found = agree(call.terms, quote, estimated)
@@ -106,14 +112,11 @@ async def _place(
     return found, order, grant
 
 
-async def _find_repeat(world: World, caller: Caller, call: Call, fingerprint: bytes) -> Served | None:
+async def _find_repeat(world: World, caller: Caller, key: str, fingerprint: bytes) -> Served | None:
     """The reply of an earlier try, looked for first: its image may be gone and its quote expired since.
 
     Two tries at once both find nothing here; the hold decides between them.
     """
-    key = call.terms.idempotency_key
-    if key is None:
-        return None
     grant = await world.storage.find_repeat(
         KeyOrder(
             organization_id=caller.organization_id,

@@ -2,8 +2,9 @@
 
 import asyncio
 import types
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import date
+from functools import partial
 
 import msgspec
 
@@ -35,6 +36,7 @@ _SANDBOX_SURFACES = (Surface.CHAT, Surface.RESPONSES)
 """What the sandbox speaks for a model whose own provider speaks neither; a model that speaks one keeps to it."""
 _COUNT_ON_LOOP_BYTES_MAX = 32 * 1024
 """Requests with more text than this are counted in a thread: 32 KB take about 2 ms, the most the loop should wait."""
+_OFFERS_KEPT_MAX = 10_000
 _OPEN_AT_ONCE_BYTES_MAX = 2 * 1024 * 1024
 """A body up to here is opened in one go; 5 MB take less than a millisecond (`benchmarks.micro`)."""
 _OUTPUT_MIN = {Surface.CHAT: 1, Surface.RESPONSES: 16}
@@ -69,7 +71,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
 async def volume_of(world: World, caller: Caller, as_of: date) -> int | None:
     """What a caller's prices on a day are chosen by, where they depend on it. Raises [storage_unavailable]."""
-    if len(world.prices.volume_steps) == 1:
+    if not world.prices.knows_volumes:
         return None
     return await read_volume(world.volumes, world.storage, world.prices, caller, as_of, world.clock.monotonic_ms())
 
@@ -78,18 +80,19 @@ async def estimate(
     world: World, caller: Caller, surface: Surface, raw: bytes, as_of: date, *, volume_nanos: int | None = None
 ) -> Estimate:
     """Counts and prices a call on `surface`. Raises every refusal that needs no money and no provider to find."""
-    body = await _open(raw)
+    body = open_body(raw) if len(raw) <= _OPEN_AT_ONCE_BYTES_MAX else await _open_in_steps(raw)
     request = PARSERS[surface](body)
     model = world.catalogue.model(request.model)
     check_model_rule(world, caller, model)
     _check_model(caller, model, request, as_of)
-    ways = plan(surface, deployments(world, caller, model), model.id)
     tier = request.tier or Tier.DEFAULT
-    rows = price_rows(world, caller, model, ways, tier, as_of, volume_nanos)
+    ways, rows = offer(world, caller, model, surface, tier, as_of, volume_nanos)
     output_cap = _output_cap(caller, model, request)
     images = await world.media.probe(request.images) if request.images else ()
     framing = world.catalogue.framing(model.id)
-    count = await _count(world, model, framing, request, images, as_of)
+    counting = _counting(world, model, framing, request, images, as_of)
+    at_once = request.text_bytes <= _COUNT_ON_LOOP_BYTES_MAX and world.counts_at_once(framing.encoding)
+    count = counting() if at_once else await asyncio.to_thread(counting)
     if model.context_max is not None and count.total.predicted > model.context_max:
         raise TesseraError(
             ErrorCode.CONTEXT_LENGTH_EXCEEDED,
@@ -111,10 +114,6 @@ async def estimate(
         encoding=framing.encoding,
         quote=_quote(world, caller, model, request, images, count, rows, tier, output_cap, volume_nanos),
     )
-
-
-async def _open(raw: bytes) -> Body:
-    return open_body(raw) if len(raw) <= _OPEN_AT_ONCE_BYTES_MAX else await _open_in_steps(raw)
 
 
 @types.coroutine
@@ -163,7 +162,7 @@ def output_affordable(found: Estimate, nanos: int) -> int:
 
 async def asked_model(world: World, raw: bytes) -> Model:
     """The model that a body names. Raises [invalid_request, model_not_found]."""
-    name = (await _open(raw)).value.get("model")
+    name = (await _open_in_steps(raw)).value.get("model")
     if not isinstance(name, str):
         raise TesseraError(ErrorCode.INVALID_REQUEST, "model must be the id of a model.", param="model")
     return world.catalogue.model(name)
@@ -199,6 +198,26 @@ def _check_model(caller: Caller, model: Model, request: InferenceRequest, as_of:
             f"{model.id} generates images; it does not answer with text.",
             param="model",
         )
+
+
+def offer(
+    world: World, caller: Caller, model: Model, surface: Surface, tier: Tier, as_of: date, volume_nanos: int | None
+) -> tuple[tuple[tuple[Deployment, Surface], ...], tuple[PriceRow, ...]]:
+    """The plan of a call on `surface` and the rows it may be charged by. Raises as `plan` and `price_rows`.
+
+    Remembered: every call asks one of a few questions. Not where prices depend on a volume, which every call changes.
+    """
+    who = (caller.organization_id, caller.organization, caller.mode)
+    asked = (world.prices.version, model.id, surface, tier, as_of, *who)
+    found = world.offers.get(asked) if volume_nanos is None else None
+    if found is None:
+        ways = plan(surface, deployments(world, caller, model), model.id)
+        found = ways, price_rows(world, caller, model, ways, tier, as_of, volume_nanos)
+        if len(world.offers) >= _OFFERS_KEPT_MAX:
+            world.offers.clear()
+        if volume_nanos is None:
+            world.offers[asked] = found
+    return found
 
 
 def price_rows(
@@ -265,20 +284,18 @@ def _output_cap(caller: Caller, model: Model, request: InferenceRequest) -> int:
     return request.output_cap
 
 
-async def _count(
+def _counting(
     world: World,
     model: Model,
     framing: Framing,
     request: InferenceRequest,
     images: Sequence[ProbedImage],
     as_of: date,
-) -> TokenCount:
+) -> Callable[[], TokenCount]:
+    """The counting of a call's input, to be done here or in a thread."""
     rules = world.catalogue.image_rules(model.id, as_of) if images else None
     sizes = [(image.width, image.height) for image in images]
-    counter = world.counter_for(framing.encoding)
-    if request.text_bytes > _COUNT_ON_LOOP_BYTES_MAX or not world.counts_at_once(framing.encoding):
-        return await asyncio.to_thread(count_request, request, sizes, rules, framing, counter)
-    return count_request(request, sizes, rules, framing, counter)
+    return partial(count_request, request, sizes, rules, framing, world.counter_for(framing.encoding))
 
 
 def _quote(

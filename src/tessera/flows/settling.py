@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from tessera.domain.dialects.usage import ReplyFacts
 from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
 from tessera.domain.money import Mode, format_usd
-from tessera.domain.pricing.charge import Charge, charge, charge_object
+from tessera.domain.pricing.charge import Charge, charge, charge_nanos, charge_object
 from tessera.domain.pricing.rows import PriceRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Surface, Tier
@@ -43,8 +42,7 @@ _COUNT_ON_LOOP_CHARACTERS_MAX = 8_000
 """Longer texts are tokenized in a thread, so that the event loop never waits more than about a millisecond."""
 
 
-@dataclass(slots=True)
-class Running:
+class Running(msgspec.Struct, eq=False):
     """A held call on its way: what was pinned at the hold, and what has happened since.
 
     `accepted` says that the deployment in hand took the call, or may have, `sent` that the call was surely on its way;
@@ -59,12 +57,12 @@ class Running:
     order: HoldOrder
     granted_nanos: int
     started_ms: int
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
     deployment: Deployment | None = None
     accepted: bool = False
     sent: bool = False
     ways: Iterator[tuple[Deployment, Surface]] | None = None
-    lost: list[Deployment] = field(default_factory=list)
+    lost: list[Deployment] = []
     spoiled: bool = False
     unheard: bool = False
     on_cancel: OnCancel = OnCancel.UNKNOWN
@@ -111,7 +109,11 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
     """
     for known in (facts, NO_FACTS):
         try:
-            delivered = await _delivered(running, outcome, known)
+            reported = None if known.absurd else known.usage
+            output_tokens = 0
+            if known.output_text and (reported is None or reported.output_tokens == 0):
+                output_tokens = await _count_output(running, known.output_text)
+            delivered = _delivered(running, outcome, known, reported, output_tokens)
             decided = owed(outcome, delivered)
             event = _event(running, outcome, known, decided)
             instead = owed_past_allowance(decided, delivered) if event.loss_nanos else None
@@ -134,13 +136,13 @@ def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed)
     if facts.absurd:
         decided = _quarantine(running, decided)
     charged = price if charge_nanos == price.nanos else msgspec.structs.replace(price, nanos=charge_nanos)
-    quote = running.found.quote
+    order, quote, attempts = running.order, running.found.quote, running.attempts
     return UsageEvent(
-        hold_id=running.order.id,
-        organization_id=running.order.organization_id,
-        mode=running.order.mode,
+        hold_id=order.id,
+        organization_id=order.organization_id,
+        mode=order.mode,
         outcome=outcome,
-        status=running.attempts[-1].status or 0 if running.attempts else 0,
+        status=attempts[-1].status or 0 if attempts else 0,
         deployment=_name(running.deployment),
         served_tier=tier._value_,  # a plain string: SQLite's module looks long for how to store any other
         price_version=quote.price_version,
@@ -153,7 +155,7 @@ def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed)
         cost_nanos=cost[0],
         loss_nanos=cost[1] + _lost_before(running, tier),
         charge=_encode({**charge_object(charged), "policy": decided.policy}),
-        attempts=tuple(running.attempts),
+        attempts=tuple(attempts),
         settled_at_us=running.world.clock.now_us(),
         latency_ms=running.elapsed_ms(),
         first_byte_ms=running.first_byte_ms,
@@ -201,12 +203,10 @@ async def settle(running: Running, outcome: Outcome, facts: ReplyFacts, reply: S
     await asyncio.shield(running.world.spawn(work()))
 
 
-async def _delivered(running: Running, outcome: Outcome, facts: ReplyFacts) -> Delivered:
+def _delivered(
+    running: Running, outcome: Outcome, facts: ReplyFacts, reported: Quantities | None, output_tokens: int
+) -> Delivered:
     quote = running.found.quote
-    reported = None if facts.absurd else facts.usage
-    output_tokens = 0
-    if facts.output_text and (reported is None or reported.output_tokens == 0):
-        output_tokens = await _count_output(running, facts.output_text)
     return Delivered(
         reported=reported,
         input=Quantities(input_tokens=quote.total.predicted, input_image_tokens=quote.image.predicted),
@@ -284,9 +284,8 @@ def _cost(running: Running, tier: Tier, decided: Owed, price_row: PriceRow, pric
         )
     except TesseraError:
         return 0, 0
-    lost = 0 if decided.lost is NOTHING else charge(row, decided.lost).nanos
-    cost = price if row.version == price_row.version else charge(row, decided.usage)
-    return cost.nanos, lost
+    lost = 0 if decided.lost is NOTHING else charge_nanos(row, decided.lost)
+    return price.nanos if row.version == price_row.version else charge_nanos(row, decided.usage), lost
 
 
 def _lost_before(running: Running, tier: Tier) -> int:
@@ -302,7 +301,7 @@ def _lost_before(running: Running, tier: Tier) -> int:
                 )
             except TesseraError:
                 continue
-            total += charge(row, own).nanos
+            total += charge_nanos(row, own)
     return total
 
 

@@ -82,7 +82,7 @@ class StoredProviders:
             self._replace(name, None)
             log.info("credential.removed", provider=name)
         if changed or gone:
-            self._world.deployments = self._deploy({name: one.surfaces for name, one in wanted.items()})
+            self._world.deploy(self._deploy({name: one.surfaces for name, one in wanted.items()}))
 
     async def close(self) -> None:
         """Closes every connection."""

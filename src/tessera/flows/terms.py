@@ -55,14 +55,12 @@ def read_terms(quote_id: str | None, price_max: str | None, fit: str | None, ide
     return Terms(quote_id=quote_id, price_max_nanos=price_max_nanos, fit=chosen, idempotency_key=idempotency_key)
 
 
-async def find_quote(world: World, caller: Caller, terms: Terms) -> SavedQuote | None:
+async def find_quote(world: World, caller: Caller, quote_id: str) -> SavedQuote:
     """The quote a call refers to, still binding. Raises quote_mismatch (unknown here), quote_expired."""
-    if terms.quote_id is None:
-        return None
-    saved = await world.storage.find_quote(caller.organization_id, caller.mode, terms.quote_id)
+    saved = await world.storage.find_quote(caller.organization_id, caller.mode, quote_id)
     if saved is None:
         raise TesseraError(
-            ErrorCode.QUOTE_MISMATCH, f"There is no quote {terms.quote_id[:64]!r} for this key.", param="Tessera-Quote"
+            ErrorCode.QUOTE_MISMATCH, f"There is no quote {quote_id[:64]!r} for this key.", param="Tessera-Quote"
         )
     if world.clock.now_us() >= saved.expires_at_us:
         raise TesseraError(ErrorCode.QUOTE_EXPIRED, "This quote has expired; ask for a new one.", param="Tessera-Quote")

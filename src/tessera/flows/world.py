@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
@@ -84,8 +84,8 @@ class World:
     what a provider bills on a surface for an answer that is not read to its end, `reading_on` are the tasks that read
     such answers to their end after their client has left. `calls` are those that are held, by request id;
     `live` are those who listen to what happens, `volumes` what organizations were charged lately. `credential_rejected`
-    notes that a provider refused its credential, and with which status; `providers` and `deployments` are put in place
-    anew when stored credentials change.
+    notes that a provider refused its credential, and with which status; `providers` and, by `deploy`, `deployments` are
+    put in place anew when stored credentials change. `offers` are remembered plans and price rows (`quoting.offer`).
     """
 
     storage: Storage
@@ -111,6 +111,12 @@ class World:
     live: Live = field(default_factory=Live)
     volumes: Volumes = field(default_factory=Volumes)
     credential_rejected: Callable[[str, int], None] = _nobody_notes
+    offers: dict[Hashable, Any] = field(default_factory=dict)
+
+    def deploy(self, deployments: Mapping[str, tuple[Deployment, ...]]) -> None:
+        """Puts other deployments in place; what was offered of those before is forgotten."""
+        self.deployments = deployments
+        self.offers.clear()
 
     def provider(self, name: str) -> Provider:
         """A provider by name. Raises [no_deployment] for one that was removed since the call was planned."""

@@ -23,6 +23,7 @@ from tessera.flows.quoting import (
     asked_model,
     deployments,
     estimate,
+    offer,
     output_affordable,
     price_row,
     with_output_cap,
@@ -199,6 +200,29 @@ def test_live_keys_have_the_operators_deployments_and_test_keys_the_sandbox_on_t
     }
     (sandbox,) = deployments(world, caller(Mode.TEST), world.catalogue.model("gpt-4o-2024-11-20"))
     assert (sandbox.provider, sandbox.model, sandbox.upstream_model) == ("sandbox", "gpt-4o", "gpt-4o-2024-11-20")
+
+
+async def test_what_is_offered_is_remembered_until_other_deployments_are_put_in_place() -> None:
+    world = own_world()
+    deployed, first = world.deployments, (await own(world)).plan
+    assert (await own(world)).plan is first
+    world.deploy({})
+    assert (await refusal(world=world)).code is ErrorCode.NO_DEPLOYMENT
+    world.deploy(deployed)
+    assert (await own(world)).plan == first
+
+
+async def test_what_is_offered_to_one_organization_is_not_to_another() -> None:
+    catalogue = load_catalogue()
+    rows = [OperatorRow(model="gpt-4o", organization="org_2", rates=Rates(input=1, output=1))]
+    world = priced_world(catalogue=catalogue, prices=catalogue.price_book(rows))
+    model = world.catalogue.model("gpt-4o")
+    asked = (model, Surface.CHAT, Tier.DEFAULT, world.clock.today(), None)
+    inputs = [
+        offer(world, caller(organization_id=name), *asked)[1][0].rates.input for name in ("org_1", "org_2", "org_1")
+    ]
+    assert inputs[1] == 1
+    assert inputs[0] == inputs[2] > 1
 
 
 def test_a_test_call_is_priced_as_at_the_models_own_provider_and_a_live_one_where_it_runs() -> None:

@@ -78,12 +78,10 @@ async def test_a_quote_is_found_by_whom_it_was_given_to_and_until_the_moment_it_
 
     async def refusal(who: Any, name: str) -> TesseraError:
         with pytest.raises(TesseraError) as refused:
-            await find_quote(world, who, Terms(quote_id=name))
+            await find_quote(world, who, name)
         return refused.value
 
-    assert await find_quote(world, own, Terms()) is None
-    opened = await find_quote(world, own, Terms(quote_id="quote_open"))
-    assert opened is not None
+    opened = await find_quote(world, own, "quote_open")
     assert opened.id == "quote_open"
     for name in ("quote_over", "quote_now"):
         assert (await refusal(own, name)).code is ErrorCode.QUOTE_EXPIRED

@@ -91,6 +91,7 @@ class PriceBook:
 
     `canonical` maps dated ids and aliases to the model whose rows they share. Nothing is ever guessed: a model, tier
     or day without a row is refused. `version` names the whole content: equal books have equal versions.
+    `knows_volumes` says that some price depends on a volume.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class PriceBook:
         self.discount_basis_points = discount_basis_points
         self._volume_rows = tuple(row for row in self.price_rows if row.volume_from_nanos)
         self.volume_steps = (0, *sorted({row.volume_from_nanos for row in self._volume_rows}))
+        self.knows_volumes = bool(self._volume_rows)
         self._list_view = _View((), 0)
         self._price_view = _View(self.price_rows, discount_basis_points)
         self._cost_view = _View(self.cost_rows, 0)
@@ -205,7 +207,7 @@ class PriceBook:
 
     def _step(self, volume_nanos: int) -> int:
         """The highest step that a volume has reached: how many answers there are to remember does not grow with it."""
-        if not volume_nanos or len(self.volume_steps) == 1:
+        if not volume_nanos or not self.knows_volumes:
             return 0
         return self.volume_steps[bisect_right(self.volume_steps, volume_nanos) - 1]
 
