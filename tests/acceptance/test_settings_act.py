@@ -131,6 +131,8 @@ def test_only_named_origins_may_call_from_a_browser(tmp_path: Path) -> None:
         assert {"x-request-id", "retry-after", "tessera-charge", "x-ratelimit-remaining-tokens"} <= readable
         _, headers, _ = fetch(f"{server.api}/models", {"Origin": "https://evil.example.com", **asked}, method="OPTIONS")
         assert "access-control-allow-origin" not in headers
+        _, headers, _ = fetch(f"{server.api}/models", {"Origin": "https://app.example.com"})
+        assert headers["access-control-allow-origin"] == "https://app.example.com"
 
 
 def test_metrics_are_for_loopback_or_for_whoever_has_the_token(server: TesseraServer, tmp_path: Path) -> None:

@@ -116,6 +116,15 @@ class Cycle:
         elif not self.complete:
             self._on_disconnect = call
 
+    def reply(self, status: int, headers: "Iterable[tuple[bytes, bytes]]", body: bytes) -> bool:
+        """Sends a whole reply, its length among the headers, if nothing of one was sent and the client is there and
+        reads. Returns whether it did."""
+        if self.started or self.gone or self._connection.writing_paused:
+            return False
+        self._start(status, headers)
+        self._write(body, more=False)
+        return True
+
     # ---- what the connection reports -----------------------------------------------------------------------------
 
     def feed(self, piece: bytes) -> None:

@@ -27,7 +27,7 @@ class ClientGoneError(Exception):
 
 
 class Connection(Protocol):
-    """What our own server can do beyond ASGI; under any other server both are done by receiving messages."""
+    """What our own server can do beyond ASGI; under any other server the same is done by messages."""
 
     def whole_body(self) -> bytes | None:
         """The body, once, if all of it has arrived; None when it must be received."""
@@ -35,6 +35,15 @@ class Connection(Protocol):
 
     def on_disconnect(self, call: Callable[[], None] | None) -> None:
         """Calls back when the client leaves before its reply is complete; at once if it has. None takes that back."""
+        ...
+
+    def reply(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Sends a whole reply, its length among the headers, and returns whether it did; if not, it must be sent as
+        messages."""
+        ...
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """The application's own `send`, where nothing stands in between."""
         ...
 
 
@@ -126,8 +135,8 @@ class Exchange:
         """The whole body, which is plain JSON text. Raises invalid_request (another content type, an encoding),
         request_too_large, request_timeout, overloaded; ClientGoneError when it never ends."""
         self._check_coding()
-        declared = self.header(b"content-length")
-        expected_bytes = int(declared) if declared is not None and declared.isdecimal() else bytes_max
+        declared = self.headers().get(b"content-length", b"")
+        expected_bytes = int(declared) if declared.isdigit() else bytes_max
         if expected_bytes > bytes_max:
             raise _too_large(bytes_max)
         whole = self.connection.whole_body() if self.connection is not None else None
@@ -217,7 +226,13 @@ class Exchange:
 
     async def reply(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON,)) -> None:
         """Sends a whole response."""
-        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        told = [*headers, (b"content-length", b"%d" % len(body)), *self.extra_headers]
+        self.started = True
+        connection = self.connection
+        # Only where nothing stands in between that would add to what is sent.
+        if connection is not None and connection.send == self._send and connection.reply(status, told, body):
+            return
+        await self._send({"type": "http.response.start", "status": status, "headers": told})
         await self._send({"type": "http.response.body", "body": body})
 
     async def reply_json(self, status: int, value: Any) -> None:

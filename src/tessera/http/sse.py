@@ -19,7 +19,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 class Presence:
     """Cancels the task that serves a call when its client leaves.
 
-    `async with Presence(exchange)` around the work; ClientGoneError comes out when the client left. Our own server
+    `with Presence(exchange)` around the work; ClientGoneError comes out when the client left. Our own server
     calls back; with any other the only way to learn it is to keep receiving, in a task of its own.
     """
 
@@ -27,7 +27,7 @@ class Presence:
         self._exchange = exchange
         self._watch: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         self._task = asyncio.current_task()
         if self._exchange.connection is not None:
             self._exchange.connection.on_disconnect(self._leave)
@@ -43,7 +43,7 @@ class Presence:
         await self._exchange.watch_disconnect()
         self._leave()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._watch is not None:
             self._watch.cancel()
         else:

@@ -8,6 +8,7 @@ import pytest
 from made_connections import HEAD_SECONDS, IDLE_SECONDS, WRITE_SECONDS, Held, Wire, get, post
 from small_app import SmallApp, reply
 from tessera.cli._connection import HEAD_BYTES_MAX, UNREAD_BYTES_MAX, WAITING_MAX
+from tessera.http.exchange import CONNECTION
 
 # ---- heads ---------------------------------------------------------------------------------------------------------
 
@@ -29,6 +30,55 @@ def test_a_half_head_behind_a_large_body_is_not_counted_with_it() -> None:
         sent = post(body) + get()
         wire.send(sent[:50]).send(sent[50:-20]).send(sent[-20:])
         assert wire.statuses == [200, 200]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_whole_reply_is_the_one_that_messages_send(method: str) -> None:
+    def heard(at_once: bool) -> bytes:
+        async def app(scope: Any, _receive: Any, send: Any) -> None:
+            told = [(b"Content-Length", b"5"), (b"x-a", b"b")]
+            connection = scope["extensions"][CONNECTION]
+            if not (at_once and connection.reply(201, told, b"whole")):
+                await reply(send, b"whole", status=201, headers=told)
+            assert not connection.reply(201, told, b"whole")
+
+        with Wire(app) as wire:
+            return wire.send(get("/", method=method)).heard
+
+    assert heard(at_once=True) == heard(at_once=False)
+
+
+def test_a_whole_reply_is_not_sent_at_once_to_a_client_that_does_not_read_or_has_left() -> None:
+    sent = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        sent.append(scope["extensions"][CONNECTION].reply(200, [(b"content-length", b"1")], b"a"))
+
+    for trouble in ("pause_writing", "eof_received"):
+        with Wire(app) as wire:
+            wire.send(get(), work=False)
+            getattr(wire.connection, trouble)()
+            wire.work()
+    assert sent == [False, False]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"content-length", b"1"), (b"Content-Length", b"1")],
+        [(b"content-length", b"one")],
+        [(b"transfer-encoding", b"chunked")],
+        [(b"x a", b"b")],
+        [(b"", b"b")],
+        [(b"x-a", b"b\r\nx-c: d")],
+    ],
+)
+def test_headers_that_would_be_read_in_two_ways_are_not_sent(headers: Any) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await reply(send, b"a", headers=headers)
+
+    with Wire(app) as wire:
+        assert wire.send(get()).statuses == [500]
 
 
 def test_a_trailer_is_no_header() -> None:

@@ -40,7 +40,7 @@ async def input_tokens(world: World, caller: Caller, exchange: Exchange) -> None
             ErrorCode.INVALID_REQUEST, "Tessera-Count must be `tessera` or `provider`.", param="Tessera-Count"
         )
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
-    async with Presence(exchange):
+    with Presence(exchange):
         count, who = await count_input_tokens(
             world, caller, body, exchange.request_id, by_provider=wanted == "provider"
         )
@@ -54,7 +54,7 @@ async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surfa
         terms = read_terms(*map(exchange.header, TERMS_HEADERS))
         headers = {name.decode(): value for name in FORWARDED_HEADERS if (value := exchange.header(name)) is not None}
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
-    async with Presence(exchange):
+    with Presence(exchange):
         served = await infer(world, caller, Call(surface, endpoint, body, terms, headers), exchange.request_id)
         exchange.add_header(b"tessera-price-max", format_usd(served.price_max_nanos))
         if served.rate is not None:

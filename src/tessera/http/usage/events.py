@@ -21,26 +21,27 @@ async def stream(world: World, caller: Caller, exchange: Exchange) -> None:
     """
     exchange.query(())
     beat_us = world.limits.keep_alive_seconds * 1_000_000
-    async with Presence(exchange), aclosing(follow(world, caller, exchange.header(b"last-event-id"))) as events:
-        sent_us = 0
-        async for event in events:
-            if event is None:
-                try:
-                    await authenticate(world, exchange)
-                except TesseraError:
-                    # The key was revoked, or has ended, since.
-                    break
-            if not exchange.started:
-                await exchange.start(200, HEAD)
-            now_us = world.clock.now_us()
-            if event is not None:
-                await exchange.send_piece(_frame(event))
-            elif now_us - sent_us >= beat_us:
-                await exchange.send_piece(KEEP_ALIVE)
-            else:
-                continue
-            sent_us = now_us
-        await exchange.end()
+    with Presence(exchange):
+        async with aclosing(follow(world, caller, exchange.header(b"last-event-id"))) as events:
+            sent_us = 0
+            async for event in events:
+                if event is None:
+                    try:
+                        await authenticate(world, exchange)
+                    except TesseraError:
+                        # The key was revoked, or has ended, since.
+                        break
+                if not exchange.started:
+                    await exchange.start(200, HEAD)
+                now_us = world.clock.now_us()
+                if event is not None:
+                    await exchange.send_piece(_frame(event))
+                elif now_us - sent_us >= beat_us:
+                    await exchange.send_piece(KEEP_ALIVE)
+                else:
+                    continue
+                sent_us = now_us
+            await exchange.end()
 
 
 def _frame(event: Event) -> bytes:

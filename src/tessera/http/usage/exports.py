@@ -55,9 +55,10 @@ async def _send(
         (b"content-type", _KINDS[file_format].encode()),
         (b"content-disposition", f'attachment; filename="usage-{mode.value}.{file_format}"'.encode()),
     ]
-    async with Presence(exchange), aclosing(pieces):
-        async for piece in pieces:
-            if not exchange.started:
-                await exchange.start(200, head)
-            await exchange.send_piece(piece)
-        await exchange.end()
+    with Presence(exchange):
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if not exchange.started:
+                    await exchange.start(200, head)
+                await exchange.send_piece(piece)
+            await exchange.end()
