@@ -152,7 +152,9 @@ def _check_head(reply: HttpReply, *, stream: bool) -> None:
         raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider answered with a redirect, which is not followed.")
     if reply.headers.get("content-encoding", "identity").lower() != "identity":
         raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent a compressed reply although none was accepted.")
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = reply.headers.get("content-type", "")
     expected = _EVENT_STREAM if stream else _JSON
-    if reply.status == 200 and kind not in ("", expected):
+    if kind == expected or reply.status != 200:
+        return
+    if kind.partition(";")[0].strip().lower() not in ("", expected):
         raise TesseraError(ErrorCode.PROVIDER_ERROR, f"The provider's reply is not {expected}.")

@@ -69,11 +69,14 @@ class Connection(asyncio.Protocol):
         reply.begin()
         if body_bytes <= JOINED_BYTES_MAX:
             transport.write(b"".join((head, *body)))
-            await self._head(deadline)
+            whole = True
         else:
             whole = await self._upload(transport, head, body, deadline)
-            await self._head(deadline)
-            reply.keep = reply.keep and whole
+        while not reply.status:
+            if self._failure is not None:
+                raise TesseraError(*self._failure)
+            await self._woken(deadline)
+        reply.keep = reply.keep and whole
 
     async def read(self, deadline: float, bytes_max: int) -> bytes:
         """What has arrived of the body since the last read, b"" at its end. Raises [provider_error, provider_timeout].
@@ -113,12 +116,6 @@ class Connection(asyncio.Protocol):
         self._fail(ErrorCode.PROVIDER_ERROR, CLOSED)
 
     # ---- waiting -------------------------------------------------------------------------------------------------
-
-    async def _head(self, deadline: float) -> None:
-        while not self.reply.status:
-            if self._failure is not None:
-                raise TesseraError(*self._failure)
-            await self._woken(deadline)
 
     def _woken(self, deadline: float) -> "asyncio.Future[None]":
         self._waiter = waiter = self._loop.create_future()
