@@ -148,14 +148,14 @@ def resolve(meters: Sequence[Meter], amount_nanos: int, charge_nanos: int, settl
         if not charge_nanos:
             continue
         meter.spent_nanos += charge_nanos
-        if day > meter.day:
-            meter.day, meter.day_nanos = day, 0
         if day == meter.day:
             meter.day_nanos += charge_nanos
-        if month > meter.month:
-            meter.month, meter.month_nanos = month, 0
+        elif day > meter.day:
+            meter.day, meter.day_nanos = day, charge_nanos
         if month == meter.month:
             meter.month_nanos += charge_nanos
+        elif month > meter.month:
+            meter.month, meter.month_nanos = month, charge_nanos
 
 
 def rate_left(meters: Sequence[Meter], now_us: int) -> RateLeft | None:

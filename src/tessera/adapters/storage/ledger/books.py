@@ -116,6 +116,13 @@ class Book:
         if target in self.operator:
             self.operator[target] += amount_nanos
 
+    def settle(self, charge_nanos: int, cost_nanos: int) -> None:
+        """Moves what a call was charged out of what was held, and what it cost into what is owed."""
+        operator = self.operator
+        operator[Account.REVENUE] += charge_nanos
+        operator[Account.PROVIDER_COST] -= cost_nanos
+        operator[Account.PROVIDER_PAYABLE] += cost_nanos
+
     @property
     def beside(self) -> tuple[int, int, int]:
         """What stands beside the balances of the table: disputed, fees, tax."""

@@ -139,10 +139,12 @@ class Group:
         """Writes everything decided. Raises Conflict or sqlite3.Error; the caller rolls back."""
         connection = self._connection
         self._usage.write()
-        connection.executemany(INSERT_HOLD, self._hold_rows)
-        connection.executemany(INSERT_QUOTE, self._quote_rows)
-        expect(connection.executemany(RESOLVE_HOLD, self._resolved_rows), len(self._resolved_rows))
-        connection.executemany(INSERT_EVENT, self._event_rows)
+        if self._hold_rows:
+            connection.executemany(INSERT_HOLD, self._hold_rows)
+            connection.executemany(INSERT_QUOTE, self._quote_rows)
+        if self._resolved_rows:
+            expect(connection.executemany(RESOLVE_HOLD, self._resolved_rows), len(self._resolved_rows))
+            connection.executemany(INSERT_EVENT, self._event_rows)
         if self._key_rows:
             connection.executemany(_TAKE_KEY, self._key_rows)
         if self._reply_rows:
@@ -198,8 +200,7 @@ class Group:
         self._usage.add(book, open_hold.kind, open_hold.number, event)
         state = resolved_state(event.outcome, event.charge_nanos)
         self._resolved_rows.append((state._value_, event.charge_nanos, open_hold.number, open_hold.amount_nanos))
-        book.move(Account.HELD, Account.REVENUE, event.charge_nanos)
-        book.move(Account.PROVIDER_COST, Account.PROVIDER_PAYABLE, event.cost_nanos)
+        book.settle(event.charge_nanos, event.cost_nanos)
         if event.loss_nanos:
             book.move(Account.OPERATOR_LOSS, Account.PROVIDER_PAYABLE, event.loss_nanos)
             self._losses.add(book, event)

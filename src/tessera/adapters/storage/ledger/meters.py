@@ -73,7 +73,8 @@ class Meters:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._changed: dict[Book, dict[tuple[str, str], tuple[Meter, Meter, Meter]]] = {}
+        # By the identity of a call's meters, which stand beside it and so keep it.
+        self._changed: dict[int, tuple[Book, tuple[Meter, Meter, Meter]]] = {}
 
     def of(self, book: Book, project_id: str, key_id: str) -> tuple[Meter, Meter, Meter]:
         """The meters of a key, its project and its organization."""
@@ -88,20 +89,19 @@ class Meters:
 
     def changed(self, book: Book, meters: tuple[Meter, Meter, Meter]) -> None:
         """Notes that the meters of a call were changed, so that they are written."""
-        self._changed.setdefault(book, {})[meters[1].subject_id, meters[0].subject_id] = meters
+        self._changed[id(meters)] = book, meters
 
     def write(self) -> None:
         """Writes every meter that changed, once. Raises sqlite3.Error."""
         rows: dict[tuple[int, str, str], list[int]] = {}
-        for book, changed in self._changed.items():
-            for meters in changed.values():
-                for meter in meters:
-                    key = (book.id, meter.kind._value_, meter.subject_id)
-                    if key not in rows:
-                        rows[key] = _counters(meter)
+        for book, meters in self._changed.values():
+            for meter in meters:
+                key = (book.id, meter.kind._value_, meter.subject_id)
+                if key not in rows:
+                    rows[key] = _counters(meter)
         if rows:
             self._connection.executemany(WRITE_METER, [(*key, *counters) for key, counters in rows.items()])
-        for book in self._changed:
+        for book, _ in self._changed.values():
             # Only here, where this transaction needs none of them any more.
             if len(book.meters) > METERS_KEPT_MAX:
                 book.meters.clear()

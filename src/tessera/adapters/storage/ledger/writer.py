@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import structlog
 
 from tessera.adapters.storage.ledger.committer import Committer, NotDurableError
@@ -32,27 +33,18 @@ DURABLE_WITHIN_S = 30.0
 AGAIN_EVERY_S = 1.0
 
 
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """One order or change on its way through the writer, and the caller's future.
 
     `until` is when a settlement that is not durable yet is given up; None before its first failure.
     """
 
-    __slots__ = ("answer", "change", "future", "loop", "order", "until")
-
-    def __init__(
-        self,
-        order: Order | None,
-        change: Callable[[], Any] | None,
-        loop: asyncio.AbstractEventLoop | None,
-        future: asyncio.Future[Any] | None,
-    ) -> None:
-        self.order = order
-        self.change = change
-        self.loop = loop
-        self.future = future
-        self.answer: Any = None
-        self.until: float | None = None
+    order: Order | None
+    change: Callable[[], Any] | None
+    loop: asyncio.AbstractEventLoop | None
+    future: "asyncio.Future[Any] | None"
+    answer: Any = None
+    until: float | None = None
 
 
 Duties = list[tuple[float, Callable[[], None]]]
