@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 
+_CONTEXTS_MAX = 4
+"""Usage up to this many contexts is believed: a catalogue may be older than a model's context."""
+
 _COUNT_ON_LOOP_CHARACTERS_MAX = 8_000
 """Longer texts are tokenized in a thread, so that the event loop never waits more than about a millisecond."""
 
@@ -109,6 +112,8 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
     """
     for known in (facts, NO_FACTS):
         try:
+            if known.usage is not None and _is_beyond_model(running, known.usage):
+                known = msgspec.structs.replace(known, usage=None, absurd=True)
             reported = None if known.absurd else known.usage
             output_tokens = 0
             if known.output_text and (reported is None or reported.output_tokens == 0):
@@ -126,6 +131,15 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
                 raise
             log.critical("settlement.unpriced", request_id=running.order.id, error=repr(error), exc_info=True)
     raise AssertionError("the last try gives an event or raises")
+
+
+def _is_beyond_model(running: Running, usage: Quantities) -> bool:
+    """Whether usage names many times what fits into the model's context, for each choice: that is no usage of it."""
+    found = running.found
+    context_max = found.model.context_max
+    if context_max is None:
+        return False
+    return usage.input_tokens + usage.output_tokens > _CONTEXTS_MAX * context_max * found.request.choices
 
 
 def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed) -> UsageEvent:

@@ -179,6 +179,19 @@ async def test_usage_that_contradicts_itself_is_replaced_by_our_count_within_the
     assert (await price_up(call, Outcome.COMPLETED, facts(usage=wrong))).usage.output_tokens == 50, "the cap"
 
 
+async def test_usage_that_no_context_holds_is_replaced_by_our_count() -> None:
+    for choices in (1, 3):
+        call = await running(n=choices)
+        context_max = call.found.model.context_max
+        assert context_max is not None
+        most = Quantities(input_tokens=2 * context_max, output_tokens=(4 * choices - 2) * context_max)
+        assert (await price_up(call, Outcome.COMPLETED, facts(usage=most))).usage_source is UsageSource.PROVIDER
+        beyond = msgspec.structs.replace(most, output_tokens=most.output_tokens + 1)
+        event = await price_up(call, Outcome.COMPLETED, facts(usage=beyond))
+        assert (event.usage_source, event.waived_nanos) == (UsageSource.QUARANTINED, 0)
+        assert event.usage.output_tokens == counter_for("o200k_base")(TEXT)
+
+
 async def test_delivered_text_is_counted_when_usage_is_missing_absurd_or_names_no_output() -> None:
     tokens = counter_for("o200k_base")(TEXT)
     for said in (
