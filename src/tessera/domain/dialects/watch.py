@@ -106,6 +106,7 @@ class ChatWatch(Watch):
         super().__init__()
         self.head: dict[str, Any] = {}
         self.open_choices: set[int] = set()
+        self._ended: set[int] = set()
 
     def _read(self, event: dict[str, Any]) -> Verdict:
         facts = self._facts
@@ -138,9 +139,12 @@ class ChatWatch(Watch):
                     self._deliver(text)
         reason = choice.get("finish_reason")
         if reason is None:
-            self.open_choices.add(index)
+            # One that ended stays so: some providers send its usage in a chunk that looks like a piece of it.
+            if index not in self._ended:
+                self.open_choices.add(index)
             return
         self.open_choices.discard(index)
+        self._ended.add(index)
         if reason == "error":
             provider_said(choice.get("error"))
         self._facts.finish_reason = str(reason)

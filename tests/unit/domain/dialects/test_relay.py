@@ -159,6 +159,21 @@ def test_a_last_event_that_says_one_thing_twice_still_carries_the_charge(key: st
     assert done.response.usage.model_dump()["charge_nanos"] == RECEIPT.charge_nanos
 
 
+def test_a_choice_that_ended_is_not_opened_again_by_the_chunk_that_brings_its_usage() -> None:
+    through = relay(C, C)
+    for part in (frame(chunk({"content": "A"})), frame(chunk({}, "stop")), frame(chunk({"content": ""}, usage=USAGE))):
+        through.feed(part)
+    assert not through.finished
+    through.end()  # without [DONE]
+    assert through.finished
+    assert through.facts.usage == Quantities(input_tokens=10, output_tokens=4)
+    through = relay(C, C)
+    through.feed(frame(chunk({"content": "A"})) + frame(chunk({}, "stop")))
+    through.feed(frame({**chunk(), "choices": [{"index": 1, "delta": {"content": "B"}, "finish_reason": None}]}))
+    through.end()
+    assert not through.finished, "the second choice has not ended"
+
+
 def test_text_that_only_the_final_event_carries_is_delivered_text() -> None:
     through = relay(R, R)
     through.feed(response_stream([message("Hi there")])[-1])
