@@ -23,7 +23,8 @@ def command(source: Path | None, url: str | None, config: Path | None, data: Pat
     With --from and --to, move a whole ledger from SQLite to PostgreSQL: stop the server first. What arrives is audited
     before anything is final; afterwards the old file has another name.
     """
-    from tessera.bootstrap import move_ledger, open_storage
+    from tessera.bootstrap import open_storage
+    from tessera.bootstrap_ledgers import move_ledger
     from tessera.settings.checks import check_database
 
     settings = read_settings(config, data)

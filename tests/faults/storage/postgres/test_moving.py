@@ -14,7 +14,7 @@ from postgres_server import PostgresServer, fresh_database
 from servers import tessera
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
-from tessera.bootstrap import move_ledger
+from tessera.bootstrap_ledgers import move_ledger
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 

@@ -1,0 +1,30 @@
+"""The part of the composition root that brings whole ledgers to another place: out of a backup, into PostgreSQL."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
+from tessera.administration_ports import Check
+from tessera.settings import Settings
+
+
+async def restore_backup(settings: Settings, source: Path) -> None:
+    """A backup into the data folder, which must be new or empty; with `database`, from there into that PostgreSQL."""
+    restore(source, settings.data_dir)
+    if settings.database is not None:
+        await move_ledger(settings.data_dir, settings.database, settings.secrets_dir)
+
+
+async def move_ledger(data_dir: Path, url: str, secrets_dir: Path | None) -> tuple[Check, ...]:
+    """The embedded ledger of a data folder into an empty PostgreSQL; the audit of what arrived.
+
+    Raises [invalid_request, not_found, storage_unavailable].
+    """
+    from tessera.adapters.storage.postgres import move_in
+
+    if (data_dir / DATABASE_FILE).exists():
+        # What dead processes left, settlements that wait among it, is resolved at opening.
+        storage = await SqliteStorage.open(data_dir)
+        await storage.close()
+    return await asyncio.to_thread(move_in, data_dir, url, secrets_dir, time.time_ns() // 1000)
