@@ -220,6 +220,13 @@ class Checker:
         if believed and last.usage is not None:
             given, made = ("prompt", "completion") if "prompt_tokens" in last.usage else ("input", "output")
             stated = (last.usage[f"{given}_tokens"], last.usage[f"{made}_tokens"])
+            model = rules(self._simulation.operator_prices)[0].model(row[7])
+            if model.context_max is not None and sum(stated) > 4 * model.context_max * last.choices:
+                claim(
+                    source == "quarantined" and outputs <= last.output_max,
+                    f"policy: {hold_id} used {stated}, which no context holds, and the charge is {source}",
+                )
+                return
             claim(
                 (inputs, outputs) == stated and source == "provider",
                 f"policy: {hold_id} used {stated} and was charged for {(inputs, outputs)} by {source}",

@@ -40,6 +40,7 @@ class Deed:
     stream: bool
     output_max: int
     asked_tier: Tier
+    choices: int
     stated_tier: str | None = None
     faults: list[str] = field(default_factory=list)
     usage: dict[str, Any] | None = None
@@ -62,7 +63,8 @@ class SimProvider:
         self._process.check_alive()
         simulation.checker.sent_upstream(call)
         choices, tier = call.request.choices, call.request.tier or Tier.DEFAULT
-        deed = Deed(call.request_id, call.deployment.name, call.surface, call.stream, call.output_cap * choices, tier)
+        output_max = call.output_cap * choices
+        deed = Deed(call.request_id, call.deployment.name, call.surface, call.stream, output_max, tier, choices)
         simulation.deeds.setdefault(call.request_id, []).append(deed)
         simulation.note("sent", call.request_id, self.name)
         await self._process.pause(SLOWEST_STEP_S, slowly="provider slow")
