@@ -101,7 +101,7 @@ class Running(msgspec.Struct, eq=False):
 
 
 NO_FACTS = ReplyFacts()
-_ENDS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_TASK_ENDS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> UsageEvent:
@@ -127,7 +127,7 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
             return msgspec.structs.replace(event, past_allowance=_event(running, outcome, known, instead))
         except BaseException as error:
             # The tokenizer's panics are no Exception.
-            if known is NO_FACTS or isinstance(error, _ENDS):
+            if known is NO_FACTS or isinstance(error, _TASK_ENDS):
                 raise
             log.critical("settlement.unpriced", request_id=running.order.id, error=repr(error), exc_info=True)
     raise AssertionError("the last try gives an event or raises")
@@ -145,11 +145,11 @@ def _is_beyond_model(running: Running, usage: Quantities) -> bool:
 def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed) -> UsageEvent:
     row, tier = _charged_row(running, facts.served_tier)
     decided, price = _price(running, decided, row)
-    charge_nanos = min(price.nanos, running.granted_nanos)
+    nanos = min(price.nanos, running.granted_nanos)
     cost = _cost(running, tier, decided, row, price)
     if facts.absurd:
         decided = _quarantine(running, decided)
-    charged = price if charge_nanos == price.nanos else msgspec.structs.replace(price, nanos=charge_nanos)
+    charged = price if nanos == price.nanos else msgspec.structs.replace(price, nanos=nanos)
     order, quote, attempts = running.order, running.found.quote, running.attempts
     return UsageEvent(
         hold_id=order.id,
@@ -164,8 +164,8 @@ def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed)
         usage_source=decided.source,
         predicted_input_tokens=quote.total.predicted,
         predicted_image_tokens=quote.image.predicted,
-        charge_nanos=charge_nanos,
-        waived_nanos=price.nanos - charge_nanos,
+        charge_nanos=nanos,
+        waived_nanos=price.nanos - nanos,
         cost_nanos=cost[0],
         loss_nanos=cost[1] + _lost_before(running, tier),
         charge=_encode({**charge_object(charged), "policy": decided.policy}),

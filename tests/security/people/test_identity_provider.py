@@ -2,23 +2,19 @@
 real sockets, with real signatures; each attack changes one thing of an answer that is otherwise good."""
 
 import asyncio
-import http.client
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from identity_calls import ADA, SIGN_IN, refused, sign_in, visit
 from identity_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
     IdentityProviderStandIn,
     SigningKey,
     made_key,
-    reply_json,
     sign,
 )
 from tessera.adapters.people.oidc import OidcProvider
@@ -28,52 +24,8 @@ from tessera.identity_ports import ProviderSignIn
 
 pytestmark = pytest.mark.anyio
 
-SIGN_IN = ProviderSignIn(
-    redirect_uri="http://127.0.0.1:1/account/oidc/corp/callback", state="s" * 64, nonce="n" * 64, verifier="v" * 64
-)
-ADA = {"sub": "ada", "email": "Ada@Example.com", "email_verified": True, "name": "Ada"}
-SECONDS_MAX = 0.5
 RSA = made_key("RSA", 2048)
 OTHER_RSA = made_key("RSA", 2048, 1)
-
-
-@pytest.fixture
-def idp() -> Iterator[IdentityProviderStandIn]:
-    with IdentityProviderStandIn(person=dict(ADA)) as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-async def provider(idp: IdentityProviderStandIn) -> AsyncIterator[OidcProvider]:
-    opened = OidcProvider(
-        "corp", idp.issuer, CLIENT_ID, CLIENT_SECRET, lambda: int(time.time()), seconds_max=SECONDS_MAX * 20
-    )
-    yield opened
-    await opened.close()
-
-
-def visit(url: str) -> dict[str, str]:
-    """Signs a browser in at the provider; what it comes back with."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-    try:
-        connection.request("GET", f"{parts.path}?{parts.query}")
-        location = connection.getresponse().headers["Location"]
-    finally:
-        connection.close()
-    return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
-
-
-async def sign_in(provider: OidcProvider, asked: ProviderSignIn = SIGN_IN) -> Identity:
-    """The whole way, there and back."""
-    back = await asyncio.to_thread(visit, await provider.authorization_url(asked))
-    return await provider.identify(asked, back["code"], back.get("iss"))
-
-
-async def refused(provider: OidcProvider, code: ErrorCode = ErrorCode.SIGN_IN_FAILED) -> None:
-    with pytest.raises(TesseraError) as caught:
-        await sign_in(provider)
-    assert caught.value.code is code
 
 
 async def test_who_signs_in_there_is_known_here(idp: IdentityProviderStandIn, provider: OidcProvider) -> None:
@@ -320,110 +272,3 @@ async def test_the_clients_secret_goes_as_the_provider_takes_it(idp: IdentityPro
                 await refused(opened, code)
         finally:
             await opened.close()
-
-
-# ---- answers that are no answers ---------------------------------------------------------------------------------
-
-
-def endless(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Connection", "close")
-    handler.end_headers()
-    handler.wfile.write(b'{"keys": [')
-    for _ in range(1_000):
-        handler.wfile.write(b'{"kty": "RSA"},' * 1_000)
-
-
-def dripping(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Connection", "close")
-    handler.end_headers()
-    for _ in range(200):
-        handler.wfile.write(b" ")
-        handler.wfile.flush()
-        time.sleep(0.05)
-
-
-def silent(handler: BaseHTTPRequestHandler) -> None:
-    time.sleep(3 * SECONDS_MAX)
-
-
-def cut_off(handler: BaseHTTPRequestHandler) -> None:
-    handler.close_connection = True
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-STRANGE: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
-    "endless": endless,
-    "dripping": dripping,
-    "silent": silent,
-    "HTML": lambda handler: reply_json(handler, 200, b"<html>"),
-    "a list": lambda handler: reply_json(handler, 200, []),
-    "deep": lambda handler: reply_json(handler, 200, b'{"a":' * 50_000),
-    "an error": lambda handler: reply_json(handler, 500, {}),
-    "elsewhere": lambda handler: reply_json(handler, 302, {}, Location="http://127.0.0.1:1/"),
-    "compressed": lambda handler: reply_json(handler, 200, {}, Content_Encoding="gzip"),
-    "cut off": cut_off,
-}
-
-
-@pytest.mark.parametrize(
-    ("place", "name"),
-    [("/keys", name) for name in STRANGE]
-    + [(place, name) for place in ("/.well-known/openid-configuration", "/token") for name in ("endless", "dripping")],
-)
-async def test_a_provider_that_does_not_answer_is_bounded_and_named(
-    idp: IdentityProviderStandIn, place: str, name: str
-) -> None:
-    answer = STRANGE[name]
-    bounded = answer in (dripping, silent)
-    opened = OidcProvider(
-        "corp",
-        idp.issuer,
-        CLIENT_ID,
-        CLIENT_SECRET,
-        lambda: int(time.time()),
-        **({"seconds_max": SECONDS_MAX} if bounded else {}),
-    )
-    try:
-        idp.answers[place] = answer
-        await refused(opened, ErrorCode.PROVIDER_ERROR)
-        idp.forget()
-        if not bounded:
-            assert (await sign_in(opened)).subject == "ada", "a failure is not remembered"
-    finally:
-        await opened.close()
-
-
-@pytest.mark.parametrize(
-    "described",
-    [
-        {"issuer": "https://evil.example"},
-        {"jwks_uri": "http://evil.example/keys"},
-        {"token_endpoint": "file:///etc/passwd"},
-        {"authorization_endpoint": "javascript:alert(1)"},
-        {"token_endpoint": "https://user:password@evil.example/token"},
-        {"userinfo_endpoint": "http://[::"},
-        {"token_endpoint": None},
-        {"jwks_uri": 7},
-    ],
-    ids=str,
-)
-async def test_a_discovery_document_that_cannot_be_right_is_refused(
-    idp: IdentityProviderStandIn, provider: OidcProvider, described: dict[str, Any]
-) -> None:
-    idp.discovery = described
-    await refused(provider, ErrorCode.PROVIDER_ERROR)
-
-
-async def test_too_many_keys_are_refused(idp: IdentityProviderStandIn, provider: OidcProvider) -> None:
-    idp.published = [idp.keys[0].public()] * 101
-    await refused(provider, ErrorCode.PROVIDER_ERROR)
-
-
-async def test_many_who_begin_at_once_ask_the_provider_once(
-    idp: IdentityProviderStandIn, provider: OidcProvider
-) -> None:
-    urls = await asyncio.gather(*(provider.authorization_url(SIGN_IN) for _ in range(20)))
-    assert len(set(urls)) == 1
-    assert idp.asked == ["/.well-known/openid-configuration"]

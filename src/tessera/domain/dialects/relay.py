@@ -21,9 +21,8 @@ class StreamRelay:
 
     On one surface the provider's frames are passed on as they came, comments included; between surfaces each event is
     said anew. Held back are: in chat the usage chunk and `[DONE]`, in responses the final event. Usage beside text is
-    taken out. A stream ends with
-    exactly one of `finish` and `fail`. `error` is the provider's own error, or None; `output_chars` is how many
-    characters of output have come so far. One use, one stream.
+    taken out. A stream ends with exactly one of `finish` and `fail`. `error` is the provider's own error, or None;
+    `output_chars` is how many characters of output have come so far. One use, one stream.
     """
 
     def __init__(self, upstream: Surface, caller: Surface, *, include_usage: bool, model: str) -> None:

@@ -140,8 +140,18 @@ class Slow(Converter):
         b"\0\0\0\1mdat" + bytes(7) + b"\x11" + bytes(500),
         b"\0\0\0\0mdat" + bytes(500),
         b"\0\0\0\1mdat" + b"\xff" * 8 + bytes(500),
+        b"\0\0\0\x08free" * 1_000_000 + b"\0\0\0\x20meta" + bytes(24),
     ],
-    ids=["nothing", "zeros", "cut off", "empty", "a long box", "a box to the end", "a box past the end"],
+    ids=[
+        "nothing",
+        "zeros",
+        "cut off",
+        "empty",
+        "a long box",
+        "a box to the end",
+        "a box past the end",
+        "a million boxes",
+    ],
 )
 async def test_a_file_without_a_whole_box_of_images_starts_no_process(rest: bytes) -> None:
     converter = Slow(1_000_000)

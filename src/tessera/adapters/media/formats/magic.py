@@ -34,6 +34,8 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
 _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 _AVIF = frozenset((b"avif", b"avis"))
 HEAD_BYTES = 512
+_BOXES_MAX = 64
+"""Boxes at the top of a file that are looked at; an image has about four."""
 
 
 def heif_format(head: bytes) -> str | None:
@@ -51,13 +53,14 @@ def has_heif_items(data: bytes) -> bool:
     """Whether an ISO media file has a whole box that says what images are in it (ISO 14496-12, 4.2): without one there
     is nothing to decode."""
     at = 0
-    while at + 8 <= len(data):
+    for _ in range(_BOXES_MAX):
         size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
         if size == 1:
             size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
         elif size == 0:
             size = len(data) - at
         if size < head or at + size > len(data):
+            # Past the end of the file the bytes are none, and so is the size.
             return False
         if kind in (b"meta", b"moov") and size > head + 4:
             return True

@@ -170,7 +170,7 @@ LEFT JOIN wallet ON wallet.organization_id = organization.id GROUP BY organizati
 
 
 def audit(
-    connection: sqlite3.Connection,
+    connection: Any,
     data_dir: Path,
     key: bytes,
     now_us: int,

@@ -57,7 +57,7 @@ class Committer(ABC):
     ) -> None:
         self.data_dir = data_dir
         self._limits = limits
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Any = None
         self._clock = clock
         self._make_id = make_id
         self._registered = False

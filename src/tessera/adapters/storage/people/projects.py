@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from tessera.adapters.storage.ledger.accounts import KEYS, key_of, rules_text
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import (
     NewKey,
@@ -46,16 +47,9 @@ RETURNING id, organization_id, name, created_at, archived_at
 """
 _ARCHIVE = "UPDATE project SET archived_at = $3 WHERE organization_id = $1 AND id = $2 AND archived_at IS NULL"
 
-_KEY = """
-SELECT api_key.id, api_key.name, api_key.mode, api_key.organization_id, project_id, project.name, display,
-    api_key.created_at, revoked_at, rules, used_at_us
-FROM api_key JOIN project ON project.id = api_key.project_id
-JOIN wallet ON wallet.organization_id = api_key.organization_id AND wallet.mode = api_key.mode
-LEFT JOIN meter ON meter.wallet_id = wallet.id AND meter.kind = 'key' AND meter.subject_id = api_key.id
-"""
-_FIND_KEY = _KEY + " WHERE api_key.organization_id = $1 AND project_id = $2 AND api_key.id = $3"
+_FIND_KEY = KEYS + " WHERE api_key.organization_id = $1 AND project_id = $2 AND api_key.id = $3"
 _LIST_KEYS = (
-    _KEY
+    KEYS
     + """
 WHERE api_key.organization_id = $1 AND project_id = $2 AND api_key.id > $3 ORDER BY api_key.id LIMIT $4
 """
@@ -108,23 +102,6 @@ UPDATE admin_key SET revoked_at = $3 WHERE organization_id = $1 AND id = $2 AND 
 
 def _project_of(row: tuple[Any, ...]) -> Project:
     return Project(id=row[0], organization_id=row[1], name=row[2], created_at=row[3], archived_at=row[4])
-
-
-def _key_of(row: tuple[Any, ...]) -> ApiKey:
-    """An API key from the columns of `_KEY`."""
-    return ApiKey(
-        id=row[0],
-        name=row[1],
-        mode=Mode(row[2]),
-        organization_id=row[3],
-        project_id=row[4],
-        project=row[5],
-        display=row[6],
-        created_at=row[7],
-        revoked_at=row[8],
-        rules=None if row[9] is None else msgspec.json.decode(row[9], type=KeyRules),
-        last_used_at=row[10] // 1_000_000 if row[10] else None,
-    )
 
 
 def _admin_key_of(row: tuple[Any, ...]) -> AdminKey:
@@ -241,13 +218,13 @@ class Projects(Store):
     def list_api_keys(self, organization_id: str, project_id: str, page: Page) -> Steps[tuple[ApiKey, ...]]:
         """A project's keys, oldest first, ended ones too."""
         found = yield from rows(_LIST_KEYS, organization_id, project_id, page.after or "", page.limit)
-        return tuple(_key_of(row) for row in found)
+        return tuple(key_of(row) for row in found)
 
     @read
     def find_api_key(self, organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey | None]:
         """One key of a project."""
         row = yield from first(_FIND_KEY, organization_id, project_id, key_id)
-        return None if row is None else _key_of(row)
+        return None if row is None else key_of(row)
 
     @change_of_keys
     def end_api_key(self, act: Act, project_id: str) -> Steps[ApiKey | None]:
@@ -255,7 +232,7 @@ class Projects(Store):
         row = yield from first(_FIND_KEY, act.where, project_id, act.object_id)
         if row is None:
             return None
-        key = _key_of(row)
+        key = key_of(row)
         now = self.now()
         if key.revoked_at is not None and key.revoked_at <= now:
             return key
@@ -351,7 +328,7 @@ def _key(organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey]:
     row = yield from first(_FIND_KEY, organization_id, project_id, key_id)
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id[:64]!r} in this project.")
-    return _key_of(row)
+    return key_of(row)
 
 
 def _mode_of(
@@ -365,11 +342,6 @@ def _mode_of(
         yield from _project(organization_id, subject_id)
     assert mode is not None
     return mode
-
-
-def rules_text(rules: KeyRules | None) -> str | None:
-    """A key's rules as the audit log keeps them."""
-    return None if rules is None else msgspec.json.encode(rules).decode()
 
 
 def _live_project(organization_id: str, project_id: str) -> Steps[Project]:

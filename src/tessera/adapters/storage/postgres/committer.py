@@ -66,7 +66,7 @@ class PostgresCommitter(Committer):
             except BaseException:
                 connection.close()
                 raise
-            self._connection = connection  # type: ignore[assignment]
+            self._connection = connection
         return self._connection
 
     def look(self) -> None:

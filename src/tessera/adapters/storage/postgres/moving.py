@@ -114,7 +114,7 @@ def _move(
         _copy_in(source, target, table, columns)
     number_on(target)
     set_mark(target, secrets)
-    checks = audit(target, data_dir, secrets.checkpoint_key, now_us, damage, (psycopg.ProgrammingError,))  # type: ignore[arg-type]
+    checks = audit(target, data_dir, secrets.checkpoint_key, now_us, damage, (psycopg.ProgrammingError,))
     wrong = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
     wallets = f"SELECT {', '.join(dict(shape)['wallet'])} FROM wallet ORDER BY id"  # noqa: S608
     if not wrong and source.execute(wallets).fetchall() != target.execute(wallets).fetchall():

@@ -16,6 +16,7 @@ class SqliteCommitter(Committer):
 
     failures = (sqlite3.Error, OSError)
     refusals = (sqlite3.IntegrityError,)
+    _connection: sqlite3.Connection | None
 
     def __init__(
         self,
