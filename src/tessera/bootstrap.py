@@ -193,14 +193,19 @@ def open_people(
     settings: Settings, opened: Opened, environment: Mapping[str, str]
 ) -> contextlib.AbstractAsyncContextManager["Accounts"]:
     """What the flows of people work with, on an open data folder. Raises SettingsError."""
-    from tessera.adapters.storage.ledger.people import people_of
+    from tessera.adapters.storage.ledger.people import customers_of, people_of
     from tessera.bootstrap_people import open_accounts
+    from tessera.customer_ports import CreditPolicy
+    from tessera.flows.operator.customers import Desk
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
     vault, prices = open_vault(settings, opened, environment), price_list(settings, opened)
-    return open_accounts(
-        settings, people_of(opened.storage), opened.storage, prices, opened.digest, new_id, password, vault
+    people, policy = (
+        people_of(opened.storage),
+        CreditPolicy(alone_max_nanos=parse_usd(settings.limits.credit_alone_max)),
     )
+    desk = Desk(customers=customers_of(opened.storage), policy=policy, now=people.now)
+    return open_accounts(settings, people, opened.storage, prices, opened.digest, new_id, password, vault, desk)
 
 
 def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":

@@ -147,6 +147,7 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     loss_max: str = "20.00"
     left_calls_max: int = 100
     left_loss_max: str = "1.00"
+    credit_alone_max: str = "1000.00"
     read_on_calls_max: int = 64
     read_on_seconds_max: int = 120
     read_on_bytes_max: int = 8 * 1024 * 1024

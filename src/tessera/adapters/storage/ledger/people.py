@@ -5,17 +5,20 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tessera.adapters.storage.credentials import SqlCredentials
+from tessera.adapters.storage.customers import SqlCustomers
 from tessera.adapters.storage.ledger import accounts, meters
 from tessera.adapters.storage.ledger.books import Books
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.storage.people.steps import (
+    AddCredit,
     NewKey,
     NewOrganization,
     ReadMeter,
     RenameKey,
     RevokeKey,
     SetRules,
+    SetSuspension,
     Sql,
     Step,
     Steps,
@@ -24,6 +27,7 @@ from tessera.adapters.storage.people.steps import (
 )
 from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.ports import Lot
 
 T = TypeVar("T")
 
@@ -66,6 +70,10 @@ class LedgerSteps:
         if isinstance(step, SetRules):
             rules = accounts.rules_text(step.rules)
             return self._set_key(connection, step.key_id, lambda row: (row[4], row[8], rules))
+        if isinstance(step, SetSuspension):
+            return accounts.suspend(connection, books, step.organization_id, step.reason)
+        if isinstance(step, AddCredit):
+            return self._add_credit(connection, books, step)
         books.drop(step.organization_id)
         subject = (step.organization_id, step.mode, step.kind, step.subject_id)
         return meters.set_limits(connection, *subject, step.limits)
@@ -78,6 +86,12 @@ class LedgerSteps:
     def _new_key(self, connection: sqlite3.Connection, step: NewKey) -> ApiKey:
         storage = self._storage
         return accounts.create_key(connection, storage.secrets.checkpoint_key, step.key, step.digest, storage._make_id)
+
+    def _add_credit(self, connection: sqlite3.Connection, books: Books, step: AddCredit) -> Lot:
+        storage = self._storage
+        terms = (step.mode, step.amount_nanos, step.kind, step.note, step.expires_at)
+        made = (storage._clock(), storage._make_id)
+        return accounts.add_credit(connection, books, step.organization_id, *terms, *made)
 
     def _set_key(
         self,
@@ -112,3 +126,9 @@ def credentials_of(storage: LedgerStorage) -> SqlCredentials:
     """The storage of providers' credentials in the same database."""
     people = people_of(storage)
     return SqlCredentials(people.database, people.now, people.make_id, people.signing_key)
+
+
+def customers_of(storage: LedgerStorage) -> SqlCustomers:
+    """Customers as an operator sees them, in the same database."""
+    people = people_of(storage)
+    return SqlCustomers(people.database, people.now, people.make_id, people.signing_key)

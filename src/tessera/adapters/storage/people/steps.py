@@ -12,6 +12,7 @@ import msgspec
 from tessera.administration_ports import ApiKey
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, SubjectKind
+from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.money import Mode
 
 Value = str | int | bytes | None
@@ -69,6 +70,24 @@ class SetLimits(msgspec.Struct, frozen=True):
     limits: Limits
 
 
+class SetSuspension(msgspec.Struct, frozen=True):
+    """Suspends an organization, or lifts its suspension with None; answered with `Organization`."""
+
+    organization_id: str
+    reason: SuspensionReason | None
+
+
+class AddCredit(msgspec.Struct, frozen=True):
+    """A new lot of credit; answered with `Lot`."""
+
+    organization_id: str
+    mode: Mode
+    amount_nanos: int
+    kind: str
+    note: str
+    expires_at: int | None
+
+
 class ReadMeter(msgspec.Struct, frozen=True):
     """What a key, a project or an organization has used in one mode; answered with `Meter`."""
 
@@ -78,7 +97,18 @@ class ReadMeter(msgspec.Struct, frozen=True):
     subject_id: str
 
 
-Step = Sql | NewOrganization | NewKey | RevokeKey | RenameKey | SetRules | SetLimits | ReadMeter
+Step = (
+    Sql
+    | NewOrganization
+    | NewKey
+    | RevokeKey
+    | RenameKey
+    | SetRules
+    | SetLimits
+    | SetSuspension
+    | AddCredit
+    | ReadMeter
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
