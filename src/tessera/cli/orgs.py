@@ -1,12 +1,13 @@
 """`tessera orgs`: who owns money, projects and keys."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from tessera.cli._options import (
     as_json_option,
+    every,
     format_time,
     mode_option,
     place_options,
@@ -15,9 +16,6 @@ from tessera.cli._options import (
     read_settings,
     run,
 )
-
-if TYPE_CHECKING:
-    from tessera.administration_ports import Organization
 
 
 @click.group()
@@ -49,22 +47,37 @@ def create(name: str, config: Path | None, data: Path | None, as_json: bool) -> 
 
 
 @command.command("list")
+@click.option("--search", help="An id, or a part of a name or of a member's address.")
 @place_options
 @as_json_option
-def list_all(config: Path | None, data: Path | None, as_json: bool) -> None:
-    """List organizations."""
-    from tessera.bootstrap import open_storage
+def list_all(search: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """List organizations with their live balances, newest first."""
+    from tessera.bootstrap import desk_of, open_storage
+    from tessera.customer_ports import CustomersAsked
+    from tessera.flows.operator.customers import customer_object
+    from tessera.flows.operator.margins import signed_usd
 
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
-            found = await opened.storage.list_organizations()
+            customers = desk_of(settings, opened).customers
+            found = await every(partial(customers.list_customers, CustomersAsked(search=search)))
         if as_json:
-            print_json(found)
+            print_json([customer_object(one) for one in found])
             return
-        rows = [[one.id, one.name, format_time(one.created_at), _state(one)] for one in found]
-        print_table(["ID", "NAME", "CREATED (UTC)", ""], rows, empty="No organization yet: tessera orgs create NAME")
+        rows = [
+            [
+                *(one.id, one.name, one.owner or "", format_time(one.created_at), signed_usd(one.available_nanos)),
+                *(signed_usd(one.held_nanos), signed_usd(one.spent_nanos)),
+                format_time(one.last_used_at) if one.last_used_at else "never",
+                f"suspended ({one.suspended_for})" if one.suspended_for else "",
+            ]
+            for one in found
+        ]
+        empty = "No organization yet: tessera orgs create NAME" if search is None else "No organization like that."
+        columns = ["ID", "NAME", "OWNER", "CREATED (UTC)", "AVAILABLE USD", "HELD", "SPENT", "LAST USED", ""]
+        print_table(columns, rows, empty=empty)
 
     run(work())
 
@@ -138,7 +151,3 @@ def _change(name: str, config: Path | None, data: Path | None, as_json: bool, *,
             click.echo(f"{found.name} ({found.id}) can make calls.")
 
     run(work())
-
-
-def _state(organization: "Organization") -> str:
-    return f"suspended ({organization.suspended_for})" if organization.suspended else ""
