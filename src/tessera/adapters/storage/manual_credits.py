@@ -20,6 +20,9 @@ ALONE_S = 24 * 3600
 _COLUMNS = """id, organization_id, mode, kind, amount_nanos, note, credit_expires_at, state, made_by, made_at,
     approve_until, approved_by, lot_id"""
 _FIND = f"SELECT {_COLUMNS} FROM manual_credit WHERE id = $1"  # noqa: S608
+_LOCK = "UPDATE manual_credit SET note = note WHERE id = $1"
+"""An approval and a withdrawal may come at the same time."""
+
 _REPEATED = f"SELECT {_COLUMNS} FROM manual_credit WHERE made_by = $1 AND idempotency_key = $2"  # noqa: S608
 _INSERT = """
 INSERT INTO manual_credit (
@@ -34,7 +37,9 @@ WHERE id < $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR ($3 = 'past') = (appro
 ORDER BY id DESC LIMIT $5
 """  # noqa: S608
 _NEWEST = "zzzz"
-_EXISTS = "SELECT id FROM organization WHERE id = $1 AND name <> 'deleted ' || id"
+
+# An organization that is being deleted is gone, or deleted afterwards, when it is found to have money.
+_LOCK_CUSTOMER = "UPDATE organization SET name = name WHERE id = $1 AND name <> 'deleted ' || id RETURNING id"
 
 # Credits of one person wait for each other on every engine: who adds up what was given sees the last one.
 _LOCK_OPERATOR = "UPDATE person SET name = name WHERE id = $1 AND is_operator = 1 RETURNING id"
@@ -54,7 +59,7 @@ class ManualCredits(Store):
         repeated = yield from first(_REPEATED, maker, new.idempotency_key)
         if repeated is not None:
             return _same(_credit(repeated, self.now()), new), True
-        if (yield from first(_EXISTS, new.organization_id)) is None:
+        if (yield from first(_LOCK_CUSTOMER, new.organization_id)) is None:
             raise _no_customer(new.organization_id)
         credit_id, now = self.make_id("mcr"), self.now()
         alone = yield from _may_give_alone(maker, new, policy, now)
@@ -90,7 +95,7 @@ class ManualCredits(Store):
                 ErrorCode.PERMISSION_DENIED, "Who asked for this credit cannot approve it: another operator must."
             )
         new = NewCredit(**{name: getattr(found, name) for name in _ASKED}, idempotency_key="")
-        if (yield from first(_EXISTS, found.organization_id)) is None:
+        if (yield from first(_LOCK_CUSTOMER, found.organization_id)) is None:
             raise _no_customer(found.organization_id)
         lot = yield from _give(new)
         yield from rows(_END, found.id, CreditState.GIVEN.value, approver, lot.id)
@@ -118,8 +123,7 @@ class ManualCredits(Store):
         return tuple(_credit(row, now) for row in found)
 
     def _waiting(self, credit_id: str) -> Steps[ManualCredit]:
-        # Locked, as an approval and a withdrawal may come at the same time.
-        yield from rows("UPDATE manual_credit SET note = note WHERE id = $1", credit_id)
+        yield from rows(_LOCK, credit_id)
         row = yield from first(_FIND, credit_id)
         if row is None:
             raise TesseraError(ErrorCode.NOT_FOUND, f"There is no credit {credit_id[:64]!r}.")

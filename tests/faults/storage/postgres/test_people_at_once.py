@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from faults.storage.postgres.conftest import Replica
-from tessera.adapters.storage.ledger.people import people_of
+from tessera.adapters.storage.ledger.people import customers_of, people_of
 from tessera.adapters.storage.people import SqlPeople
 from tessera.administration_ports import ApiKey
+from tessera.customer_ports import CreditPolicy, CreditState, NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
@@ -106,3 +107,84 @@ async def test_nobody_joins_an_organization_that_another_replica_closes(replica:
         elsewhere.commit()
     assert await joining is None
     assert organization not in {one.organization_id for one in await people.memberships(bob.id)}
+
+
+def credit(organization: str, nanos: int, key: str) -> NewCredit:
+    return NewCredit(
+        organization_id=organization,
+        mode=Mode.LIVE,
+        kind="manual",
+        amount_nanos=nanos,
+        note="a note",
+        credit_expires_at=None,
+        idempotency_key=key,
+    )
+
+
+async def test_one_operator_gives_no_more_alone_on_two_replicas_than_on_one(replica: Replica) -> None:
+    replicas = [await replica(), await replica()]
+    people = people_of(replicas[0])
+    ada, organization = await newcomer(people, "ada")
+    await people.set_operator(act(ada, organization, ada.id), True)
+    customers, policy = [customers_of(one) for one in replicas], CreditPolicy(alone_max_nanos=100)
+    given = await asyncio.gather(
+        *(
+            customers[number % 2].give_credit(
+                act(ada, organization, organization), credit(organization, 15, f"key {number}"), policy
+            )
+            for number in range(20)
+        )
+    )
+    assert [made.state for made, _ in given].count(CreditState.GIVEN) == 6
+    assert (await replicas[1].balance(organization, Mode.LIVE)).available_nanos == 90
+    again = await asyncio.gather(
+        *(
+            one.give_credit(act(ada, organization, organization), credit(organization, 1, "the same"), policy)
+            for one in customers * 4
+        )
+    )
+    assert [repeated for _, repeated in again].count(False) == 1
+    assert (await replicas[0].balance(organization, Mode.LIVE)).available_nanos == 91
+
+
+async def test_a_credit_is_approved_once_by_two_operators_on_two_replicas(replica: Replica) -> None:
+    replicas = [await replica(), await replica()]
+    people = people_of(replicas[0])
+    maker, organization = await newcomer(people, "ada")
+    others = [(await newcomer(people, name))[0] for name in ("bob", "eve")]
+    for person in (maker, *others):
+        await people.set_operator(act(maker, organization, person.id), True)
+    customers, policy = [customers_of(one) for one in replicas], CreditPolicy(alone_max_nanos=0)
+    asked, _ = await customers[0].give_credit(
+        act(maker, organization, organization), credit(organization, 15, "a key"), policy
+    )
+    tries = await asyncio.gather(
+        *(
+            one.approve_credit(act(other, organization, asked.id))
+            for one, other in zip(customers * 3, others * 3, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(not isinstance(one, BaseException) for one in tries) == 1
+    assert (await replicas[1].balance(organization, Mode.LIVE)).available_nanos == 15
+
+
+async def test_no_credit_goes_to_an_organization_that_another_replica_deletes(
+    replica: Replica, database_url: str
+) -> None:
+    storage = await replica()
+    people, customers = people_of(storage), customers_of(storage)
+    ada, organization = await newcomer(people, "ada")
+    await people.set_operator(act(ada, organization, ada.id), True)
+    with psycopg.connect(database_url) as elsewhere:
+        elsewhere.execute("UPDATE organization SET name = 'deleted ' || id WHERE id = %s", (organization,))
+        policy = CreditPolicy(alone_max_nanos=100)
+        giving = await begun(
+            database_url,
+            customers.give_credit(act(ada, organization, organization), credit(organization, 15, "a key"), policy),
+        )
+        elsewhere.commit()
+    with pytest.raises(TesseraError) as caught:
+        await giving
+    assert caught.value.code is ErrorCode.NOT_FOUND
+    assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 0
