@@ -183,3 +183,21 @@ async def test_a_settlement_survives_the_cancellation_of_its_caller(storage: Led
         return await figures(storage, organization) == (75, 0, 25)
 
     await eventually(settled)
+
+
+async def test_a_settlement_that_breaks_a_constraint_is_kept_and_spoils_nothing_beside_it(
+    storage: LedgerStorage,
+) -> None:
+    organization = await funded(storage, 100)
+    orders = [await held(storage, organization, 10) for _ in range(3)]
+    bad = usage_event(orders[1], 4, usage=Quantities(input_tokens=4, cached_input_tokens=-1))
+    events = (usage_event(orders[0], 3), bad, usage_event(orders[2], 5))
+    answers = await asyncio.gather(*(storage.settle(event) for event in events), return_exceptions=True)
+    assert [isinstance(answer, TesseraError) for answer in answers] == [False, True, False]
+
+    async def returned() -> bool:
+        return await figures(storage, organization) == (92, 0, 8)
+
+    await eventually(returned)
+    (kept,) = (await storage.reconciliation()).refused_settlements
+    assert (kept.request_id, kept.reason, kept.charge_nanos) == (orders[1].id, "it breaks a constraint", 4)
