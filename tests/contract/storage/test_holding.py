@@ -9,6 +9,7 @@ from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
+from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 
@@ -107,7 +108,8 @@ async def test_one_bad_order_does_not_spoil_its_group(storage: LedgerStorage) ->
 async def test_a_caller_that_left_before_the_answer_leaves_nothing_held(storage: LedgerStorage) -> None:
     organization = await funded(storage, 1000)
     for _ in range(20):
-        waiting = asyncio.ensure_future(storage.hold(hold_order(organization, 1000, mode=Mode.LIVE)))
+        order = hold_order(organization, 1000, mode=Mode.LIVE, quote=b'{"input_predicted_nanos": 70}')
+        waiting = asyncio.ensure_future(storage.hold(order))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -117,6 +119,7 @@ async def test_a_caller_that_left_before_the_answer_leaves_nothing_held(storage:
             return (await storage.balance(organization, Mode.LIVE)).available_nanos == 1000
 
         await eventually(returned)
+    assert await storage.list_losses(organization, Mode.LIVE, Page()) == (), "nothing was ever sent for it"
 
 
 @pytest.mark.parametrize("affordable", [0, 1, 7, 500, 999, 1000])
