@@ -87,8 +87,9 @@ async def test_a_request_id_is_not_used_twice(storage: LedgerStorage) -> None:
     error = await refused(storage, organization_id=organization, amount_nanos=20, mode=Mode.LIVE, id=order.id)
     assert error.code is ErrorCode.INVALID_REQUEST
     await storage.settle(usage_event(order, 1))
-    error = await refused(storage, organization_id=organization, amount_nanos=10, mode=Mode.LIVE, id=order.id)
-    assert error.code is ErrorCode.INVALID_REQUEST
+    for amount in (10, 10_000):
+        error = await refused(storage, organization_id=organization, amount_nanos=amount, mode=Mode.LIVE, id=order.id)
+        assert error.code is ErrorCode.INVALID_REQUEST, "whether or not there is money for it"
 
 
 async def test_one_bad_order_does_not_spoil_its_group(storage: LedgerStorage) -> None:
