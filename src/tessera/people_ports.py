@@ -332,7 +332,8 @@ class Erasure(Protocol):
     async def erase_organization(self, act: Act) -> None:
         """Closes an organization and erases what it was called, who belonged to it and what it asked.
 
-        Raises [invalid_request] while it has live money or calls in flight: that money must be refunded first.
+        Raises [invalid_request] while it has live money, which must be refunded first, calls in flight, or a refund
+        that waits for some.
         """
         ...
 

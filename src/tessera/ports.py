@@ -155,8 +155,8 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """One organization's money in one mode: what can be spent, what running calls hold, what was ever spent.
 
-    `disputed_nanos` is what payment disputes took back; lots do not show it: `available_nanos` is what they have
-    remaining less this, and can be below zero by it.
+    `disputed_nanos` is what payment disputes took back, `owed_nanos` what refunds wait for of what running calls hold.
+    Lots do not show the two: `available_nanos` is what they have remaining less both, and can be below zero by them.
     """
 
     mode: Mode
@@ -165,6 +165,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     spent_nanos: int
     lots: tuple[Lot, ...]
     disputed_nanos: int = 0
+    owed_nanos: int = 0
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -91,6 +91,8 @@ def balance_object(balance: Balance) -> dict[str, Any]:
         "spent_nanos": balance.spent_nanos,
         "disputed": format_usd(balance.disputed_nanos),
         "disputed_nanos": balance.disputed_nanos,
+        "owed": format_usd(balance.owed_nanos),
+        "owed_nanos": balance.owed_nanos,
         "lots": [
             {
                 "id": lot.id,

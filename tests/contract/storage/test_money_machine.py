@@ -1,5 +1,7 @@
 """The random walk over the ledger with payments: top-ups, fees, refunds, disputes, vouchers, in any order, repeated."""
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from payment_events import claimed, event, paid, topup_order
 from postgres_server import PostgresServer
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.errors import TesseraError
+from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.money import Mode
 from tessera.domain.payments.news import Claimed, Fee, FeeTaken, Outcome, PaymentEvent
 from tessera.domain.payments.records import NANOS_PER_CENT, ClaimKind, TopUpOrder, Voucher
@@ -19,8 +22,49 @@ ENDS = st.sampled_from(["open", "reversed", "never was"])
 CENTS = st.integers(min_value=1, max_value=3)
 
 
+DRAWS = """
+SELECT hold_number, lot_id, lot_draw.amount_nanos, charge_nanos, state = 'open', kind <> 'promotion'
+FROM lot_draw JOIN lot ON lot.id = lot_id ORDER BY hold_number, lot_id
+"""
+
+
+class Draw(NamedTuple):
+    """What a call drew on a lot, and what of it was charged."""
+
+    amount: int
+    charge: int
+    open: bool
+    paid: bool
+
+
+class Pot:
+    """What lots have remaining, of paid credit and of gifts, and what calls drew on them."""
+
+    def __init__(self, running: dict[tuple[int, str], Draw], draws: dict[tuple[int, str], Draw]) -> None:
+        self.running = running
+        self.draws = draws
+        self.paid = 0
+        self.gifts = 0
+
+    def add(self, amount: int, *, paid: bool) -> None:
+        self.paid += amount if paid else 0
+        self.gifts += 0 if paid else amount
+
+    def take(self, amount: int, disputed: int, *, gifts: bool) -> int:
+        """Takes what is there of an amount, paid credit first; gives what there was."""
+        free = max(0, min(amount, self.paid + self.gifts - disputed, self.paid + (self.gifts if gifts else 0)))
+        paid = min(free, self.paid)
+        self.paid -= paid
+        self.gifts -= free - paid
+        return free
+
+
 class Payments(LedgerMachine):
-    """`disputed`, `taken` (refunds of payments) and `state` of claims, some of which wait, join the model."""
+    """`disputed`, `taken` (refunds of payments) and `state` of claims, some of which wait, join the model.
+
+    So does what refunds are `owed` by running calls: `waits` is what each of these drew on paid credit, by call and
+    lot, and `took` what each refund has got.
+    """
 
     topups = Bundle("topups")
     claims = Bundle("claims")
@@ -32,17 +76,78 @@ class Payments(LedgerMachine):
         self.taken = 0
         self.paid: set[str] = set()
         self.state: dict[str, tuple[Claimed, str]] = {}
+        self.told_us: dict[str, int] = {}
         self.refunded: set[str] = set()
         self.took: dict[str, int] = {}
+        self.owed: dict[str, int] = {}
+        self.owed_us: dict[str, int] = {}
+        self.waits: dict[str, dict[tuple[int, str], int]] = {}
 
     def money(self) -> SqlMoney:
         return SqlMoney(self.anyone())
 
     def available(self) -> int:
-        return super().available() - self.disputed - self.taken
+        return super().available() - self.disputed - self.taken - sum(self.owed.values())
 
     def now_available(self) -> int:
         return self.run(self.storage.balance(self.organization, Mode.LIVE)).available_nanos
+
+    # ---- the model of refunds -----------------------------------------------------------------------------------
+
+    def pot(self, *, dead: bool = False) -> Pot:
+        """What is in the ledger before something happens."""
+        rows = self.run(self.storage._read(lambda connection: connection.execute(DRAWS).fetchall()))
+        draws = {(row[0], row[1]): Draw(*row[2:]) for row in rows}
+        pot = Pot({key: draw for key, draw in draws.items() if draw.open}, draws)
+        for lot in self.run(self.storage.balance(self.organization, Mode.LIVE)).lots:
+            pot.add(lot.remaining_nanos, paid=lot.kind != "promotion")
+        if dead:
+            for draw in pot.running.values():
+                pot.add(draw.amount, paid=draw.paid)
+            pot.running.clear()
+        return pot
+
+    def about_to_sweep(self, *, dead: bool) -> None:
+        if self.owed:
+            self.collect(self.pot(dead=dead))
+
+    def collect(self, pot: Pot) -> None:
+        """Refunds get what calls that have ended gave back, the oldest first. What was spent is owed no more."""
+        back: dict[tuple[int, str], int] = {}
+        for claim in sorted(self.owed, key=lambda claim: (self.owed_us[claim], claim)):
+            waits, came = self.waits[claim], 0
+            for key in [key for key in waits if key not in pot.running]:
+                drawn = waits.pop(key)
+                part = min(back.setdefault(key, drawn - pot.draws[key].charge), self.owed[claim] - came)
+                back[key] -= part
+                came += part
+            self.owed[claim] = min(self.owed[claim] - came, sum(waits.values()))
+            got = pot.take(came, self.disputed, gifts=True)
+            self.taken += got
+            self.took[claim] += got
+            if not self.owed[claim]:
+                del self.owed[claim]
+
+    def refund(self, pot: Pot, claim: str, amount: int) -> None:
+        """What is free of paid credit goes, what running calls hold of it is owed unless another refund is; no more."""
+        self.collect(pot)
+        got = pot.take(amount, self.disputed, gifts=False)
+        self.taken += got
+        self.took[claim] = got
+        running = {key: draw.amount for key, draw in pot.running.items() if draw.paid}
+        owed = min(amount - got, sum(running.values()) - sum(self.owed.values()))
+        if owed > 0:
+            self.owed[claim], self.owed_us[claim], self.waits[claim] = owed, self.now_us, running
+
+    def apply(self, pot: Pot, news: Claimed) -> None:
+        self.state[news.claim_id] = (news, "applied")
+        amount = news.amount_cents * NANOS_PER_CENT
+        if news.kind is ClaimKind.DISPUTE:
+            self.disputed += amount
+        else:
+            self.refund(pot, news.claim_id, amount)
+
+    # ---- what happens -------------------------------------------------------------------------------------------
 
     @initialize(target=topups)
     def begin(self) -> tuple[TopUpOrder, str]:
@@ -68,32 +173,18 @@ class Payments(LedgerMachine):
     def _pay(self, topup: tuple[TopUpOrder, str]) -> PaymentEvent:
         order, payment = topup
         happened = event(paid(order, payment))
-        before = self.now_available()
+        pot = self.pot()
         verdict = self.run(self.money().take_event(happened))
         if payment in self.paid:
             assert verdict.outcome is Outcome.REPEATED
-            assert self.now_available() == before
             return happened
         assert verdict.outcome is Outcome.APPLIED
         self.paid.add(payment)
         self.credited += order.amount_nanos
-        waiting = [
-            claim
-            for claim, (news, state) in self.state.items()
-            if (news.payment_id, news.kind, state) == (payment, ClaimKind.REFUND, "waiting")
-        ]
-        after = before + order.amount_nanos
-        for claim, (news, state) in self.state.items():
-            if news.payment_id == payment and state == "waiting":
-                self.state[claim] = (news, "applied")
-                if news.kind is ClaimKind.DISPUTE:
-                    self.disputed += news.amount_cents * NANOS_PER_CENT
-                    after -= news.amount_cents * NANOS_PER_CENT
-        gone = after - self.now_available()
-        assert gone >= 0
-        self.taken += gone
-        if len(waiting) == 1:
-            self.took[waiting[0]] = gone
+        pot.add(order.amount_nanos, paid=True)
+        waiting = [news for news, state in self.state.values() if (news.payment_id, state) == (payment, "waiting")]
+        for news in sorted(waiting, key=lambda news: (self.told_us[news.claim_id] // 1_000_000, news.claim_id)):
+            self.apply(pot, news)
         self.run(self.storage.resume_organization(self.organization))
         return happened
 
@@ -106,24 +197,17 @@ class Payments(LedgerMachine):
 
     def _claim(self, topup: tuple[TopUpOrder, str], kind: ClaimKind, cents: int, *, over: bool) -> Claimed:
         news = claimed(kind, topup[1], cents, reversed=over)
-        before = self.now_available()
+        pot = self.pot()
         self.run(self.money().take_event(event(news)))
-        gone = before - self.now_available()
+        self.told_us[news.claim_id] = self.now_us
         if over or topup[1] not in self.paid:
-            assert gone == 0
             self.state[news.claim_id] = (news, "reversed" if over else "waiting")
             return news
-        self.state[news.claim_id] = (news, "applied")
+        self.apply(pot, news)
         if kind is ClaimKind.DISPUTE:
-            assert gone == cents * NANOS_PER_CENT
-            self.disputed += gone
-            assert self.run(self.storage.find_organization(self.organization)).suspended is (before - gone < 0)
+            below = self.available() + sum(self.owed.values()) < 0
+            assert self.run(self.storage.find_organization(self.organization)).suspended is below
             self.run(self.storage.resume_organization(self.organization))
-        else:
-            assert 0 <= gone <= cents * NANOS_PER_CENT
-            assert before - gone >= min(before, 0), "only a dispute goes below zero"
-            self.taken += gone
-            self.took[news.claim_id] = gone
         return news
 
     @rule(news=claims)
@@ -139,20 +223,28 @@ class Payments(LedgerMachine):
 
     def _reverse(self, news: Claimed) -> None:
         over = claimed(news.kind, news.payment_id, news.amount_cents, claim_id=news.claim_id, reversed=True)
-        before = self.now_available()
+        pot = self.pot()
         self.run(self.money().take_event(event(over)))
-        back = self.now_available() - before
         _, state = self.state[news.claim_id]
         self.state[news.claim_id] = (news, "reversed")
-        assert back >= 0
         if state != "applied":
-            assert back == 0
-        elif news.kind is ClaimKind.DISPUTE:
-            assert back == news.amount_cents * NANOS_PER_CENT
-            self.disputed -= back
+            return
+        if news.kind is ClaimKind.DISPUTE:
+            self.disputed -= news.amount_cents * NANOS_PER_CENT
         else:
-            assert back == self.took.get(news.claim_id, back)
-            self.taken -= back
+            self.collect(pot)
+            self.taken -= self.took.pop(news.claim_id)
+            self.owed.pop(news.claim_id, None)
+
+    @rule(target=LedgerMachine.running, percent=st.sampled_from([30, 60, 90, 100]))
+    def hold_much(self, percent: int) -> HoldOrder | None:
+        """So much that little is free for a refund."""
+        held: HoldOrder | None = self.hold(amount=max(0, self.now_available()) * percent // 100, fit=100, key=None)
+        return held
+
+    @rule(target=claims, topup=topups)
+    def refund_in_full(self, topup: tuple[TopUpOrder, str]) -> Claimed:
+        return self._claim(topup, ClaimKind.REFUND, topup[0].amount_nanos // NANOS_PER_CENT, over=False)
 
     @rule(target=told, topup=topups, cents=st.integers(-2, 3))
     def fee(self, topup: tuple[TopUpOrder, str], cents: int) -> PaymentEvent:
@@ -188,17 +280,17 @@ class Payments(LedgerMachine):
     @rule(topup=topups)
     def refund_and_fail(self, topup: tuple[TopUpOrder, str]) -> None:
         """A refund of ours that the service refuses leaves no trace in the balance."""
-        before = self.now_available()
+        pot, before = self.pot(), self.now_available()
         try:
             refund = self.run(self.money().begin_refund(topup[0].id, None, "refund"))
         except TesseraError:
             return
         finally:
             assert self.now_available() >= min(before, 0)
-        assert before - self.now_available() == refund.amount_nanos
+        self.collect(pot)
+        assert self.available() - self.now_available() == refund.amount_nanos
         for _ in range(2):
             self.run(self.money().fail_refund(refund, "refused"))
-        assert self.now_available() == before
 
     @rule(amount=st.integers(1, 3_000), lifetime_s=st.one_of(st.none(), st.integers(1, 20)))
     def voucher(self, amount: int, lifetime_s: int | None) -> None:

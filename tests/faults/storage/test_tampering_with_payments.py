@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from tessera.domain.payments.news import Fee, FeeTaken
 from tessera.domain.payments.records import ClaimKind, Voucher
 
 USD = NANOS_PER_USD
+DAY_US = 24 * 3600 * 1_000_000
 
 
 async def fill(data_dir: Path) -> None:
-    """Top-ups, a refund and a dispute, a refunded call, a redeemed voucher, tax and a fee."""
+    """Top-ups, a refund and a dispute, a refunded call, a redeemed voucher, tax and a fee, a refund that waits."""
     storage = await SqliteStorage.open(data_dir)
     money = SqlMoney(storage)
     organization = await funded(storage, 0)
@@ -54,6 +56,11 @@ async def fill(data_dir: Path) -> None:
     fee = Fee(id="txn_1", amount_cents=116, currency="usd", at=1_795_305_600)
     await money.take_event(event(FeeTaken(payment_id="pi_3", fee=fee)))
     await money.take_event(event(claimed(ClaimKind.REFUND, "pi_3", 1190, claim_id="re_3")))
+    busy = await funded(storage, 0)
+    await bought(money, busy, 5 * USD, "pi_4")
+    # Placed tomorrow, so that nobody takes its process for dead however long the tests take.
+    await storage.hold(hold_order(busy, 4 * USD, mode=Mode.LIVE, placed_at_us=time.time_ns() // 1000 + DAY_US))
+    await money.take_event(event(claimed(ClaimKind.REFUND, "pi_4", 500, claim_id="re_4")))
     assert faults(await storage.verify()) == {}
     await storage.close()
 
@@ -98,6 +105,12 @@ TAMPERINGS: list[tuple[str, list[str]]] = [
     ("claims-equal-movements", ["UPDATE payment_claim SET amount_nanos = 1 WHERE id = 're_1'"]),
     ("claims-equal-movements", ["UPDATE payment_claim SET state = 'reversed' WHERE id = 'dp_1'"]),
     ("claims-equal-movements", ["DELETE FROM payment_claim WHERE id = 'dp_1'"]),
+    ("disputes-equal-movements", ["UPDATE owed_refund SET left_nanos = left_nanos - 1"]),
+    ("balances-equal-entries", ["UPDATE owed_refund SET left_nanos = left_nanos - 1"]),
+    ("owed-refunds-equal-movements", ["UPDATE owed_refund SET amount_nanos = amount_nanos + 1"]),
+    ("owed-refunds-equal-movements", ["UPDATE owed_draw SET amount_nanos = amount_nanos + 1"]),
+    ("owed-refunds-equal-movements", ["DELETE FROM owed_draw"]),
+    ("owed-refunds-equal-movements", ["DELETE FROM owed_draw", "DELETE FROM owed_refund"]),
     ("hash-chain", ["UPDATE adjustment SET note = 'a gift' WHERE kind = 'dispute'"]),
     ("hash-chain", ["DELETE FROM adjustment WHERE kind = 'payment_refund'"]),
     ("lots-equal-draws", ["UPDATE adjustment SET amount_nanos = amount_nanos - 1 WHERE kind = 'charge_refund'"]),
@@ -140,6 +153,9 @@ def test_every_check_of_money_in_and_out_has_an_edit_that_it_finds() -> None:
         "UPDATE voucher SET redemptions = redemptions_max + 1",
         "UPDATE wallet SET disputed_nanos = -1",
         "UPDATE wallet SET tax_nanos = -1",
+        "UPDATE owed_refund SET left_nanos = amount_nanos + 1",
+        "UPDATE owed_refund SET left_nanos = -1",
+        "INSERT INTO owed_draw SELECT service, refund_id, hold_number, lot_id, 1 FROM owed_draw",
         "UPDATE topup SET taxed = 0 WHERE payment_id = 'pi_3'",
         "UPDATE topup SET tax_nanos = 1 WHERE payment_id = 'pi_3'",
         "INSERT INTO voucher_redemption SELECT voucher_id, organization_id, lot_id, 0 FROM voucher_redemption",

@@ -21,6 +21,7 @@ class Account(StrEnum):
     OPERATOR_LOSS = "operator_loss"
     FEES = "fees"
     TAX = "tax"
+    OWED = "owed"
 
 
 class CreditKind(StrEnum):

@@ -26,9 +26,9 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     """One organization's money in one mode. `lots` are in the order they are drawn: earliest expiry first.
 
     `available_nanos` is what the lots have remaining, `held_nanos` what they hold. A lot that is wholly spent or
-    expired may be left out. `disputed_nanos` is what payment disputes took back: what can be spent is `available_nanos`
-    less this, below zero when that was spent already. `suspended` organizations place no hold; `suspended_for` says
-    why.
+    expired may be left out. `disputed_nanos` is what payment disputes took back, and what refunds wait for of what
+    running calls hold: what can be spent is `available_nanos` less this, below zero when that was spent already.
+    `suspended` organizations place no hold; `suspended_for` says why.
     """
 
     available_nanos: int

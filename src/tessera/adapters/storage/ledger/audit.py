@@ -142,8 +142,9 @@ LEFT JOIN (
     SELECT lot_id, sum(expired) AS expired, sum(unspent) AS unspent FROM (
         SELECT lot_id, amount_nanos AS expired, 0 AS unspent FROM credit WHERE kind = 'expiry'
         UNION ALL
-        SELECT lot_id, CASE kind WHEN 'payment_refund' THEN amount_nanos WHEN 'payment_refund_failed' THEN -amount_nanos
-            ELSE 0 END, CASE kind WHEN 'charge_refund' THEN amount_nanos ELSE 0 END
+        SELECT lot_id, CASE WHEN kind IN ('payment_refund', 'refund_collected') THEN amount_nanos
+            WHEN kind = 'payment_refund_failed' THEN -amount_nanos ELSE 0 END,
+            CASE kind WHEN 'charge_refund' THEN amount_nanos ELSE 0 END
         FROM adjustment WHERE lot_id IS NOT NULL
     ) AS movement GROUP BY lot_id
 ) AS gone ON gone.lot_id = lot.id

@@ -27,8 +27,9 @@ WHERE digest = ? AND (revoked_at IS NULL OR revoked_at > ?)
 """
 
 _FIND_BALANCE = """
-SELECT id, available_nanos - disputed_nanos, held_nanos, disputed_nanos FROM wallet
-WHERE organization_id = ? AND mode = ?
+SELECT id, available_nanos - disputed_nanos, held_nanos, disputed_nanos - coalesce(owed.nanos, 0),
+    coalesce(owed.nanos, 0)
+FROM wallet LEFT JOIN owed ON owed.wallet_id = wallet.id WHERE organization_id = ? AND mode = ?
 """
 
 _FIND_SPENT = "SELECT coalesce(sum(spent_nanos), 0) FROM lot WHERE wallet_id = ?"
@@ -114,7 +115,13 @@ def balance(connection: sqlite3.Connection, organization_id: str, mode: Mode) ->
     )
     spent: int = connection.execute(_FIND_SPENT, (row[0],)).fetchone()[0]
     return Balance(
-        mode=mode, available_nanos=row[1], held_nanos=row[2], spent_nanos=spent, lots=lots, disputed_nanos=row[3]
+        mode=mode,
+        available_nanos=row[1],
+        held_nanos=row[2],
+        spent_nanos=spent,
+        lots=lots,
+        disputed_nanos=row[3],
+        owed_nanos=row[4],
     )
 
 

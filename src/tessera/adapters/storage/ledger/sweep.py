@@ -1,10 +1,12 @@
-"""What happens by itself: orphans of dead processes are resolved, credit expires, old working rows go.
+"""What happens by itself: orphans of dead processes are resolved, refunds get what calls gave back, credit expires, old
+working rows go.
 
 Two sweepers never resolve the same hold twice: each resolution is conditional on the hold being open.
 """
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,6 +16,8 @@ from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.group import VoidOrder, expire_credit
 from tessera.adapters.storage.ledger.lease import is_alive, lease_file, leases
 from tessera.adapters.storage.ledger.outbox import outboxes
+from tessera.adapters.storage.money.adjustments import Desk
+from tessera.adapters.storage.money.payment_refunds import collect_owed
 from tessera.domain.ledger.idempotency import KEY_RETENTION_US
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
@@ -40,6 +44,11 @@ SELECT max(
 _FIND_ORPHANS = """
 SELECT hold.id, wallet.organization_id, wallet.mode FROM hold JOIN wallet ON wallet.id = hold.wallet_id
 WHERE owner = ? AND state = 'open' ORDER BY number LIMIT ?
+"""
+
+_FIND_OWING = """
+SELECT DISTINCT organization_id, mode FROM owed_draw JOIN hold ON hold.number = hold_number AND state <> 'open'
+JOIN wallet ON wallet.id = hold.wallet_id ORDER BY organization_id, mode
 """
 
 _FIND_EXPIRING = """
@@ -79,6 +88,7 @@ def sweep(
         own = owner == committer.owner
         if (own and starting) or (not own and _is_dead(connection, data_dir, owner, now_us, is_gone)):
             _bury(committer, data_dir, owner, boxes.get(owner))
+    _collect(committer, now_us, make_id)
     _expire(committer, now_us, make_id)
     _tidy(committer, now_us)
 
@@ -119,6 +129,17 @@ def _bury(committer: Committer, data_dir: Path, owner: str, outbox: Path | None)
     if owner != committer.owner:
         committer.change(lambda connection, _: connection.execute(_DROP_PROCESS, (owner,)))
         lease_file(data_dir, owner).unlink(missing_ok=True)
+
+
+def _collect(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:
+    """Gives refunds that wait for running calls what those that have ended gave back; a commit for each wallet."""
+
+    def collect(organization_id: str, mode: str, connection: sqlite3.Connection, books: Books) -> None:
+        desk = Desk(connection, books, now_us, make_id)
+        collect_owed(desk, desk.book(organization_id, mode))
+
+    for wallet in committer.connection().execute(_FIND_OWING).fetchall():
+        committer.change(partial(collect, *wallet))
 
 
 def _expire(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:

@@ -13,8 +13,6 @@ from tessera.domain.ledger.transfers import Account
 from tessera.domain.ledger.wallet import (
     LotBalance,
     add_lot,
-    put_back_into_lot,
-    take_from_lot,
     unspend,
 )
 from tessera.domain.money import Mode
@@ -30,7 +28,10 @@ SELECT id, kind, expires_at, remaining_nanos, held_nanos, spent_nanos, expired_n
 FROM lot WHERE id = ? AND wallet_id = ?
 """
 _SET_BESIDE = "UPDATE wallet SET disputed_nanos = ?, fees_nanos = ?, tax_nanos = ? WHERE id = ?"
-_FIND_MOVED = "SELECT lot_id, from_account, amount_nanos FROM adjustment WHERE subject = ? AND kind = ? ORDER BY id"
+_FIND_DISPUTED = """
+SELECT from_account, amount_nanos FROM adjustment WHERE subject = ? AND kind = 'dispute' ORDER BY id
+"""
+_OWED = "SELECT coalesce(sum(left_nanos), 0) FROM owed_refund WHERE wallet_id = ? AND left_nanos > 0"
 
 
 class Desk(NamedTuple):
@@ -51,69 +52,33 @@ class Desk(NamedTuple):
         return self.books.book(self.connection, organization_id, Mode(mode))
 
 
-def refund_payment(
-    desk: Desk, book: Book, subject: str, lot_id: str, amount_nanos: int, tax_nanos: int, note: str
-) -> int:
-    """Takes a refund that the payment service has sent out of the ledger; gives what nobody had any more.
-
-    Its tax is owed no more. The rest comes out of the payment's own lot, then of other lots that were paid for; what
-    was spent already is the operator's loss, because only a dispute may take a balance below zero.
-    """
-    _move_tax(desk, book, "payment_refund", Account.TAX, Account.CASH, tax_nanos, subject, note)
-    own = lot_of(desk, book, lot_id)
-    free = book.wallet.available_nanos - book.wallet.disputed_nanos
-    left = amount_nanos - tax_nanos
-    for lot in (own, *(lot for lot in book.wallet.lots if lot.id != lot_id and lot.kind != "promotion")):
-        part = min(lot.remaining_nanos, left, free)
-        if part > 0:
-            _move(desk, book, "payment_refund", lot.id, Account.AVAILABLE, Account.CASH, part, subject, note)
-            book.wallet = take_from_lot(book.wallet, lot.id, part)
-            left -= part
-            free -= part
-    if left:
-        _move(desk, book, "payment_refund", None, Account.OPERATOR_LOSS, Account.CASH, left, subject, note)
-    return left
-
-
-def return_refund(desk: Desk, book: Book, subject: str, note: str) -> None:
-    """Undoes a payment's refund that did not go through: everything goes back where it came from."""
-    for lot_id, source, amount in desk.connection.execute(_FIND_MOVED, (subject, "payment_refund")).fetchall():
-        if source == Account.TAX:
-            _move_tax(desk, book, "payment_refund_failed", Account.CASH, Account.TAX, amount, subject, note)
-            continue
-        _move(desk, book, "payment_refund_failed", lot_id, Account.CASH, Account(source), amount, subject, note)
-        if lot_id is not None:
-            lot_of(desk, book, lot_id)
-            book.wallet = put_back_into_lot(book.wallet, lot_id, amount)
-
-
 def dispute_payment(desk: Desk, book: Book, subject: str, amount_nanos: int, tax_nanos: int, note: str) -> None:
     """Takes a disputed payment back, below zero if it was spent; then the organization is suspended. Its tax is owed
     no more."""
-    _move_tax(desk, book, "dispute", Account.TAX, Account.CASH, tax_nanos, subject, note)
+    move_tax(desk, book, "dispute", Account.TAX, Account.CASH, tax_nanos, subject, note)
     net = amount_nanos - tax_nanos
     if net:
-        _move(desk, book, "dispute", None, Account.AVAILABLE, Account.CASH, net, subject, note, physical=False)
-        _set_disputed(desk, book, book.wallet.disputed_nanos + net)
-    if _free(book) < 0 and not book.wallet.suspended:
+        move(desk, book, "dispute", None, Account.AVAILABLE, Account.CASH, net, subject, note, physical=False)
+        set_disputed(desk, book, book.wallet.disputed_nanos + net)
+    if available_nanos(desk, book) < 0 and not book.wallet.suspended:
         desk.books.suspend(desk.connection, book.organization_id, SuspensionReason.DISPUTE)
 
 
 def win_dispute(desk: Desk, book: Book, subject: str, note: str) -> None:
     """Gives back what a dispute that was won had taken, and lifts the suspension it caused."""
-    for _, source, amount in desk.connection.execute(_FIND_MOVED, (subject, "dispute")).fetchall():
+    for source, amount in desk.connection.execute(_FIND_DISPUTED, (subject,)).fetchall():
         if source == Account.TAX:
-            _move_tax(desk, book, "dispute_won", Account.CASH, Account.TAX, amount, subject, note)
+            move_tax(desk, book, "dispute_won", Account.CASH, Account.TAX, amount, subject, note)
             continue
-        _move(desk, book, "dispute_won", None, Account.CASH, Account.AVAILABLE, amount, subject, note, physical=False)
-        _set_disputed(desk, book, book.wallet.disputed_nanos - amount)
-    if _free(book) >= 0 and book.wallet.suspended_for is SuspensionReason.DISPUTE:
+        move(desk, book, "dispute_won", None, Account.CASH, Account.AVAILABLE, amount, subject, note, physical=False)
+        set_disputed(desk, book, book.wallet.disputed_nanos - amount)
+    if available_nanos(desk, book) >= 0 and book.wallet.suspended_for is SuspensionReason.DISPUTE:
         desk.books.suspend(desk.connection, book.organization_id, None)
 
 
 def collect_tax(desk: Desk, book: Book, subject: str, amount_nanos: int, note: str) -> None:
     """Books tax that was paid beside credit: it is owed to the state."""
-    _move_tax(desk, book, "tax", Account.CASH, Account.TAX, amount_nanos, subject, note)
+    move_tax(desk, book, "tax", Account.CASH, Account.TAX, amount_nanos, subject, note)
 
 
 def book_fee(desk: Desk, book: Book, transaction_id: str, amount_nanos: int, at: int, note: str) -> None:
@@ -126,7 +91,7 @@ def book_fee(desk: Desk, book: Book, transaction_id: str, amount_nanos: int, at:
         kind = "fee" if amount_nanos > 0 else "fee_returned"
         id_ = make_id("crd", at * 1000, hashlib.sha256(transaction_id.encode()).digest()[:10])
         amount = abs(amount_nanos)
-        _move(desk, book, kind, None, source, target, amount, transaction_id, note, physical=False, id_=id_)
+        move(desk, book, kind, None, source, target, amount, transaction_id, note, physical=False, id_=id_)
         book.fees_nanos -= amount_nanos
         _write_beside(desk, book)
 
@@ -134,7 +99,7 @@ def book_fee(desk: Desk, book: Book, transaction_id: str, amount_nanos: int, at:
 def refund_charge(desk: Desk, book: Book, request_id: str, lot_id: str, amount_nanos: int, note: str) -> None:
     """Gives a part of a call's charge back to a lot that paid it."""
     lot_of(desk, book, lot_id)
-    _move(desk, book, "charge_refund", lot_id, Account.REVENUE, Account.AVAILABLE, amount_nanos, request_id, note)
+    move(desk, book, "charge_refund", lot_id, Account.REVENUE, Account.AVAILABLE, amount_nanos, request_id, note)
     book.wallet = unspend(book.wallet, lot_id, amount_nanos)
 
 
@@ -164,11 +129,23 @@ def lot_of(desk: Desk, book: Book, lot_id: str) -> LotBalance:
     return lot
 
 
-def _free(book: Book) -> int:
+def free_nanos(book: Book) -> int:
+    """What can be spent: less than `available`, as long as refunds wait for running calls."""
     return book.wallet.available_nanos - book.wallet.disputed_nanos
 
 
-def _set_disputed(desk: Desk, book: Book, disputed_nanos: int) -> None:
+def owed_nanos(desk: Desk, book: Book) -> int:
+    """What refunds wait for of what running calls hold."""
+    return int(desk.connection.execute(_OWED, (book.id,)).fetchone()[0])
+
+
+def available_nanos(desk: Desk, book: Book) -> int:
+    """The balance of the account: what refunds wait for is held, so that it takes nothing from here."""
+    return free_nanos(book) + owed_nanos(desk, book)
+
+
+def set_disputed(desk: Desk, book: Book, disputed_nanos: int) -> None:
+    """Changes what stands against the lots' sum: what disputes took, and what refunds are owed."""
     book.wallet = msgspec.structs.replace(book.wallet, disputed_nanos=disputed_nanos)
     _write_beside(desk, book)
 
@@ -177,17 +154,17 @@ def _write_beside(desk: Desk, book: Book) -> None:
     desk.connection.execute(_SET_BESIDE, (*book.beside, book.id))
 
 
-def _move_tax(
+def move_tax(
     desk: Desk, book: Book, kind: str, source: Account, target: Account, amount_nanos: int, subject: str, note: str
 ) -> None:
-    """Moves tax between the operator's cash and what is owed; nothing moves nothing."""
+    """Moves tax between the operator's cash and what is due to the state; nothing moves nothing."""
     if amount_nanos:
-        _move(desk, book, kind, None, source, target, amount_nanos, subject, note, physical=False)
+        move(desk, book, kind, None, source, target, amount_nanos, subject, note, physical=False)
         book.tax_nanos += amount_nanos if target is Account.TAX else -amount_nanos
         _write_beside(desk, book)
 
 
-def _move(
+def move(
     desk: Desk,
     book: Book,
     kind: str,
@@ -217,4 +194,10 @@ def _move(
     )
     desk.connection.execute(_INSERT, (*values, *book.link("adjustment", values)))
     if physical:
-        book.move(source, target, amount_nanos)
+        book.move(_column(source), _column(target), amount_nanos)
+
+
+def _column(account: Account) -> Account:
+    """Where an account stands in the table. What refunds are owed is beside `available` and `cash`, as disputes are:
+    when it is collected or lost, it is `cash` that no longer needs it there."""
+    return Account.CASH if account is Account.OWED else account

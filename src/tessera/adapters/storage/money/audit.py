@@ -15,12 +15,43 @@ GROUP BY service, payment_id HAVING count(*) > 1
 
 _DISPUTED = """
 SELECT 'wallet ' || wallet.id || ' has ' || disputed_nanos || ' disputed, its disputes took ' || coalesce(taken.sum, 0)
+    || ', its refunds are owed ' || coalesce(owed.sum, 0)
 FROM wallet LEFT JOIN (
     SELECT wallet_id, sum(CASE WHEN kind = 'dispute' THEN amount_nanos ELSE -amount_nanos END) AS sum
     FROM adjustment WHERE kind IN ('dispute', 'dispute_won') AND 'available' IN (from_account, to_account)
     GROUP BY wallet_id
-) AS taken ON taken.wallet_id = wallet.id
-WHERE disputed_nanos <> coalesce(taken.sum, 0)
+) AS taken ON taken.wallet_id = wallet.id LEFT JOIN (
+    SELECT wallet_id, sum(left_nanos) AS sum FROM owed_refund GROUP BY wallet_id
+) AS owed ON owed.wallet_id = wallet.id
+WHERE disputed_nanos <> coalesce(taken.sum, 0) + coalesce(owed.sum, 0)
+"""
+
+_OWED = """
+SELECT 'refund ' || owed.id || ' waits for ' || left_nanos || ' of ' || owed.amount_nanos || ', its movements say '
+    || coalesce(moved.owed, 0) || ', ended ' || coalesce(moved.ended, 0)
+FROM owed_refund AS owed LEFT JOIN (
+    SELECT subject, wallet_id, sum(CASE WHEN from_account = 'owed' THEN amount_nanos ELSE 0 END) AS owed,
+        sum(CASE WHEN to_account = 'owed' THEN amount_nanos ELSE 0 END) AS ended
+    FROM adjustment WHERE 'owed' IN (from_account, to_account) GROUP BY subject, wallet_id
+) AS moved ON moved.subject = owed.id AND moved.wallet_id = owed.wallet_id
+WHERE owed.amount_nanos <> coalesce(moved.owed, 0) OR left_nanos <> owed.amount_nanos - coalesce(moved.ended, 0)
+UNION ALL
+SELECT 'adjustment ' || id || ' belongs to no refund that waited' FROM adjustment
+WHERE 'owed' IN (from_account, to_account)
+    AND NOT EXISTS (SELECT 1 FROM owed_refund AS owed WHERE owed.id = adjustment.subject)
+UNION ALL
+SELECT 'refund ' || id || ' waits for ' || left_nanos || ', its calls hold ' || coalesce(drawn.sum, 0)
+FROM owed_refund AS owed LEFT JOIN (
+    SELECT service, refund_id, sum(amount_nanos) AS sum FROM owed_draw GROUP BY service, refund_id
+) AS drawn ON drawn.service = owed.service AND drawn.refund_id = owed.id
+WHERE left_nanos > coalesce(drawn.sum, 0) OR (left_nanos = 0 AND drawn.sum IS NOT NULL)
+UNION ALL
+SELECT 'refund ' || refund_id || ' waits for what call ' || waiting.hold_number || ' did not draw'
+FROM owed_draw AS waiting
+WHERE NOT EXISTS (
+    SELECT 1 FROM lot_draw AS drawn WHERE drawn.hold_number = waiting.hold_number AND drawn.lot_id = waiting.lot_id
+        AND drawn.amount_nanos = waiting.amount_nanos
+)
 """
 
 _CLAIMS = """
@@ -107,6 +138,7 @@ MONEY_CHECKS = (
     ("payments-credited-once", _TOPUPS),
     ("disputes-equal-movements", _DISPUTED),
     ("claims-equal-movements", _CLAIMS),
+    ("owed-refunds-equal-movements", _OWED),
     ("taxes-equal-movements", _TAXES),
     ("fees-equal-movements", _FEES),
     ("charge-refunds-within-charges", _CHARGE_REFUNDS),

@@ -1,9 +1,10 @@
 """What payment services tell us: each event kept as it came, and what follows from it done, in one commit."""
 
 from tessera.adapters.storage.ledger.books import Book
-from tessera.adapters.storage.money.adjustments import Desk, dispute_payment, refund_payment, return_refund, win_dispute
+from tessera.adapters.storage.money.adjustments import Desk, dispute_payment, win_dispute
 from tessera.adapters.storage.money.automatic import fail_automatic
 from tessera.adapters.storage.money.fees import CHARGE, book_fees, hear_of_fee, take_fee
+from tessera.adapters.storage.money.payment_refunds import refund_payment, return_refund
 from tessera.adapters.storage.money.topups import credit_topup, end_topup, find_paid_by, find_topup
 from tessera.domain.money import format_usd
 from tessera.domain.payments.news import (
@@ -216,14 +217,14 @@ def _claim(desk: Desk, event: PaymentEvent, news: Claimed) -> Verdict:
         return Verdict(outcome=Outcome.REPEATED, reason=f"this {news.kind} was taken before")
     desk.connection.execute(_SET_CLAIM, (ClaimState.REVERSED.value, service, news.claim_id, earlier))
     if earlier == ClaimState.APPLIED and book is not None:
-        reverse(desk, book, news.kind, news.claim_id, news.note)
+        reverse(desk, book, event.service, news.kind, news.claim_id, news.note)
     return Verdict(outcome=Outcome.APPLIED, reason=f"{news.kind} of ${format_usd(amount)} is reversed")
 
 
-def reverse(desk: Desk, book: Book, kind: ClaimKind, claim_id: str, note: str) -> None:
+def reverse(desk: Desk, book: Book, service: Service, kind: ClaimKind, claim_id: str, note: str) -> None:
     """Undoes an applied claim."""
     if kind is ClaimKind.REFUND:
-        return_refund(desk, book, claim_id, note)
+        return_refund(desk, book, service, claim_id, note)
     else:
         win_dispute(desk, book, claim_id, note)
 
@@ -233,7 +234,7 @@ def _apply(desk: Desk, book: Book, topup: TopUp, kind: ClaimKind, claim_id: str,
     assert topup.lot_id is not None
     tax = tax_nanos_in(topup, amount)
     if kind is ClaimKind.REFUND:
-        refund_payment(desk, book, claim_id, topup.lot_id, amount, tax, note)
+        refund_payment(desk, book, topup.service, claim_id, topup.lot_id, amount, tax, note)
     else:
         dispute_payment(desk, book, claim_id, amount, tax, note)
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from tessera.adapters.storage.ledger.rows import decode_draws
-from tessera.adapters.storage.money.adjustments import Desk, lot_of, refund_charge, refund_payment
+from tessera.adapters.storage.money.adjustments import Desk, free_nanos, lot_of, refund_charge
 from tessera.adapters.storage.money.events import lock_payment, reverse, went_back
+from tessera.adapters.storage.money.payment_refunds import collect_owed, refund_payment
 from tessera.adapters.storage.money.topups import find_topup
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.resolutions import charged_draws
@@ -101,9 +102,9 @@ def begin_refund(desk: Desk, topup_id: str, amount_nanos: int | None, note: str)
     book = desk.book(topup.organization_id, topup.mode)
     topup = _paid(find_topup(desk.connection, topup_id), topup_id)
     assert topup.lot_id is not None
+    collect_owed(desk, book)
     lot = lot_of(desk, book, topup.lot_id)
-    free = min(lot.remaining_nanos, book.wallet.available_nanos - book.wallet.disputed_nanos)
-    refundable = max(0, free) // NANOS_PER_CENT * NANOS_PER_CENT
+    refundable = max(0, min(lot.remaining_nanos, free_nanos(book))) // NANOS_PER_CENT * NANOS_PER_CENT
     net = refundable if amount_nanos is None else amount_nanos
     if not 0 < net <= refundable:
         raise TesseraError(
@@ -115,7 +116,7 @@ def begin_refund(desk: Desk, topup_id: str, amount_nanos: int | None, note: str)
     refund_id = desk.make_id("rfn")
     values = (topup.service.value, refund_id, topup.payment_id, amount, note, desk.now)
     desk.connection.execute(_INSERT_CLAIM, values)
-    refund_payment(desk, book, refund_id, topup.lot_id, amount, amount - net, note)
+    refund_payment(desk, book, topup.service, refund_id, topup.lot_id, amount, amount - net, note)
     after = _paid(find_topup(desk.connection, topup_id), topup_id)
     return PaymentRefund(
         id=refund_id, topup=after, amount_nanos=amount, tax_nanos=amount - net, state=ClaimState.APPLIED
@@ -130,7 +131,7 @@ def fail_refund(desk: Desk, refund: PaymentRefund, reason: str) -> None:
     book = desk.book(topup.organization_id, topup.mode)
     row = desk.connection.execute(_FAIL_CLAIM, (topup.service.value, refund.id)).fetchone()
     if row is not None:
-        reverse(desk, book, ClaimKind.REFUND, refund.id, reason)
+        reverse(desk, book, topup.service, ClaimKind.REFUND, refund.id, reason)
 
 
 def applied_refunds(connection: Any, service: Service, mode: Mode, since: int) -> tuple[tuple[str, str, int], ...]:

@@ -124,6 +124,10 @@ _OPEN_HOLDS = """
 SELECT hold.number FROM hold JOIN wallet ON wallet.id = hold.wallet_id
 WHERE wallet.organization_id = $1 AND hold.state = 'open' LIMIT 1
 """
+_OWED = """
+SELECT owed.id FROM owed_refund AS owed JOIN wallet ON wallet.id = owed.wallet_id
+WHERE wallet.organization_id = $1 AND left_nanos > 0 LIMIT 1
+"""
 _FORGET_ORGANIZATION = (
     "DELETE FROM membership WHERE organization_id = $1",
     "DELETE FROM invitation WHERE organization_id = $1",
@@ -212,7 +216,8 @@ class Erasure(Store):
     def erase_organization(self, act: Act) -> Steps[None]:
         """Closes an organization and erases what it was called, who belonged to it and what it asked.
 
-        Raises [invalid_request] while it has live money or calls in flight: that money must be refunded first.
+        Raises [invalid_request] while it has live money, which must be refunded first, calls in flight, or a refund
+        that waits for some.
         """
         yield from _close(self, act, act.object_id)
 
@@ -228,6 +233,11 @@ def _close(store: Store, act: Act, organization_id: str) -> Steps[None]:
         )
     if (yield from first(_OPEN_HOLDS, organization_id)) is not None:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "Calls are in flight; try again when they have ended.")
+    if (yield from first(_OWED, organization_id)) is not None:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            "A refund waits for calls that held its payment's credit; try again in a minute.",
+        )
     # Projects first: who makes a key in one at the same time has made it by now, or finds the project archived.
     yield from rows(_CLOSE_PROJECTS, organization_id, now)
     for key_id, revoked_at in (yield from rows(_KEYS, organization_id)):
