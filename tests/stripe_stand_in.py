@@ -6,8 +6,8 @@
         stripe.pay(session)                      # a card pays: the payment exists
         stripe.send(server, "checkout.session.completed", session)
 
-It has just what Tessera asks: Checkout Sessions with automatic tax, PaymentIntents with their charges' balance
-transactions, payment methods, refunds, disputes, idempotency keys.
+It has just what Tessera asks: Checkout Sessions with automatic tax, opened and expired, PaymentIntents with their
+charges' balance transactions, payment methods, refunds, disputes, idempotency keys.
 """
 
 import json
@@ -276,6 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
             if fields.get("customer") in stripe.gone:
                 return 400, _no_such("customer", fields["customer"], param="customer")
             return 200, self._session(fields, live)
+        if path.startswith("/v1/checkout/sessions/") and path.endswith("/expire"):
+            return self._expire(path.split("/")[4])
         if path == "/v1/payment_intents":
             if stripe.declines:
                 return 402, _error("card_error", "Your card was declined.", code="card_declined")
@@ -285,6 +287,16 @@ class _Handler(BaseHTTPRequestHandler):
             return 400, _error("invalid_request_error", "The charge is disputed.", code="charge_disputed")
         refund = stripe.refund(fields["payment_intent"], int(fields["amount"]), metadata=fields["metadata"])
         return 200, refund
+
+    def _expire(self, session_id: str) -> tuple[int, Any]:
+        """Only a page that is open can be made to expire."""
+        known = [one for one in self.stripe.sessions if one["id"] == session_id]
+        if not known:
+            return 404, _no_such("checkout.session", session_id, param="session")
+        if known[0]["status"] != "open":
+            return 400, _error("invalid_request_error", "Only Checkout Sessions that are open can be expired.")
+        known[0] |= {"status": "expired", "url": None}
+        return 200, known[0]
 
     def _found(self, path: str, fields: dict[str, Any], live: bool) -> tuple[int, Any]:
         stripe = self.stripe

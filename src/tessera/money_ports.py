@@ -53,6 +53,11 @@ class Payments(Protocol):
         know any more becomes a new one. Raises [idempotency_in_progress]."""
         ...
 
+    async def close_checkout(self, topup: TopUp) -> None:
+        """Sees to it that a top-up's page cannot be paid any more; one that was paid, or has expired, is left as it
+        is."""
+        ...
+
     async def charge_saved_card(self, topup: TopUp, customer_id: str) -> SavedCardCharge:
         """Charges the card a customer has saved; the same top-up again charges nothing more, within a day."""
         ...
@@ -101,6 +106,15 @@ class MoneyStore(Protocol):
 
     async def list_paid(self, service: Service, mode: Mode, since: int) -> tuple[TopUp, ...]:
         """Top-ups paid at a service from a time on."""
+        ...
+
+    async def list_left_open(self, service: Service, mode: Mode) -> tuple[TopUp, ...]:
+        """Some of the top-ups of deleted organizations whose page can still be paid."""
+        ...
+
+    async def list_paid_late(self, service: Service, mode: Mode, since: int, *, untouched: bool) -> tuple[TopUp, ...]:
+        """Some of the top-ups of organizations that were deleted from a time on, paid after that, of which something is
+        left; `untouched` leaves out what was ever refunded or disputed."""
         ...
 
     async def take_event(self, event: PaymentEvent) -> Verdict:

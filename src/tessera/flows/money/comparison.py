@@ -12,6 +12,7 @@ from tessera.domain.money import Mode, format_usd
 from tessera.domain.payments.news import Claimed, FeeTaken, News, Outcome, Paid
 from tessera.domain.payments.records import ClaimKind
 from tessera.flows.money.automatic import top_up_what_is_low
+from tessera.flows.money.closed import close_what_was_left, list_stranded
 from tessera.flows.money.fees import learn_fees
 from tessera.flows.money.treasury import Treasury
 from tessera.flows.money.webhooks import report
@@ -61,6 +62,7 @@ async def compare(treasury: Treasury, payments: Payments) -> Comparison:
         elif verdict.outcome is Outcome.REFUSED:
             drift.append(f"{event.type} {event.id}: {verdict.reason}")
     drift += await _unknown_there(treasury, payments, since, known)
+    drift += await list_stranded(treasury, payments)
     found = Comparison(mode=payments.mode, compared=compared, missed=tuple(missed), drift=tuple(drift))
     await treasury.store.note_comparison(payments.service, payments.mode, msgspec.json.encode(found).decode())
     for line in missed:
@@ -99,7 +101,8 @@ async def _unknown_there(treasury: Treasury, payments: Payments, since: int, kno
 
 
 async def watch_money(treasury: Treasury, *, automatic_s: int, comparison_s: int) -> None:
-    """Until it is cancelled: automatic top-ups, and the comparison when it is time. What fails is tried again."""
+    """Until it is cancelled: automatic top-ups, fees, what deleted organizations left, and the comparison when it is
+    time. What fails is tried again."""
     pause = min(automatic_s, comparison_s, LOOK_EVERY_MAX_S)
     waited = 0
     while True:
@@ -109,6 +112,7 @@ async def watch_money(treasury: Treasury, *, automatic_s: int, comparison_s: int
             waited = 0
             await _try(top_up_what_is_low(treasury))
             await _try(learn_fees(treasury))
+            await _try(close_what_was_left(treasury))
         for payments in treasury.payments.values():
             await _try(_compare_in_time(treasury, payments, comparison_s))
 

@@ -25,7 +25,12 @@ async def refund_topup(treasury: Treasury, topup_id: str, amount_nanos: int | No
         except ValueError:
             raise TesseraError(ErrorCode.INVALID_REQUEST, "A refund is in whole cents.", param="amount") from None
     act = Act(actor=OPERATOR, action="payment.refunded", object_id=topup_id)
-    refund = await treasury.store.begin_refund(topup_id, amount_nanos, note, act)
+    return await send_refund(treasury, await treasury.store.begin_refund(topup_id, amount_nanos, note, act))
+
+
+async def send_refund(treasury: Treasury, refund: PaymentRefund) -> PaymentRefund:
+    """Sends a refund that has left the ledger; what is refused comes back. Raises [invalid_request,
+    payments_unavailable]."""
     payments = treasury.payments.get(refund.topup.mode)
     try:
         if payments is None:
@@ -35,6 +40,6 @@ async def refund_topup(treasury: Treasury, topup_id: str, amount_nanos: int | No
         if error.code is ErrorCode.INVALID_REQUEST:
             await treasury.store.fail_refund(refund, error.message)
         else:
-            log.error("payment_refund.unknown", refund_id=refund.id, topup_id=topup_id, code=error.code)
+            log.error("payment_refund.unknown", refund_id=refund.id, topup_id=refund.topup.id, code=error.code)
         raise
     return refund

@@ -103,6 +103,16 @@ class StripePayments:
             raise _unavailable("Stripe gave no address to pay at.")
         return Checkout(session_id=session.id, url=session.url)
 
+    async def close_checkout(self, topup: TopUp) -> None:
+        """See the port."""
+        session_id = topup.session_id
+        assert session_id is not None
+        try:
+            await self._call(lambda: self._client.v1.checkout.sessions.expire(session_id))
+        except _RefusedError as refusal:
+            # Stripe expires pages that are open, and no others.
+            log.info("stripe.page_is_over", topup_id=topup.id, said=refusal.said)
+
     async def charge_saved_card(self, topup: TopUp, customer_id: str) -> SavedCardCharge:
         """See the port. The card is the customer's newest."""
         try:

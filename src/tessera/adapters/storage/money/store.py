@@ -7,7 +7,7 @@ import msgspec
 
 from tessera.adapters.storage.ledger.people import LedgerSteps, people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.adapters.storage.money import automatic, events, fees, refunds, statements, topups, vouchers
+from tessera.adapters.storage.money import automatic, closed, events, fees, refunds, statements, topups, vouchers
 from tessera.adapters.storage.money.adjustments import Desk
 from tessera.adapters.storage.people.audit_log import record
 from tessera.domain.money import Mode
@@ -68,6 +68,14 @@ class SqlMoney:
 
     async def list_paid(self, service: Service, mode: Mode, since: int) -> tuple[TopUp, ...]:
         return await self._storage._read(topups.list_paid, service, mode, since)
+
+    async def list_left_open(self, service: Service, mode: Mode) -> tuple[TopUp, ...]:
+        return await self._storage._read(closed.list_left_open, service, mode)
+
+    async def list_paid_late(self, service: Service, mode: Mode, since: int, *, untouched: bool) -> tuple[TopUp, ...]:
+        return await self._storage._read(
+            lambda connection: closed.list_paid_late(connection, service, mode, since, untouched=untouched)
+        )
 
     async def take_event(self, event: PaymentEvent) -> Verdict:
         return await self._change(events.take_event, event)

@@ -17,9 +17,9 @@ from tessera.ports import Page
 
 NEWEST = "~"
 
-_TOPUP = """
-SELECT topup.id, organization_id, mode, service, kind, amount_nanos, fingerprint, state, save_card, session_id, url,
-    payment_id, lot_id, failure, created_at, paid_at,
+TOPUP = """
+SELECT topup.id, organization_id, mode, service, topup.kind, topup.amount_nanos, fingerprint, state, save_card,
+    session_id, url, payment_id, lot_id, failure, topup.created_at, paid_at,
     (SELECT coalesce(sum(claim.amount_nanos), 0) FROM payment_claim AS claim WHERE claim.service = topup.service
         AND claim.payment_id = topup.payment_id AND claim.kind = 'refund' AND claim.state = 'applied'),
     (SELECT coalesce(sum(claim.amount_nanos), 0) FROM payment_claim AS claim WHERE claim.service = topup.service
@@ -33,14 +33,14 @@ SELECT topup.id, organization_id, mode, service, kind, amount_nanos, fingerprint
     fee_due_at
 FROM topup
 """
-_BY_ID = _TOPUP + " WHERE id = ?"
-_BY_PAYMENT = _TOPUP + " WHERE service = ? AND payment_id = ?"
-_BY_KEY = _TOPUP + " WHERE organization_id = ? AND mode = ? AND idempotency_key = ?"
-_OWN = _TOPUP + " WHERE organization_id = ? AND mode = ? AND id = ?"
-_LIST = _TOPUP + " WHERE organization_id = ? AND mode = ? AND id < ? ORDER BY id DESC LIMIT ?"
-_LIST_ALL = _TOPUP + " WHERE id < ? ORDER BY id DESC LIMIT ?"
-_PAID_SINCE = _TOPUP + " WHERE service = ? AND mode = ? AND state = 'paid' AND paid_at >= ? ORDER BY id"
-_FEE_DUE = _TOPUP + " WHERE fee_due_at <= ? AND service = ? AND mode = ? ORDER BY fee_due_at LIMIT 100"
+_BY_ID = TOPUP + " WHERE id = ?"
+_BY_PAYMENT = TOPUP + " WHERE service = ? AND payment_id = ?"
+_BY_KEY = TOPUP + " WHERE organization_id = ? AND mode = ? AND idempotency_key = ?"
+_OWN = TOPUP + " WHERE organization_id = ? AND mode = ? AND id = ?"
+_LIST = TOPUP + " WHERE organization_id = ? AND mode = ? AND id < ? ORDER BY id DESC LIMIT ?"
+_LIST_ALL = TOPUP + " WHERE id < ? ORDER BY id DESC LIMIT ?"
+_PAID_SINCE = TOPUP + " WHERE service = ? AND mode = ? AND state = 'paid' AND paid_at >= ? ORDER BY id"
+_FEE_DUE = TOPUP + " WHERE fee_due_at <= ? AND service = ? AND mode = ? ORDER BY fee_due_at LIMIT 100"
 _ASK_FOR_FEE = "UPDATE topup SET fee_due_at = 0 WHERE id = ? AND fee_due_at IS NOT NULL"
 _POSTPONE_FEE = "UPDATE topup SET fee_due_at = ? WHERE id = ? AND fee_due_at = ?"
 _END_FEE = "UPDATE topup SET fee_due_at = NULL WHERE id = ?"

@@ -145,7 +145,7 @@ _FORGET_EVENTS = (
     "UPDATE payment_event SET body = $2 WHERE topup_id IN (SELECT id FROM topup WHERE organization_id = $1)",
     "UPDATE payment_event SET body = $2 WHERE payment_id IN (SELECT payment_id FROM topup WHERE organization_id = $1)",
 )
-_CLOSE_ORGANIZATION = "UPDATE organization SET name = $2 WHERE id = $1"
+_CLOSE_ORGANIZATION = "UPDATE organization SET name = $2, closed_at = $3 WHERE id = $1"
 _CLOSE_PROJECTS = "UPDATE project SET name = id, archived_at = $2 WHERE organization_id = $1"
 _CLOSE_ADMIN_KEYS = "UPDATE admin_key SET revoked_at = $2, name = '' WHERE organization_id = $1"
 
@@ -246,7 +246,7 @@ def _close(store: Store, act: Act, organization_id: str) -> Steps[None]:
         yield RenameKey(key_id, "")
         yield SetRules(key_id, None)
     yield from rows(_CLOSE_ADMIN_KEYS, organization_id, now)
-    yield from rows(_CLOSE_ORGANIZATION, organization_id, f"deleted {organization_id}")
+    yield from rows(_CLOSE_ORGANIZATION, organization_id, f"deleted {organization_id}", now)
     act = Act(actor=act.actor, action="organization.deleted", object_id=organization_id, scope=organization_id)
     yield from record(store, act)
     for sql in _FORGET_ORGANIZATION:
