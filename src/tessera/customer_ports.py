@@ -16,7 +16,7 @@ from tessera.ports import Page
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
     """An organization as the operator sees it. Amounts are those of its live wallet; `available_nanos` is below zero
-    where a payment was disputed after it was spent.
+    where a payment was disputed after it was spent, or a refund waits for what calls hold (`owed_nanos`).
 
     `owner` is the e-mail address of its first owner, None where it has none (made by command, or deleted).
     `last_used_at` is when its last call was held, live or test. Times are seconds since 1970.
@@ -32,6 +32,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     available_nanos: int
     held_nanos: int
     disputed_nanos: int
+    owed_nanos: int
     spent_nanos: int
 
 

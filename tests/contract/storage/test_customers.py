@@ -111,7 +111,7 @@ async def test_a_customer_is_shown_with_its_owner_and_its_live_money(storage: Le
     await storage.hold(hold_order(organization, 2 * USD, mode=Mode.LIVE))
     found = await customers.find_customer(organization)
     assert found is not None
-    assert (found.available_nanos, found.held_nanos) == (3 * USD, 2 * USD)
+    assert (found.available_nanos, found.held_nanos, found.disputed_nanos, found.owed_nanos) == (3 * USD, 2 * USD, 0, 0)
     assert found.last_used_at is not None
     assert await customers.find_customer("org_" + "0" * 32) is None
 

@@ -242,9 +242,24 @@ class Payments(LedgerMachine):
         held: HoldOrder | None = self.hold(amount=max(0, self.now_available()) * percent // 100, fit=100, key=None)
         return held
 
-    @rule(target=claims, topup=topups)
-    def refund_in_full(self, topup: tuple[TopUpOrder, str]) -> Claimed:
-        return self._claim(topup, ClaimKind.REFUND, topup[0].amount_nanos // NANOS_PER_CENT, over=False)
+    @rule(
+        target=claims,
+        percents=st.lists(st.sampled_from([30, 60, 100]), min_size=1, max_size=2),
+        cents=st.lists(CENTS, min_size=1, max_size=2),
+        charged=st.lists(st.sampled_from([0, 30, 100]), min_size=1, max_size=2),
+        swept=st.booleans(),
+    )
+    def refunds_meet_calls(self, percents: list[int], cents: list[int], charged: list[int], swept: bool) -> Claimed:
+        """Calls hold most of what there is, refunds come, some of the calls end: seldom met by chance."""
+        topup = self._order(3)
+        self._pay(topup)
+        calls = [self.hold_much(percent) for percent in percents]
+        told = [self._claim(topup, ClaimKind.REFUND, part, over=False) for part in cents]
+        for call, percent in zip(calls, charged, strict=False):
+            self.settle(order=call, percent=percent, keep=False)
+            if swept:
+                self.sweep()
+        return told[0]
 
     @rule(target=told, topup=topups, cents=st.integers(-2, 3))
     def fee(self, topup: tuple[TopUpOrder, str], cents: int) -> PaymentEvent:

@@ -10,7 +10,7 @@ from contract.storage.conftest import Opener
 from ledger_calls import faults, funded, hold_order, release, usage_event
 from ledger_machine import undisturbed
 from payment_events import bought, claimed, event
-from tessera.adapters.storage.ledger.people import people_of
+from tessera.adapters.storage.ledger.people import customers_of, people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.adapters.storage.postgres.machine import PostgresMachine
@@ -79,6 +79,9 @@ async def test_what_a_running_call_gives_back_goes_to_the_refund_and_not_to_the_
     balance = await storage.balance(organization, Mode.LIVE)
     assert (balance.available_nanos, balance.held_nanos, balance.owed_nanos) == (-9 * USD, 9 * USD, 9 * USD)
     assert balance.disputed_nanos == 0
+    customer = await customers_of(storage).find_customer(organization)
+    assert customer is not None
+    assert (customer.available_nanos, customer.disputed_nanos, customer.owed_nanos) == (-9 * USD, 0, 9 * USD)
     await storage.settle(release(call))
     with pytest.raises(TesseraError) as refused:
         await running(storage, organization, 1)

@@ -19,9 +19,11 @@ SELECT organization.id, organization.name, organization.created_at, organization
     (SELECT count(*) FROM membership WHERE membership.organization_id = organization.id),
     (SELECT max(used_at_us) FROM meter JOIN wallet AS used ON used.id = meter.wallet_id
         WHERE used.organization_id = organization.id AND meter.kind = 'organization'),
-    wallet.available_nanos - wallet.disputed_nanos, wallet.held_nanos, wallet.disputed_nanos,
+    wallet.available_nanos - wallet.disputed_nanos, wallet.held_nanos,
+    wallet.disputed_nanos - coalesce(owed.nanos, 0), coalesce(owed.nanos, 0),
     (SELECT coalesce(sum(lot.spent_nanos), 0) FROM lot WHERE lot.wallet_id = wallet.id)
 FROM organization JOIN wallet ON wallet.organization_id = organization.id AND wallet.mode = 'live'
+LEFT JOIN owed ON owed.wallet_id = wallet.id
 """
 _FIND = f"{_CUSTOMERS} WHERE organization.id = $1"
 _LIST = f"""
@@ -90,5 +92,6 @@ def _customer(row: tuple[Any, ...]) -> Customer:
         available_nanos=row[7],
         held_nanos=row[8],
         disputed_nanos=row[9],
-        spent_nanos=int(row[10]),
+        owed_nanos=row[10],
+        spent_nanos=int(row[11]),
     )

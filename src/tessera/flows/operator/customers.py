@@ -140,7 +140,7 @@ async def list_credits(desk: Desk, state: CreditState | None, page: Page) -> dic
 def customer_object(customer: Customer) -> dict[str, Any]:
     """An organization as the operator sees it; amounts are live money."""
     amounts: dict[str, Any] = {"currency": "usd"}
-    for name in ("available", "held", "spent", "disputed"):
+    for name in ("available", "held", "spent", "disputed", "owed"):
         nanos = getattr(customer, f"{name}_nanos")
         amounts |= {name: signed_usd(nanos), f"{name}_nanos": nanos}
     return {
