@@ -1,5 +1,6 @@
 """A refund made at Stripe while calls hold the money: it gets what they give back, once, and nobody else does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from contract.storage.conftest import Opener
 from ledger_calls import faults, funded, hold_order, release, usage_event
 from ledger_machine import undisturbed
 from payment_events import bought, claimed, event
+from tessera.adapters.storage.ledger.connected import Machine
 from tessera.adapters.storage.ledger.people import customers_of, people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money.store import SqlMoney
@@ -28,11 +30,15 @@ pytestmark = pytest.mark.anyio
 USD = NANOS_PER_USD
 
 
+def still(engine: str) -> Machine:
+    """A machine that sweeps when a test says so, not when it took ten seconds."""
+    return SqliteMachine(writer=undisturbed) if engine == "sqlite" else PostgresMachine(writer=undisturbed)
+
+
 @pytest.fixture
 async def storage(engine: str, opener: Opener, tmp_path: Path) -> AsyncIterator[LedgerStorage]:
-    """An empty storage that sweeps when a test says so, not when it took ten seconds."""
-    machine = SqliteMachine(writer=undisturbed) if engine == "sqlite" else PostgresMachine(writer=undisturbed)
-    opened = await opener(tmp_path, machine=machine)
+    """An empty storage, and every audit right afterwards."""
+    opened = await opener(tmp_path, machine=still(engine))
     yield opened
     wrong = faults(await opened.verify())
     await opened.close()
@@ -210,6 +216,38 @@ async def test_a_refund_is_owed_what_calls_hold_of_other_paid_credit_too(
     await storage.settle(release(call))
     await storage.sweep()
     assert await accounts(storage, organization) == {"revenue": 10 * USD, "cash": -10 * USD}
+
+
+async def test_a_refund_of_ours_never_takes_what_another_one_waits_for(storage: LedgerStorage, money: SqlMoney) -> None:
+    """Not even between a call's end and the sweep, with a gift beside it that makes money free."""
+    organization = await funded(storage, 0)
+    topup = await bought(money, organization, 10 * USD, "pi_1")
+    call = await running(storage, organization, 10 * USD)
+    await refund(money, 600)
+    await storage.add_credit(organization, Mode.LIVE, 25 * USD, kind="promotion", note="a gift")
+    await storage.settle(release(call))
+    with pytest.raises(TesseraError, match=r"\$4\.00 of this payment's credit was not spent"):
+        await money.begin_refund(topup.id, 5 * USD, "too much")
+    assert (await money.begin_refund(topup.id, None, "the rest")).amount_nanos == 4 * USD
+    assert await accounts(storage, organization) == {"available": 25 * USD, "promotions": -25 * USD}
+
+
+async def test_servers_that_sweep_and_hear_at_the_same_time_collect_once(
+    storage: LedgerStorage, money: SqlMoney, opener: Opener, engine: str, tmp_path: Path
+) -> None:
+    organization = await funded(storage, 0)
+    await bought(money, organization, 10 * USD, "pi_1")
+    calls = [await running(storage, organization, 3 * USD) for _ in range(3)]
+    await refund(money, 1000)
+    other = await opener(tmp_path, machine=still(engine))
+    try:
+        for call in calls:
+            await storage.settle(usage_event(call, USD, cost_nanos=0))
+            heard = (refund(SqlMoney(one), 1000) for one in (storage, other))
+            await asyncio.gather(storage.sweep(), other.sweep(), *heard)
+        assert await accounts(storage, organization) == {"revenue": 3 * USD, "operator_loss": -3 * USD}
+    finally:
+        await other.close()
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
