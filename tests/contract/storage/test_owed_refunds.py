@@ -177,13 +177,17 @@ async def test_two_refunds_of_one_payment_never_wait_for_the_same_money(
     await bought(money, organization, 10 * USD, "pi_1")
     await storage.settle(usage_event(await running(storage, organization, 2 * USD), 2 * USD, cost_nanos=0))
     call = await running(storage, organization, 8 * USD)
+    await storage.add_credit(organization, Mode.LIVE, 5 * USD, kind="promotion", note="a gift")
     await refund(money, 600, "re_1")
     await refund(money, 400, "re_2")
     assert (await storage.balance(organization, Mode.LIVE)).owed_nanos == 8 * USD
     assert (await accounts(storage, organization))["operator_loss"] == -2 * USD
     await storage.settle(usage_event(call, USD, cost_nanos=0))
     await storage.sweep()
-    assert await accounts(storage, organization) == {"revenue": 3 * USD, "operator_loss": -3 * USD}
+    assert await free(storage, organization) == 5 * USD
+    assert await accounts(storage, organization) == {
+        "available": 5 * USD, "promotions": -5 * USD, "revenue": 3 * USD, "operator_loss": -3 * USD,
+    }  # fmt: skip
 
 
 async def test_a_refund_takes_all_that_is_there_while_another_one_waits(
