@@ -185,3 +185,26 @@ async def test_keys_and_quotes_are_kept_for_their_time_and_then_go(tmp_path: Pat
         await storage.hold(hold_order(organization, 10, **keyed("running")))
     assert caught.value.code is ErrorCode.IDEMPOTENCY_IN_PROGRESS
     await storage.close()
+
+
+async def test_an_edited_wallet_stops_the_sweep_of_nobody_else(tmp_path: Path) -> None:
+    """T10: an edited wallet moves nothing more; orphans and expired credit of others are resolved all the same."""
+    clock = Clock()
+    dead = await SqliteStorage.open(tmp_path, clock=clock)
+    edited, sound = [await funded(dead, 100) for _ in range(2)]
+    for organization in (edited, sound):
+        await dead.hold(hold_order(organization, 60, mode=Mode.LIVE, owner=dead.owner))
+        soon = clock.now_us // 1_000_000 + 60
+        await dead.add_credit(organization, Mode.LIVE, 7, kind="promotion", note="", expires_at=soon)
+    await dead.close()
+    with sqlite3.connect(database(tmp_path)) as connection:
+        connection.execute("UPDATE wallet SET signature = zeroblob(32) WHERE organization_id = ?", (edited,))
+    connection.close()
+    clock.now_us += 120_000_000
+    storage = await SqliteStorage.open(tmp_path, clock=clock)
+    await storage.sweep()
+    balance = await storage.balance(sound, Mode.LIVE)
+    assert (balance.available_nanos, balance.held_nanos) == (100, 0)
+    untouched = await storage.balance(edited, Mode.LIVE)
+    assert (untouched.available_nanos, untouched.held_nanos) == (47, 60)
+    await storage.close()

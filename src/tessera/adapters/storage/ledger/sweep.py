@@ -18,6 +18,7 @@ from tessera.adapters.storage.ledger.lease import is_alive, lease_file, leases
 from tessera.adapters.storage.ledger.outbox import outboxes
 from tessera.adapters.storage.money.adjustments import Desk
 from tessera.adapters.storage.money.payment_refunds import collect_owed
+from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.idempotency import KEY_RETENTION_US
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
@@ -87,7 +88,7 @@ def sweep(
     for owner in sorted(owners | boxes.keys() | leases(data_dir)):
         own = owner == committer.owner
         if (own and starting) or (not own and _is_dead(connection, data_dir, owner, now_us, is_gone)):
-            _bury(committer, data_dir, owner, boxes.get(owner))
+            _alone(committer, owner, partial(_bury, committer, data_dir, owner, boxes.get(owner)))
     _collect(committer, now_us, make_id)
     _expire(committer, now_us, make_id)
     _tidy(committer, now_us)
@@ -97,6 +98,17 @@ def heartbeat(committer: Committer, now_us: int) -> None:
     """Shows that this process lives, if it has holds to keep."""
     if committer.lease.taken:
         committer.change(lambda connection, _: committer.register(connection, now_us))
+
+
+def _alone(committer: Committer, whose: str, work: Callable[[], object]) -> None:
+    """Does something for one process or wallet: a wallet that was edited and moves nothing more (T10) stops nobody
+    else's. Raises [storage_unavailable] where the database itself cannot be reached."""
+    try:
+        work()
+    except TesseraError as error:
+        if isinstance(error.__cause__, committer.failures):
+            raise
+        log.error("ledger.not_swept", whose=whose, error=error.message)
 
 
 def _is_dead(
@@ -139,19 +151,15 @@ def _collect(committer: Committer, now_us: int, make_id: Callable[[str], str]) -
         collect_owed(desk, desk.book(organization_id, mode))
 
     for wallet in committer.connection().execute(_FIND_OWING).fetchall():
-        committer.change(partial(collect, *wallet))
+        _alone(committer, wallet[0], partial(committer.change, partial(collect, *wallet)))
 
 
 def _expire(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:
-    rows = committer.connection().execute(_FIND_EXPIRING, (now_us // 1_000_000,)).fetchall()
-    if not rows:
-        return
+    def expire(organization_id: str, mode: str, connection: sqlite3.Connection, books: Books) -> None:
+        expire_credit(connection, books.book(connection, organization_id, Mode(mode)), now_us, make_id)
 
-    def expire(connection: sqlite3.Connection, books: Books) -> None:
-        for organization_id, mode in rows:
-            expire_credit(connection, books.book(connection, organization_id, Mode(mode)), now_us, make_id)
-
-    committer.change(expire)
+    for wallet in committer.connection().execute(_FIND_EXPIRING, (now_us // 1_000_000,)).fetchall():
+        _alone(committer, wallet[0], partial(committer.change, partial(expire, *wallet)))
 
 
 def _tidy(committer: Committer, now_us: int) -> None:
