@@ -47,16 +47,16 @@ class Left:
         return str(payment["id"])
 
 
-async def opened(till: Till) -> tuple[str, TopUp]:
+async def opened(till: Till, *, save_card: bool = False) -> tuple[str, TopUp]:
     organization = (await till.storage.create_organization(new_id("org of"))).id
-    order = {"amount": "25.00", "currency": "usd", "key": "order-1", "save_card": False}
+    order = {"amount": "25.00", "currency": "usd", "key": "order-1", "save_card": save_card}
     topup, _ = await create_topup(till.treasury, Owner(organization_id=organization, mode=Mode.LIVE), **order)  # type: ignore[arg-type]
     return organization, topup
 
 
 @pytest.fixture
 async def left(till: Till) -> Left:
-    organization, topup = await opened(till)
+    organization, topup = await opened(till, save_card=True)
     actor = Actor(kind=ActorKind.OPERATOR, id="operator").within(organization, Role.OWNER)
     await people_of(till.storage).erase_organization(Act(actor=actor, action="", object_id=organization))
     return Left(till, organization, topup)
@@ -120,3 +120,10 @@ async def test_what_a_bank_took_back_is_not_refunded_too(left: Left) -> None:
     await left.till.money.take_event(event(claimed(ClaimKind.DISPUTE, payment, 2500)))
     await close_what_was_left(left.till.treasury)
     assert left.till.stripe.refunds == []
+
+
+async def test_no_card_of_a_deleted_organization_is_kept(left: Left) -> None:
+    payment = left.till.stripe.pay(left.session())
+    await left.till.money.take_event(event(paid(left.topup, payment["id"], customer_id="cus_late")))
+    kept = "SELECT * FROM automatic_topup"
+    assert await left.till.storage._read(lambda connection: connection.execute(kept).fetchall()) == []

@@ -10,7 +10,6 @@ from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.people.records import Act
 from tessera.ports import Page
 
-# What became of the money of deleted organizations is in the ledger; `deleted` and the id is their name.
 _CUSTOMERS = """
 SELECT organization.id, organization.name, organization.created_at, organization.suspended_for,
     (SELECT person.email FROM membership JOIN person ON person.id = membership.person_id
@@ -28,7 +27,7 @@ LEFT JOIN owed ON owed.wallet_id = wallet.id
 _FIND = f"{_CUSTOMERS} WHERE organization.id = $1"
 _LIST = f"""
 {_CUSTOMERS}
-WHERE organization.id < $1 AND organization.name <> 'deleted ' || organization.id
+WHERE organization.id < $1 AND organization.closed_at IS NULL
     AND ($2 = '' OR organization.id = $2
         OR organization.name LIKE $3 ESCAPE '!' OR lower(organization.name) LIKE lower($3) ESCAPE '!'
         OR EXISTS (SELECT 1 FROM membership JOIN person ON person.id = membership.person_id

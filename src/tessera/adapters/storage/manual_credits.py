@@ -39,7 +39,7 @@ ORDER BY id DESC LIMIT $5
 _NEWEST = "zzzz"
 
 # An organization that is being deleted is gone, or deleted afterwards, when it is found to have money.
-_LOCK_CUSTOMER = "UPDATE organization SET name = name WHERE id = $1 AND name <> 'deleted ' || id RETURNING id"
+_LOCK_CUSTOMER = "UPDATE organization SET name = name WHERE id = $1 AND closed_at IS NULL RETURNING id"
 
 # Credits of one person wait for each other on every engine: who adds up what was given sees the last one.
 _LOCK_OPERATOR = "UPDATE person SET name = name WHERE id = $1 AND is_operator = 1 RETURNING id"

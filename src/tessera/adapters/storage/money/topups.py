@@ -57,7 +57,8 @@ UPDATE topup SET state = 'paid', payment_id = ?, lot_id = ?, paid_at = ?, tax_na
 WHERE id = ? AND state <> 'paid'
 """
 _KEEP_CARD = """
-INSERT INTO automatic_topup (organization_id, mode, customer_id, changed_at) VALUES (?, ?, ?, ?)
+INSERT INTO automatic_topup (organization_id, mode, customer_id, changed_at)
+SELECT id, ?, ?, ? FROM organization WHERE id = ? AND closed_at IS NULL
 ON CONFLICT (organization_id, mode) DO UPDATE SET customer_id = excluded.customer_id, changed_at = excluded.changed_at
 """
 
@@ -125,8 +126,9 @@ def credit_topup(desk: Desk, topup: TopUp, payment_id: str, customer_id: str | N
     assert paid == 1, "the wallet is locked: nobody else pays it"
     collect_tax(desk, desk.book(topup.organization_id, topup.mode), topup.id, tax_nanos, note)
     if topup.save_card and customer_id is not None:
-        whose = (topup.organization_id, topup.mode.value)
-        desk.connection.execute(_KEEP_CARD, (*whose, customer_id, desk.now))
+        # Not of a deleted organization, of whom nothing may be remembered.
+        card = (topup.mode.value, customer_id, desk.now, topup.organization_id)
+        desk.connection.execute(_KEEP_CARD, card)
 
 
 def find_topup(connection: Any, topup_id: str) -> TopUp | None:
