@@ -383,3 +383,17 @@ async def test_what_a_service_told_of_who_paid_goes_with_the_organization(
     await people_of(storage).erase_organization(Act(actor=actor, action="", object_id=organization))
     assert await bodies() == [b"", b"", b"", b"", b"{}"]
     assert other.state is TopUpState.PAID
+
+
+async def test_the_card_of_a_top_up_is_kept_and_the_next_one_takes_its_place(
+    storage: LedgerStorage, money: SqlMoney
+) -> None:
+    organization = await funded(storage, 0)
+    for customer in ("cus_1", "cus_2"):
+        order = topup_order(organization, 5 * USD, save_card=True)
+        topup, _ = await money.create_topup(order)
+        told = await money.take_event(event(paid(topup, new_id("pi"), customer_id=customer)))
+        assert told.outcome is Outcome.APPLIED
+        kept = await money.find_automatic(organization, Mode.LIVE)
+        assert kept is not None
+        assert kept.customer_id == customer
