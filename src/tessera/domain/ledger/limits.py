@@ -62,8 +62,9 @@ NO_LIMITS = Limits()
 class Meter(msgspec.Struct, kw_only=True):
     """What one subject has used in one mode; changed in place while a group is decided.
 
-    `held_nanos` and `open_calls` are of its open holds. `month` counts months and `day` days from a fixed start; their
-    nanos are the charges settled within. `requests_at_us` and `tokens_at_us` are when a minute's worth is whole again.
+    `held_nanos` and `open_calls` are of its open holds. `month` counts months and `day` days from a fixed start: those
+    it was last used in; their nanos are the charges settled within. `requests_at_us` and `tokens_at_us` are when a
+    minute's worth is whole again.
     """
 
     kind: SubjectKind
@@ -96,6 +97,11 @@ def month_number(day: date) -> int:
     return day.year * 12 + day.month - 1
 
 
+def first_day_of(month: int) -> int:
+    """The first day of a month that is counted from the year 0, as days since 1970-01-01."""
+    return (date(month // 12, month % 12 + 1, 1) - date(1970, 1, 1)).days
+
+
 def room(meters: Sequence[Meter], order: HoldOrder, now_us: int) -> int | TesseraError:
     """The most these meters let a call hold, or why they do not let it run.
 
@@ -120,6 +126,18 @@ def room(meters: Sequence[Meter], order: HoldOrder, now_us: int) -> int | Tesser
     return most
 
 
+def set_back(meter: Meter, now_us: int) -> bool:
+    """Brings back a rate that is used up until a time which only a clock that was ahead can have set: from now on it is
+    whole again after a minute. Whether there was one. No use is more than a minute ahead; a replica's clock may be
+    another minute ahead of ours."""
+    latest = now_us + 2 * MINUTE_US
+    if meter.requests_at_us <= latest and meter.tokens_at_us <= latest:
+        return False
+    meter.requests_at_us = min(meter.requests_at_us, now_us + MINUTE_US)
+    meter.tokens_at_us = min(meter.tokens_at_us, now_us + MINUTE_US)
+    return True
+
+
 def take(meters: Sequence[Meter], order: HoldOrder, granted_nanos: int, now_us: int) -> None:
     """Counts a granted hold."""
     for meter in meters:
@@ -136,17 +154,21 @@ def take(meters: Sequence[Meter], order: HoldOrder, granted_nanos: int, now_us: 
             meter.tokens_at_us = max(meter.tokens_at_us, now_us) + _cost_us(order.tokens, limits.tokens_per_minute)
 
 
-def resolve(meters: Sequence[Meter], amount_nanos: int, charge_nanos: int, settled_at_us: int) -> None:
+def resolve(meters: Sequence[Meter], amount_nanos: int, charge_nanos: int, settled_at_us: int) -> list[Meter]:
     """Counts a resolved hold: what it held is free again, what it charged is spent on the day it was settled.
 
-    A settlement of a day or month before the last one that was counted belongs to a period that is over.
+    A settlement of a day or month before the last one that was counted belongs to a period that is over. Gives the
+    meters that begin a day or a month with it: where a clock was ahead before, there may be charges in it already.
     """
     day, month = day_of(settled_at_us), month_of(settled_at_us)
+    begun = []
     for meter in meters:
         meter.held_nanos -= amount_nanos
         meter.open_calls -= 1
         if not charge_nanos:
             continue
+        if meter.spent_nanos and (day > meter.day or month > meter.month):
+            begun.append(meter)
         meter.spent_nanos += charge_nanos
         if day == meter.day:
             meter.day_nanos += charge_nanos
@@ -156,6 +178,7 @@ def resolve(meters: Sequence[Meter], amount_nanos: int, charge_nanos: int, settl
             meter.month_nanos += charge_nanos
         elif month > meter.month:
             meter.month, meter.month_nanos = month, charge_nanos
+    return begun
 
 
 def rate_left(meters: Sequence[Meter], now_us: int) -> RateLeft | None:

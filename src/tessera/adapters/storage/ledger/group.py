@@ -26,7 +26,6 @@ from tessera.adapters.storage.ledger.usage_sums import UsageSums
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value
 from tessera.domain.ledger.holds import decide_holds
-from tessera.domain.ledger.limits import resolve
 from tessera.domain.ledger.losses import LossLimits, orphan_loss
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
 from tessera.domain.ledger.resolutions import HoldState, Resolution, resolve_holds, resolved_state
@@ -117,7 +116,7 @@ class Group:
         self._careful = careful
         self._losses = Losses(connection, books, limits)
         self._usage = UsageSums(connection, books)
-        self._meters = Meters(connection)
+        self._meters = Meters(connection, self._usage, now_us)
         self.answers: dict[int, Answer] = {}
         self.deferred: list[int] = []
         self.resolved: list[str] = []
@@ -209,9 +208,7 @@ class Group:
             self._reply_rows.append((reply.status, reply.content_type, reply.body, open_hold.number))
         elif isinstance(order, VoidOrder):
             self._freed_rows.append((open_hold.number,))
-        meters = self._meters.of(book, *open_hold.kind[:2])
-        resolve(meters, open_hold.amount_nanos, event.charge_nanos, event.settled_at_us)
-        self._meters.changed(book, meters)
+        self._meters.resolve(book, open_hold, event)
         self.resolved.append(order.hold_id)
         return Resolution(amount_nanos=open_hold.amount_nanos, charge_nanos=event.charge_nanos, draws=open_hold.draws)
 
@@ -293,7 +290,7 @@ class Group:
     def _place(self, book: Book, placing: list[tuple[int, HoldOrder]]) -> None:
         expire_credit(self._connection, book, self._now_us, self._make_id)
         orders = [order for _, order in placing]
-        metered = [self._meters.of(book, order.project_id, order.key_id) for order in orders]
+        metered = [self._meters.today(book, order.project_id, order.key_id) for order in orders]
         book.wallet, decisions = decide_holds(book.wallet, orders, metered, self._now_us)
         for (index, order), meters, decision in zip(placing, metered, decisions, strict=True):
             if isinstance(decision, TesseraError):

@@ -1,7 +1,8 @@
 """What keys, projects and organizations have used, counted in the commits that place and resolve holds.
 
 Always holds: a meter equals the sums of its subject's holds and usage events (`tessera verify`); a subject has one from
-its first hold on, or from the moment a limit is set.
+its first hold on, or from the moment a limit is set. A hold is decided on the sums of its own day and month: a meter
+that was last used in others, earlier or (a clock was ahead) later, takes them from what was used.
 """
 
 import sqlite3
@@ -10,11 +11,22 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.ledger.books import Book
+from tessera.adapters.storage.ledger.books import Book, OpenHold
+from tessera.adapters.storage.ledger.usage_sums import UsageSums
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.ledger.limits import NO_LIMITS, Limits, Meter, SubjectKind, month_of
+from tessera.domain.ledger.limits import (
+    NO_LIMITS,
+    Limits,
+    Meter,
+    SubjectKind,
+    first_day_of,
+    month_of,
+    resolve,
+    set_back,
+)
 from tessera.domain.ledger.losses import day_of
 from tessera.domain.money import Mode
+from tessera.domain.usage import UsageEvent
 
 METERS_KEPT_MAX = 10_000
 
@@ -71,8 +83,10 @@ FROM hold LEFT JOIN usage_event AS event ON event.hold_number = hold.number
 class Meters:
     """The meters one transaction reads and changes; they are kept with the book of their wallet."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, usage: UsageSums, now_us: int) -> None:
         self._connection = connection
+        self._usage = usage
+        self._now_us, self._day, self._month = now_us, day_of(now_us), month_of(now_us)
         # By the identity of a call's meters, which stand beside it and so keep it.
         self._changed: dict[int, tuple[Book, tuple[Meter, Meter, Meter]]] = {}
 
@@ -86,6 +100,38 @@ class Meters:
                 self._meter(book, SubjectKind.ORGANIZATION, book.organization_id),
             )
         return metered
+
+    def today(self, book: Book, project_id: str, key_id: str) -> tuple[Meter, Meter, Meter]:
+        """The meters of a key, its project and its organization, at the day and month that it is now."""
+        meters = self.of(book, project_id, key_id)
+        for meter in meters:
+            if meter.day != self._day:
+                meter.day, meter.day_nanos = self._day, self._charged_on(book, meter, self._day)
+            if meter.month != self._month:
+                meter.month, meter.month_nanos = self._month, self._charged_in(book, meter, self._month)
+            if set_back(meter, self._now_us):
+                # Written even if the hold is refused, or it would be refused for ever.
+                self.changed(book, meters)
+        return meters
+
+    def resolve(self, book: Book, hold: OpenHold, event: UsageEvent) -> None:
+        """Counts a hold that ends with an event, which is among what was used already."""
+        meters = self.of(book, *hold.kind[:2])
+        for meter in resolve(meters, hold.amount_nanos, event.charge_nanos, event.settled_at_us):
+            meter.day_nanos = self._charged_on(book, meter, meter.day)
+            meter.month_nanos = self._charged_in(book, meter, meter.month)
+        self.changed(book, meters)
+
+    def _charged_on(self, book: Book, meter: Meter, day: int) -> int:
+        if not meter.spent_nanos:
+            return 0
+        return self._usage.charged(book, meter.kind, meter.subject_id, day, day + 1)
+
+    def _charged_in(self, book: Book, meter: Meter, month: int) -> int:
+        if not meter.spent_nanos:
+            return 0
+        bounds = first_day_of(month), first_day_of(month + 1)
+        return self._usage.charged(book, meter.kind, meter.subject_id, *bounds)
 
     def changed(self, book: Book, meters: tuple[Meter, Meter, Meter]) -> None:
         """Notes that the meters of a call were changed, so that they are written."""
@@ -189,6 +235,7 @@ def list_meters(connection: sqlite3.Connection, organization_id: str, mode: Mode
 def meter_faults(connection: sqlite3.Connection) -> Iterator[str]:
     """Meters that are not the sums of their subject's holds and usage events."""
     organizations = dict(connection.execute("SELECT id, organization_id FROM wallet").fetchall())
+    stored = {(wallet, kind, subject_id): found for wallet, kind, subject_id, *found in connection.execute(_STORED)}
     expected: dict[tuple[int, str, str], Meter] = {}
     for wallet, key_id, project_id, state, amount, charge, settled_at_us in connection.execute(_CALLS):
         for kind, subject_id in (
@@ -196,30 +243,34 @@ def meter_faults(connection: sqlite3.Connection) -> Iterator[str]:
             (SubjectKind.PROJECT, project_id),
             (SubjectKind.ORGANIZATION, organizations[wallet]),
         ):
-            meter = expected.setdefault((wallet, kind.value, subject_id), Meter(kind=kind, subject_id=subject_id))
+            place = (wallet, kind.value, subject_id)
+            meter = expected.get(place)
+            if meter is None:
+                meter = expected[place] = _at_periods_of(stored.get(place), kind, subject_id)
             if state == "open":
                 meter.held_nanos += amount
                 meter.open_calls += 1
             elif charge:
                 _add_charge(meter, charge, settled_at_us)
-    for wallet, kind, subject_id, *found in connection.execute(_STORED):
-        meter = expected.pop((wallet, kind, subject_id), Meter(kind=SubjectKind(kind), subject_id=subject_id))
+    for (wallet, kind, subject_id), found in stored.items():
+        meter = expected.pop((wallet, kind, subject_id), None) or _at_periods_of(found, kind, subject_id)
         if found != _counters(meter)[:7]:
             yield f"wallet {wallet}, {kind} {subject_id}: its meter says {found}, its calls {_counters(meter)[:7]}"
     for wallet, missing, subject_id in expected:
         yield f"wallet {wallet}, {missing} {subject_id}: there is no meter of its calls"
 
 
+def _at_periods_of(found: list[int] | None, kind: str, subject_id: str) -> Meter:
+    """A meter that has counted nothing, at the month and day of a stored one."""
+    month, day = (found[3], found[5]) if found else (0, 0)
+    return Meter(kind=SubjectKind(kind), subject_id=subject_id, month=month, day=day)
+
+
 def _add_charge(meter: Meter, charge_nanos: int, settled_at_us: int) -> None:
-    """Adds a charge of any time: the audit meets them in no order."""
+    """Adds a charge of any time to the sums of the meter's own day and month."""
     meter.spent_nanos += charge_nanos
-    day, month = day_of(settled_at_us), month_of(settled_at_us)
-    if day > meter.day:
-        meter.day, meter.day_nanos = day, 0
-    if month > meter.month:
-        meter.month, meter.month_nanos = month, 0
-    meter.day_nanos += charge_nanos if day == meter.day else 0
-    meter.month_nanos += charge_nanos if month == meter.month else 0
+    meter.day_nanos += charge_nanos if day_of(settled_at_us) == meter.day else 0
+    meter.month_nanos += charge_nanos if month_of(settled_at_us) == meter.month else 0
 
 
 def _counters(meter: Meter) -> list[int]:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tessera.adapters.storage.ledger.books import Book, Books
+from tessera.domain.ledger.limits import SubjectKind
 from tessera.domain.usage import UsageEvent
 
 WIDTHS_S = (60, 3600, 86400)
 _MINUTE_US = 60_000_000
+_MINUTES_A_DAY = 1440
 _SERIES_KEPT_MAX = 50_000
 
 _COUNTED = (
@@ -27,6 +29,7 @@ _COUNTED = (
     "cost_nanos",
 )
 _COUNTS = len(_COUNTED)
+_CHARGE = _COUNTED.index("charge_nanos")
 
 _SERIES = "wallet_id, project_id, key_id, model, endpoint, tier"
 
@@ -76,6 +79,15 @@ SELECT wallet_id, start_at, series_id, {", ".join(_COUNTED)}, first_number, last
 FROM usage_sum WHERE width_s = {{width}}
 """  # noqa: S608
 
+_CHARGED = """
+SELECT coalesce(sum(charge_nanos), 0) FROM usage_sum
+WHERE wallet_id = ?1 AND width_s = 86400 AND start_at >= ?2 AND start_at < ?3
+"""
+_CHARGED_TO = {
+    subject: f"{_CHARGED} AND series_id IN (SELECT id FROM usage_series WHERE wallet_id = ?1 AND {column} = ?4)"  # noqa: S608
+    for subject, column in ((SubjectKind.KEY, "key_id"), (SubjectKind.PROJECT, "project_id"))
+}
+
 Kind = tuple[str, str, str, str]
 """What a hold tells of its call: project, key, model and endpoint."""
 
@@ -123,6 +135,20 @@ class UsageSums:
             sums[10] = number
         elif number > sums[11]:
             sums[11] = number
+
+    def charged(self, book: Book, subject: SubjectKind, subject_id: str, first_day: int, end_day: int) -> int:
+        """What a subject was charged on the days from one up to another, with what is added and not written yet."""
+        place = [book.id, first_day * 86_400, end_day * 86_400]
+        if subject is SubjectKind.ORGANIZATION:
+            row = self._connection.execute(_CHARGED, place).fetchone()
+        else:
+            row = self._connection.execute(_CHARGED_TO[subject], [*place, subject_id]).fetchone()
+        nanos = int(row[0])
+        for (wallet, minute, kind, _), sums in self._minutes.items():
+            if wallet == book.id and first_day <= minute // _MINUTES_A_DAY < end_day:
+                whose = {SubjectKind.PROJECT: kind[0], SubjectKind.KEY: kind[1]}.get(subject, subject_id)
+                nanos += sums[_CHARGE] if whose == subject_id else 0
+        return nanos
 
     def write(self) -> None:
         """Writes what was added. Raises sqlite3.Error."""

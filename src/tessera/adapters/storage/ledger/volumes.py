@@ -1,8 +1,8 @@
 """What an organization was charged in a month. Runs on SQLite and, translated, on PostgreSQL."""
 
 import sqlite3
-from datetime import UTC, datetime
 
+from tessera.domain.ledger.limits import first_day_of
 from tessera.domain.money import Mode
 
 _METER = """
@@ -18,14 +18,11 @@ WHERE wallet_id = ? AND width_s = 86400 AND start_at >= ? AND start_at < ?
 
 
 def read_volume(connection: sqlite3.Connection, organization_id: str, mode: Mode, month: int) -> int:
-    """See the port. The organization's meter knows the last month that has charges; days are added up for others."""
+    """See the port. The organization's meter knows the month it was last used in; days are added up for others."""
     row = connection.execute(_METER, (organization_id, mode.value)).fetchone()
-    if row is None or row[1] < month:
+    if row is None:
         return 0
     if row[1] == month:
         return int(row[2])
-    return int(connection.execute(_DAYS, (row[0], _start(month), _start(month + 1))).fetchone()[0])
-
-
-def _start(month: int) -> int:
-    return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp())
+    start, end = first_day_of(month) * 86_400, first_day_of(month + 1) * 86_400
+    return int(connection.execute(_DAYS, (row[0], start, end)).fetchone()[0])
