@@ -13,7 +13,7 @@ from tessera.domain.pricing.quote import cheaper_changes, quote_object
 from tessera.domain.request import Detail, Surface, Tier
 from tessera.domain.tokens.images import cheapest_detail, count_image
 from tessera.flows.quoting import Estimate, estimate, price_rows, volume_of
-from tessera.flows.world import World
+from tessera.flows.world import World, date_of
 from tessera.ports import SavedQuote
 
 SURFACES = {"/v1/chat/completions": Surface.CHAT, "/v1/responses": Surface.RESPONSES}
@@ -30,11 +30,18 @@ async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, f"url must be one of {', '.join(SURFACES)}, not {url[:64]!r}.", param="url"
         )
-    today = world.clock.today()
+    created_at_us = world.clock.now_us()
+    today = date_of(created_at_us)
     volume = await volume_of(world, caller, today)
     found = await estimate(world, caller, surface, body, today, volume_nanos=volume)
+    created_at = created_at_us // 1_000_000
     quote = msgspec.structs.replace(
-        found.quote, cheaper=cheaper_changes(found.quote.max_nanos, _cheaper(world, caller, found))
+        found.quote,
+        # A call under it is priced as of the day it was made, which must be that of its own prices, however long its
+        # images took.
+        created_at=created_at,
+        expires_at=created_at + world.limits.quote_seconds,
+        cheaper=cheaper_changes(found.quote.max_nanos, _cheaper(world, caller, found)),
     )
     shown = msgspec.json.encode(quote_object(quote))
     await world.storage.save_quote(
