@@ -13,6 +13,7 @@ from tessera.domain.advisories import advise
 from tessera.domain.auth import Caller
 from tessera.domain.dialects.body import Body, open_body, opening
 from tessera.domain.dialects.chat import parse_chat
+from tessera.domain.dialects.ranges import check_ranges
 from tessera.domain.dialects.responses import parse_responses
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules, model_denied, output_denied
@@ -82,6 +83,8 @@ async def estimate(
     """Counts and prices a call on `surface`. Raises every refusal that needs no money and no provider to find."""
     body = open_body(raw) if len(raw) <= _OPEN_AT_ONCE_BYTES_MAX else await _open_in_steps(raw)
     request = PARSERS[surface](body)
+    if caller.mode is Mode.TEST:
+        check_ranges(surface, body.value)
     model = world.catalogue.model(request.model)
     check_model_rule(world, caller, model)
     _check_model(caller, model, request, as_of)
