@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from raw_http import request, talk
+from raw_http import CLOSED, request, talk
 from servers import TesseraServer
 from tessera.http.route import Door
 from tessera.http.routes import ROUTES
@@ -17,6 +17,7 @@ PATHS = sorted(METHODS)
 SWITCHED_OFF = {route.path for route in ROUTES if route.door is Door.SIGNED}
 """Without its secret in the settings such a route is not there."""
 OPERATIONS = ["/healthz", "/readyz", "/metrics", "/openapi.json"]
+READ = {re.sub(r"\{[^}]*\}", "x", route.path) for route in ROUTES if route.method == "GET" and not route.redirects}
 
 
 HOSTS = [
@@ -58,7 +59,7 @@ def test_headers_that_would_choose_another_route_are_not_believed(hurried: Tesse
     assert heard.status == 401
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
 def test_a_method_a_route_does_not_have_is_405_with_allow(hurried: TesseraServer, key: str, method: str) -> None:
     for path in PATHS:
         if method in METHODS[path]:
@@ -68,7 +69,23 @@ def test_a_method_a_route_does_not_have_is_405_with_allow(hurried: TesseraServer
         assert b"\r\nallow: " in heard.data or path in SWITCHED_OFF
     for path in OPERATIONS:
         heard = talk(hurried.base_url, request(method, path, key, None, "Connection: close"))
-        assert heard.status == (200 if method == "HEAD" else 405), path
+        assert heard.status == 405, path
+
+
+def test_head_is_get_without_the_body_on_every_route_and_signs_nobody_in(hurried: TesseraServer, key: str) -> None:
+    for path in [*PATHS, *OPERATIONS]:
+        heard = talk(hurried.base_url, request("HEAD", path, key, None, "Connection: close"), linger_s=5)
+        head, _, body = heard.data.partition(b"\r\n\r\n")
+        assert (body, heard.end) == (b"", CLOSED), path
+        if path in SWITCHED_OFF:
+            assert heard.status == 404
+        elif path in OPERATIONS or (path in READ and path != "/v1/events"):
+            shown = talk(hurried.base_url, request("GET", path, key, None, "Connection: close"), linger_s=5)
+            assert shown.status == heard.status, path
+            names = {line.partition(b":")[0].lower() for line in shown.data.partition(b"\r\n\r\n")[0].splitlines()[1:]}
+            assert {line.partition(b":")[0].lower() for line in head.splitlines()[1:]} == names, path
+        else:
+            assert heard.status == (200 if path == "/v1/events" else 405), path
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tessera.flows.world import World
 from tessera.http import metrics, operations
 from tessera.http.account.doors import call_door, door_of
 from tessera.http.errors import reply_error
-from tessera.http.exchange import ClientGoneError, Exchange
+from tessera.http.exchange import ClientGoneError, Exchange, HeadAnsweredError
 from tessera.http.load import Load
 from tessera.http.openapi import describe
 from tessera.http.origins import allow_origins
@@ -53,6 +53,9 @@ class Endpoint:
         self._path = routes[0].path
         self._surface = routes[0].surface
         self._entries = {route.method: _entry(world, accounts, treasury, route) for route in routes}
+        # HEAD is GET without the body (RFC 9110, 9.3.2). A redirect is for browsers, and following one signs in.
+        if any(route.method == "GET" and not route.redirects for route in routes):
+            self._entries["HEAD"] = self._entries["GET"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         load = self._load
@@ -69,10 +72,13 @@ class Endpoint:
             entry = self._entries.get(scope["method"])
             if entry is None:
                 exchange.add_header(b"allow", ", ".join(self._entries))
-                taken = f"{scope['path'][:128]} takes {' or '.join(self._entries)}."
+                methods = " or ".join(method for method in self._entries if method != "HEAD")
+                taken = f"{scope['path'][:128]} takes {methods}."
                 raise TesseraError(ErrorCode.METHOD_NOT_ALLOWED, taken)
             subject, enter, handler = entry
             await handler(subject, await enter(subject, exchange), exchange)
+        except HeadAnsweredError:
+            pass
         except ClientGoneError:
             outcome = "client_gone"
         except asyncio.CancelledError:

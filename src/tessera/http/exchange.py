@@ -26,6 +26,10 @@ class ClientGoneError(Exception):
     """The client closed its connection: there is nobody to answer."""
 
 
+class HeadAnsweredError(Exception):
+    """A HEAD request has its whole answer: what a GET of the same would send as body is not to be made."""
+
+
 class Connection(Protocol):
     """What our own server can do beyond ASGI; under any other server the same is done by messages."""
 
@@ -244,9 +248,13 @@ class Exchange:
         await self.reply(303, b"", [(b"location", location.encode("ascii"))])
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Sends the head; once sent, an error can no longer change the status."""
+        """Sends the head; once sent, an error can no longer change the status. Raises HeadAnsweredError where only the
+        head was asked for."""
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.extra_headers]})
+        if self.scope["method"] == "HEAD":
+            await self.end()
+            raise HeadAnsweredError
 
     def send_piece(self, piece: bytes) -> Awaitable[None]:
         """Sends a piece of a streamed body; waits while the client reads slowly."""

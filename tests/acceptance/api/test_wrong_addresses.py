@@ -46,4 +46,4 @@ def test_every_reply_has_a_request_id_even_where_nothing_is(server: TesseraServe
 def test_a_wrong_method_names_the_address_as_it_was_asked_for(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError, match="/v1/models/gpt-4o takes GET") as refused:
         client.models.delete("gpt-4o")
-    assert refused.value.response.headers["allow"] == "GET"
+    assert refused.value.response.headers["allow"] == "GET, HEAD"
