@@ -12,7 +12,7 @@ import pytest
 
 from ledger_calls import database, eventually, faults, funded, hold_order, usage_event
 from tessera.adapters.storage.ledger.outbox import Outbox, read_outbox
-from tessera.adapters.storage.sqlite import SqliteStorage, connection
+from tessera.adapters.storage.sqlite import SqliteMachine, SqliteStorage, connection
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 
@@ -22,6 +22,19 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0.05)
+
+
+class Unanswering(sqlite3.Connection):
+    """A real connection that commits and says that it failed, as often as it is told to."""
+
+    commits = 0
+
+    def execute(self, sql: str, parameters=(), /):  # type: ignore[no-untyped-def, override]
+        found = super().execute(sql, parameters)
+        if sql == "COMMIT" and Unanswering.commits:
+            Unanswering.commits -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+        return found
 
 
 @contextmanager
@@ -109,13 +122,13 @@ async def test_f17_an_outbox_left_by_a_process_that_ended_is_settled_at_the_next
 
 async def test_f18_a_hold_refused_while_the_database_failed_is_not_left_behind(tmp_path: Path) -> None:
     """The commit's answer is unknown to the caller; if it happened after all, the hold is voided."""
-    storage = await SqliteStorage.open(tmp_path)
+    storage = await SqliteStorage.open(tmp_path, machine=SqliteMachine(connection=Unanswering))
     organization = await funded(storage, 100)
     order = hold_order(organization, 60, mode=Mode.LIVE, owner=storage.owner)
-    with locked(tmp_path), pytest.raises(TesseraError):
+    Unanswering.commits = 1
+    with pytest.raises(TesseraError):
         await storage.hold(order)
-    other = await SqliteStorage.open(tmp_path)
-    await other.hold(order)
+    assert Unanswering.commits == 0, "the injector fired"
 
     async def voided() -> bool:
         record = await storage.find_request(organization, Mode.LIVE, order.id)
@@ -123,7 +136,20 @@ async def test_f18_a_hold_refused_while_the_database_failed_is_not_left_behind(t
 
     await eventually(voided)
     assert faults(await storage.verify()) == {}
-    await other.close()
+    await storage.close()
+
+
+async def test_f16_holds_that_an_outage_refuses_are_not_remembered(tmp_path: Path) -> None:
+    """Nothing of them was written: to remember each would fill memory for as long as the outage lasts."""
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100_000)
+    orders = [hold_order(organization, 1, mode=Mode.LIVE, owner=storage.owner) for _ in range(200)]
+    with locked(tmp_path):
+        answers = await asyncio.gather(*map(storage.hold, orders), return_exceptions=True)
+        assert {error.code for error in answers if isinstance(error, TesseraError)} == {ErrorCode.STORAGE_UNAVAILABLE}
+        assert storage._committer._doubtful == []
+    assert (await storage.hold(orders[0])).granted_nanos == 1
+    assert faults(await storage.verify()) == {}
     await storage.close()
 
 

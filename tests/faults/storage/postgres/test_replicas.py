@@ -186,3 +186,40 @@ async def test_f21_holds_of_a_replica_that_shows_no_life_are_given_back_after_it
     assert (await watcher.balance(organization, Mode.LIVE)).available_nanos == 100
     with pytest.raises(TesseraError):
         await dead.settle(release(order))
+
+
+async def test_f21_a_replica_that_slept_longer_than_its_lease_charges_nothing_twice_and_loses_nothing(
+    replica: Replica,
+) -> None:
+    """Stopped between hold and settle, its call was repeated elsewhere meanwhile; what it has to say is kept."""
+    now = [1000.0]
+    sleeper, watcher = await replica(), await replica(monotonic=lambda: now[0])
+    organization = await funded(sleeper, 100)
+    keyed = {"mode": Mode.LIVE, "idempotency_key": "key-1"}
+    asleep, beside = [
+        hold_order(organization, 30, owner=sleeper.owner, **more) for more in (keyed, {"mode": Mode.LIVE})
+    ]
+    for order in (asleep, beside):
+        await sleeper.hold(order)
+    for _ in range(8):
+        await watcher.sweep()
+        now[0] += 9
+    await watcher.sweep()
+    assert (await watcher.balance(organization, Mode.LIVE)).available_nanos == 100
+    again = hold_order(organization, 30, owner=watcher.owner, **keyed)
+    await watcher.hold(again)
+    await watcher.settle(usage_event(again, 20))
+    # It goes on: both settlements in one group, with a new hold behind them.
+    new = hold_order(organization, 80, owner=sleeper.owner, mode=Mode.LIVE)
+    late = [usage_event(asleep, 25), usage_event(beside, 11)]
+    answers = await asyncio.gather(*map(sleeper.settle, late), sleeper.hold(new), return_exceptions=True)
+    assert [answer.code for answer in answers[:2] if isinstance(answer, TesseraError)] == [ErrorCode.INTERNAL_ERROR] * 2
+    assert isinstance(answers[2], HoldGrant)
+    with pytest.raises(TesseraError):
+        await sleeper.settle(late[0])
+    await sleeper.sweep()
+    await sleeper.settle(usage_event(new, 5))
+    balance = await watcher.balance(organization, Mode.LIVE)
+    assert (balance.available_nanos, balance.held_nanos, balance.spent_nanos) == (75, 0, 25)
+    kept = (await watcher.reconciliation()).refused_settlements
+    assert sorted((one.request_id, one.charge_nanos) for one in kept) == sorted([(asleep.id, 25), (beside.id, 11)])

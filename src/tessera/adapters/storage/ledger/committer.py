@@ -62,6 +62,7 @@ class Committer(ABC):
         self._make_id = make_id
         self._registered = False
         self._doubtful: list[VoidOrder] = []
+        self._may_be_written = False
         self.owner = owner
         self.books = books
         self.lease = Lease(data_dir, owner)
@@ -89,6 +90,7 @@ class Committer(ABC):
         waiting = list(range(len(orders)))
         while waiting:
             group = [orders[i] for i in waiting]
+            self._may_be_written = False
             try:
                 found, later = self._round(group)
             except self.failures as error:
@@ -119,6 +121,11 @@ class Committer(ABC):
             self.commit(doubtful)
         if self.outbox.waiting and self.settle_outbox(self.outbox.path):
             self.outbox.clear()
+
+    def keep_reserve(self) -> None:
+        """Keeps space aside again once no settlement waits that it was given up for. Raises OSError."""
+        if not self.outbox.waiting:
+            self.outbox.prepare()
 
     def give_up(self, event: UsageEvent) -> None:
         """Lets a settlement go that could not be made durable in time, or was refused: its hold, if it is open, is
@@ -180,6 +187,7 @@ class Committer(ABC):
         try:
             connection = self._begin()
             group = self._group(connection, orders, careful=False)
+            self._may_be_written = True
             connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back(broken=self._is_broken(error))
@@ -205,6 +213,7 @@ class Committer(ABC):
                     if isinstance(order, UsageEvent):
                         record_refusal(connection, order, "it breaks a constraint", self._clock())
                 connection.execute("RELEASE one")
+            self._may_be_written = True
             connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back(broken=self._is_broken(error))
@@ -255,7 +264,8 @@ class Committer(ABC):
     # ---- when the database cannot be reached --------------------------------------------------------------------
 
     def _keep(self, orders: Sequence[Order], error: Exception) -> dict[int, Answer]:
-        """Settlements go to the outbox; the rest is refused, and holds that may exist after all are voided later."""
+        """Settlements go to the outbox; the rest is refused. Holds that may exist after all are voided later: those
+        whose commit was asked for. In an outage, where nothing begins, none is remembered, however many are refused."""
         log.error("ledger.unavailable", error=repr(error), orders=len(orders))
         events = {i: order for i, order in enumerate(orders) if isinstance(order, UsageEvent)}
         answers: dict[int, Answer] = {i: unavailable(error) for i in range(len(orders))}
@@ -271,7 +281,7 @@ class Committer(ABC):
         for order in orders:
             if isinstance(order, VoidOrder):
                 self._doubtful.append(order)
-            elif isinstance(order, HoldOrder):
+            elif isinstance(order, HoldOrder) and self._may_be_written:
                 self._doubtful.append(VoidOrder(order.id, order.organization_id, order.mode, Outcome.CANCELLED))
         return answers
 

@@ -92,6 +92,7 @@ class Connected(ABC):
             (0.5, committer.look),
             (RETRY_EVERY_S, committer.retry),
             (SWEEP_EVERY_S, self._sweep),
+            (SWEEP_EVERY_S, committer.keep_reserve),
         ]
         self._writer = self._machine.writer(committer, duties)
 

@@ -26,13 +26,19 @@ class Lease:
         if self._handle is not None:
             return
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _lock(handle)
-        except BaseException:
-            os.close(handle)
-            raise
-        self._handle = handle
+        while self._handle is None:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _lock(handle)
+                taken = _is_at(handle, self._path)
+            except BaseException:
+                os.close(handle)
+                raise
+            if taken:
+                self._handle = handle
+            else:
+                # A sweeper found it before it was locked and removed it: nobody would look at this one.
+                os.close(handle)
 
     @property
     def taken(self) -> bool:
@@ -69,6 +75,30 @@ def is_alive(data_dir: Path, owner: str) -> bool | None:
     finally:
         os.close(handle)
     return False
+
+
+def remove_lease(data_dir: Path, owner: str) -> None:
+    """Removes the lock file of a process that has ended. One that has begun anew meanwhile keeps it."""
+    path = lease_file(data_dir, owner)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one that is found by its name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(handle: int) -> None:

@@ -34,7 +34,12 @@ class Outbox:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         reserve = self._folder / RESERVE_FILE
         if not reserve.exists():
-            _write(reserve, bytes(RESERVE_BYTES))
+            try:
+                _write(reserve, bytes(RESERVE_BYTES))
+            except OSError:
+                # A part of it would pass for the whole.
+                reserve.unlink(missing_ok=True)
+                raise
             sync_folder(self._folder)
 
     def add(self, events: list[UsageEvent]) -> None:

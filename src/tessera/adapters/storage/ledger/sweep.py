@@ -14,7 +14,7 @@ import structlog
 from tessera.adapters.storage.ledger.books import Books
 from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.group import VoidOrder, expire_credit
-from tessera.adapters.storage.ledger.lease import is_alive, lease_file, leases
+from tessera.adapters.storage.ledger.lease import is_alive, leases, remove_lease
 from tessera.adapters.storage.ledger.outbox import outboxes
 from tessera.adapters.storage.money.adjustments import Desk
 from tessera.adapters.storage.money.payment_refunds import collect_owed
@@ -140,7 +140,7 @@ def _bury(committer: Committer, data_dir: Path, owner: str, outbox: Path | None)
         outbox.unlink(missing_ok=True)
     if owner != committer.owner:
         committer.change(lambda connection, _: connection.execute(_DROP_PROCESS, (owner,)))
-        lease_file(data_dir, owner).unlink(missing_ok=True)
+        remove_lease(data_dir, owner)
 
 
 def _collect(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:
