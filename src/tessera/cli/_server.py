@@ -44,11 +44,15 @@ class Server(uvicorn.Server):
         kind = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
-    def listen_for_signals(self) -> None:
-        """From now on SIGINT and SIGTERM end `until_signal`; a second one ends the drain at once."""
+    def listen_for_signals(self, *, alone: bool = True) -> None:
+        """From now on SIGINT and SIGTERM end `until_signal`; a second one ends the drain at once.
+
+        Of a worker, which is not `alone`, only SIGINT does: its parent passes on the SIGTERM that a service manager may
+        have sent to all processes at once, so that two of them are one wish.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self._stop, alone or number == signal.SIGINT)
 
     async def until_signal(self) -> None:
         """Returns once the server was asked to stop."""
@@ -64,8 +68,8 @@ class Server(uvicorn.Server):
 
         loop.add_reader(descriptor, ended)
 
-    def _stop(self) -> None:
-        self.force_exit = self._asked_to_stop.is_set()
+    def _stop(self, insists: bool) -> None:
+        self.force_exit = self.force_exit or (insists and self._asked_to_stop.is_set())
         self._asked_to_stop.set()
 
     @contextlib.contextmanager
@@ -113,7 +117,7 @@ async def serving(
     task.add_done_callback(lambda _: server.answers.set())
     try:
         await server.answers.wait()
-        server.listen_for_signals()
+        server.listen_for_signals(alone=alone)
         if alone and tells_its_length(listener):
             served.door.watch_queue(AcceptQueue(listener, BACKLOG, server.make_connection))
         # Not collected before: what a start leaves in cycles is a few hundred objects, and looking for them took 50 ms.

@@ -100,17 +100,23 @@ class Workers:
             self._due.append((time.monotonic() + pause, place))
 
     def _stop(self, stop_listening: Callable[[], None]) -> None:
+        # A second wish to end is SIGINT, by which a worker knows it from one that reached it and its parent alike.
+        number = signal.SIGINT if self._stopping else signal.SIGTERM
         self._stopping = True
         self._due.clear()
         stop_listening()
         for pid in self._places:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, number)
 
     def _hear_workers(self) -> None:
-        if self._all_answer or not select.select([self._hear], [], [], 0)[0]:
+        if not select.select([self._hear], [], [], 0)[0]:
             return
-        self._said += os.read(self._hear, 65_536)
+        said = os.read(self._hear, 65_536)
+        if self._all_answer:
+            # One that was started again. Nobody is told, but a pipe that nobody reads would stop it when it is full.
+            return
+        self._said += said
         lines = self._said.decode().splitlines()
         if self._said.endswith(b"\n") and len(lines) >= self._count:
             self._all_answer = True
