@@ -157,6 +157,18 @@ async def test_a_redirect_to_a_forbidden_address_is_not_followed(rig: Rig, statu
     assert rig.touched == 0
 
 
+@pytest.mark.parametrize(
+    "host", ["a" * 64 + ".example", "a..example", ".".join(["a" * 60] * 4) + ".example", "ｌｏｃａｌｈｏｓｔ", "-"]
+)
+async def test_a_name_that_no_resolver_takes_fails_like_any_other(rig: Rig, host: str) -> None:
+    fetch = GuardedFetch(LIMITS, ports=(rig.port,))
+    with pytest.raises(TesseraError) as caught:
+        await fetch.get(rig.url("image.png", host))
+    await fetch.close()
+    assert caught.value.message == REFUSAL
+    assert (rig.touched, rig.web.heads) == (0, [])
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_to_an_allowed_address_is_followed(rig: Rig, status: int) -> None:
     rig.dns.names["public.example"] = [[PUBLIC]]
@@ -201,11 +213,17 @@ async def test_any_other_status_is_a_failure(rig: Rig, status: int) -> None:
         [PUBLIC, "64:ff9b::7f00:2"],
         ["cname:private.example"],
         [PUBLIC, "cname:private.example"],
+        ["cname:chain.example"],
+        ["::ffff:127.0.0.2"],
+        ["2002:7f00:2::1"],
+        [PUBLIC] * 40 + [PRIVATE],
+        [PRIVATE] + [PUBLIC] * 40,
         [],
     ],
 )
 async def test_one_forbidden_answer_refuses_a_name(rig: Rig, answers: list[str]) -> None:
     rig.dns.names["private.example"] = [[PRIVATE]]
+    rig.dns.names["chain.example"] = [["cname:private.example"]]
     rig.dns.names["name.example"] = [answers]
     await assert_failed(rig, rig.url("image.png", "name.example"))
     assert rig.web.heads == []

@@ -28,6 +28,17 @@ def test_no_spelling_of_a_forbidden_address_is_dialled(run: Any, host: str) -> N
     run(test)
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example", ".example", "-", "nobody.invalid", "x" * 250])
+def test_a_name_that_cannot_be_looked_up_is_a_provider_that_cannot_be_reached(run: Any, host: str) -> None:
+    """Not a mistake of ours: a call goes on to the next deployment."""
+
+    async def test() -> None:
+        pool = PooledConnections(f"http://{host}:9/v1", LIMITS, allows=AddressPolicy().allows)
+        assert await outcome(pool) is ErrorCode.PROVIDER_ERROR
+
+    run(test)
+
+
 def test_the_same_server_answers_whoever_the_policy_lets_through(run: Any) -> None:
     async def test() -> None:
         plain = Plain([JSON])

@@ -68,7 +68,8 @@ class Dialler:
             raise took_too_long("accept the connection") from None
         except ssl.SSLError:
             raise transport_failure("The provider's certificate could not be verified.") from None
-        except OSError:
+        except (OSError, UnicodeError):
+            # The second by asyncio's own loop, for a name with a label that is empty or too long.
             raise transport_failure("The provider could not be reached.") from None
         _set_options(transport)
         return made
