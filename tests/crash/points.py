@@ -68,7 +68,7 @@ STEPS = {
     "tessera.adapters.storage.sqlite.books": set[str](),
     "tessera.adapters.storage.ledger.losses": {"forgive", "list_losses", "loss_faults"},
     "tessera.adapters.storage.ledger.outbox": {"Outbox.prepare"},
-    "tessera.adapters.storage.ledger.lease": {"is_alive", "Lease.drop"},
+    "tessera.adapters.storage.ledger.lease": {"is_alive", "remove_lease", "Lease.drop"},
 }
 """The modules of the ledger's writer, and the functions in them that run when it starts or ends, on behalf of an
 operator, or in the sweep of another process's holds."""

@@ -69,7 +69,7 @@ class Dialler:
         except ssl.SSLError:
             raise transport_failure("The provider's certificate could not be verified.") from None
         except (OSError, UnicodeError):
-            # The second by asyncio's own loop, for a name with a label that is empty or too long.
+            # The second for a name with a label that is empty or too long, which nobody is asked for.
             raise transport_failure("The provider could not be reached.") from None
         _set_options(transport)
         return made
