@@ -78,7 +78,7 @@ class Endpoint:
             subject, enter, handler = entry
             await handler(subject, await enter(subject, exchange), exchange)
         except HeadAnsweredError:
-            pass
+            await exchange.end()
         except ClientGoneError:
             outcome = "client_gone"
         except asyncio.CancelledError:

@@ -27,7 +27,7 @@ class ClientGoneError(Exception):
 
 
 class HeadAnsweredError(Exception):
-    """A HEAD request has its whole answer: what a GET of the same would send as body is not to be made."""
+    """A HEAD request has its head: the body that a GET of the same would have is not to be made."""
 
 
 class Connection(Protocol):
@@ -253,7 +253,6 @@ class Exchange:
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.extra_headers]})
         if self.scope["method"] == "HEAD":
-            await self.end()
             raise HeadAnsweredError
 
     def send_piece(self, piece: bytes) -> Awaitable[None]:
