@@ -1,6 +1,7 @@
 """Live events: each call as it is held, served and settled, to its own organization only, resumed where it broke."""
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,16 @@ def test_an_alert_is_heard_once_by_its_own_organization_and_after_what_crossed_i
 
 @pytest.mark.parametrize(
     "last",
-    ["nonsense", "evt_1_alert", "evt_1_alert_x", "evt_1_unknown", "evt_99999999999999999999_held", "evt_999999_held"],
+    [
+        "nonsense",
+        "evt_1_alert",
+        "evt_1_alert_x",
+        "evt_1_unknown",
+        "evt_999999_held",
+        "evt_9223372036854775808_held",
+        "evt_9999999999999999999_settled",
+        "evt_99999999999999999999_held",
+    ],
 )
 def test_a_place_that_was_never_given_is_refused(server: TesseraServer, account: Account, last: str) -> None:
     reply = refused(server, account.key, last)
@@ -144,6 +154,30 @@ def test_a_revoked_key_hears_nothing_more(server: TesseraServer, account: Accoun
     with listening(server.base_url, account.key) as stream:
         tessera("keys", "revoke", account.key_id, "--data", str(server.data_dir))
         assert stream.ended.wait(5)
+
+
+def test_a_revoked_key_hears_nothing_more_however_much_there_is_to_hear(
+    server: TesseraServer, account: Account
+) -> None:
+    place = ("--org", account.organization, "--data", str(server.data_dir))
+    made = tessera("keys", "create", *place, "--mode", "test", "--json").stdout
+    busy = json.loads(made)["key"]
+    ended = threading.Event()
+
+    def call() -> None:
+        while not ended.wait(0.05):
+            chat(server, busy)
+
+    calls = threading.Thread(target=call)
+    with listening(server.base_url, account.key) as stream:
+        calls.start()
+        try:
+            stream.wait("request.settled", 3)
+            tessera("keys", "revoke", account.key_id, "--data", str(server.data_dir))
+            assert stream.ended.wait(SECONDS_MAX)
+        finally:
+            ended.set()
+            calls.join()
 
 
 def test_there_is_a_bound_on_listeners_and_a_place_is_free_again_when_one_leaves(

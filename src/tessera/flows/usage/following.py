@@ -27,6 +27,9 @@ LOOK_EVERY_S = 0.25
 QUIET_S = 1.0
 """How often a stream that has nothing to say comes back to its reader, who sees to keep-alives and to the key."""
 
+SEQ_MAX = 2**63 - 1
+"""The last place a chain can have."""
+
 _ID = re.compile(r"evt_([0-9]{1,19})_(?:(held|served|settled|balance|missed)|alert_([0-9]{1,9}))", re.ASCII)
 _RANKS = {name: rank for rank, name in enumerate(("missed", "held", "served", "settled", "balance", "alert"))}
 Cursor = tuple[int, int, int]
@@ -114,7 +117,7 @@ def tell_refusal(world: World, caller: Caller, request_id: str, endpoint: str, e
 
 def _cursor_of(event_id: str) -> Cursor:
     match = _ID.fullmatch(event_id)
-    if match is None:
+    if match is None or int(match[1]) > SEQ_MAX:
         raise _unknown_event()
     return int(match[1]), _RANKS[match[2] or "alert"], int(match[3] or 0)
 

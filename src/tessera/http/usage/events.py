@@ -13,6 +13,9 @@ from tessera.http.authentication import authenticate
 from tessera.http.exchange import Exchange
 from tessera.http.sse import HEAD, KEEP_ALIVE, Presence
 
+_CHECK_EVERY_MS = 900
+"""How often a stream's key is looked at: every time it is quiet, and as often while there is much to say."""
+
 
 async def stream(world: World, caller: Caller, exchange: Exchange) -> None:
     """Streams events of calls and of the balance as they happen, as server-sent events.
@@ -20,28 +23,36 @@ async def stream(world: World, caller: Caller, exchange: Exchange) -> None:
     The header Last-Event-ID names the last event that was received: what came after it comes first.
     """
     exchange.query(())
-    beat_us = world.limits.keep_alive_seconds * 1_000_000
+    beat_ms = world.limits.keep_alive_seconds * 1_000
     with Presence(exchange):
         async with aclosing(follow(world, caller, exchange.header(b"last-event-id"))) as events:
-            sent_us = 0
+            checked_ms, sent_ms = world.clock.monotonic_ms(), None
             async for event in events:
-                if event is None:
-                    try:
-                        await authenticate(world, exchange)
-                    except TesseraError:
-                        # The key was revoked, or has ended, since.
+                now_ms = world.clock.monotonic_ms()
+                # However much there is to say, and however slowly it is read.
+                if now_ms - checked_ms >= _CHECK_EVERY_MS:
+                    if not await _is_valid(world, exchange):
                         break
+                    checked_ms = now_ms
                 if not exchange.started:
                     await exchange.start(200, HEAD)
-                now_us = world.clock.now_us()
                 if event is not None:
                     await exchange.send_piece(_frame(event))
-                elif now_us - sent_us >= beat_us:
+                elif sent_ms is None or now_ms - sent_ms >= beat_ms:
                     await exchange.send_piece(KEEP_ALIVE)
                 else:
                     continue
-                sent_us = now_us
+                sent_ms = now_ms
             await exchange.end()
+
+
+async def _is_valid(world: World, exchange: Exchange) -> bool:
+    """Whether the key still lets its caller in here: it may have been revoked, or have ended, since."""
+    try:
+        await authenticate(world, exchange)
+    except TesseraError:
+        return False
+    return True
 
 
 def _frame(event: Event) -> bytes:
