@@ -20,9 +20,10 @@ class UsageRecords(Protocol):
         ...
 
     async def list_used(
-        self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int
+        self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: str, limit: int
     ) -> tuple[UsedCall, ...]:
-        """Calls settled in [start_at, end_at), seconds since 1970, by their number, from the one after `after` on."""
+        """Calls settled in [start_at, end_at), seconds since 1970, by their ids, which sort by when they came, from the
+        one after `after` on."""
         ...
 
     async def read_movements(

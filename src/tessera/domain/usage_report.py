@@ -69,9 +69,8 @@ class UsageSums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One settled call, as an export lists it. `number` is its place in the list; times are microseconds since 1970."""
+    """One settled call, as an export lists it; times are microseconds since 1970."""
 
-    number: int
     request_id: str
     mode: Mode
     project_id: str

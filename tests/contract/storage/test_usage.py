@@ -243,14 +243,14 @@ async def test_calls_are_listed_for_export_by_when_they_were_settled(storage: Le
     for second in (0, 10, 86_399, 86_400, 200_000):
         events.append(await used(storage, organization, (NOON + second) * 1_000_000, second))
         await used(storage, other, (NOON + second) * 1_000_000, 1)
-    first = await storage.list_used(organization, Mode.LIVE, NOON + 10, NOON + 86_401, after=0, limit=2)
+    first = await storage.list_used(organization, Mode.LIVE, NOON + 10, NOON + 86_401, after="", limit=2)
     rest = await storage.list_used(
-        organization, Mode.LIVE, NOON + 10, NOON + 86_401, after=first[-1].number, limit=1000
+        organization, Mode.LIVE, NOON + 10, NOON + 86_401, after=first[-1].request_id, limit=1000
     )
     assert [call.request_id for call in (*first, *rest)] == [event.hold_id for event in events[1:4]]
     assert [call.charge_nanos for call in (*first, *rest)] == [10, 86_399, 86_400]
-    assert await storage.list_used(organization, Mode.LIVE, NOON - 86_400, NOON, after=0, limit=9) == ()
-    assert await storage.list_used("org_none", Mode.LIVE, 0, 2**40, after=0, limit=9) == ()
+    assert await storage.list_used(organization, Mode.LIVE, NOON - 86_400, NOON, after="", limit=9) == ()
+    assert await storage.list_used("org_none", Mode.LIVE, 0, 2**40, after="", limit=9) == ()
 
 
 async def test_usage_from_before_there_were_sums_is_added_up_by_the_migration(

@@ -17,7 +17,6 @@ from tessera.flows.usage.files import COLUMNS, FORMATS, GROUP_ROWS, CsvFile, Par
 
 def call(number: int, charge: int = 0, model: str = "gpt-4o", at_us: int = 1_795_348_800_000_000) -> UsedCall:
     return UsedCall(
-        number=number,
         request_id=f"req_{number}",
         mode=Mode.LIVE,
         project_id="prj_1",

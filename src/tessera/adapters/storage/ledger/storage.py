@@ -116,7 +116,7 @@ class LedgerStorage(Administering):
         return await self._read(list_served, provider, start_at, end_at)
 
     async def list_used(
-        self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: int, limit: int
+        self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: str, limit: int
     ) -> tuple[UsedCall, ...]:
         return await self._read(usage_reads.list_used, organization_id, mode, start_at, end_at, after, limit)
 

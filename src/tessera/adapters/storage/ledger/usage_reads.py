@@ -37,14 +37,16 @@ SELECT min(first_number), max(last_number) FROM usage_sum
 WHERE wallet_id = ? AND width_s = ? AND start_at >= ? AND start_at < ?
 """
 
+# In the order of the wallet's own index, so that no page sorts, or reads what stands on the pages before it.
 _USED = """
-SELECT number, hold.id, project_id, key_id, person_id, model, endpoint, served_tier, outcome, status, deployment,
+SELECT hold.id, project_id, key_id, person_id, model, endpoint, served_tier, outcome, status, deployment,
     input_tokens, cached_input_tokens, cache_write_tokens, input_image_tokens, output_tokens, reasoning_tokens,
     output_image_tokens, usage_source, event.charge_nanos, waived_nanos, placed_at_us, settled_at_us, latency_ms
-FROM usage_event AS event JOIN hold ON hold.number = event.hold_number
+FROM hold JOIN usage_event AS event ON event.hold_number = hold.number
 LEFT JOIN api_key_maker ON api_key_id = key_id
-WHERE event.hold_number > ? AND event.hold_number <= ? AND wallet_id = ? AND settled_at_us >= ? AND settled_at_us < ?
-ORDER BY event.hold_number LIMIT ?
+WHERE wallet_id = ? AND hold.id > ? AND hold.number >= ? AND hold.number <= ? AND settled_at_us >= ?
+    AND settled_at_us < ?
+ORDER BY hold.id LIMIT ?
 """
 
 
@@ -111,7 +113,7 @@ def _quantities(tokens: tuple[int, ...]) -> Quantities:
 
 
 def list_used(
-    connection: sqlite3.Connection, organization_id: str, mode: Mode, start_at: int, end_at: int, after: int, limit: int
+    connection: sqlite3.Connection, organization_id: str, mode: Mode, start_at: int, end_at: int, after: str, limit: int
 ) -> tuple[UsedCall, ...]:
     """See the port. The sums of the days say between which numbers the calls are."""
     found = connection.execute(_FIND_WALLET, (organization_id, mode.value)).fetchone()
@@ -121,28 +123,27 @@ def list_used(
     first, last = connection.execute(_NUMBERS, (found[0], day, start_at - start_at % day, end_at)).fetchone()
     if first is None:
         return ()
-    values = (max(after, first - 1), last, found[0], start_at * 1_000_000, end_at * 1_000_000, limit)
+    values = (found[0], after, first, last, start_at * 1_000_000, end_at * 1_000_000, limit)
     return tuple(
         UsedCall(
-            number=row[0],
-            request_id=row[1],
+            request_id=row[0],
             mode=mode,
-            project_id=row[2],
-            key_id=row[3],
-            member_id=row[4],
-            model=row[5],
-            endpoint=row[6],
-            tier=row[7],
-            outcome=row[8],
-            status=row[9],
-            deployment=row[10],
-            usage=_quantities(row[11:18]),
-            usage_source=row[18],
-            charge_nanos=row[19],
-            waived_nanos=row[20],
-            placed_at_us=row[21],
-            settled_at_us=row[22],
-            latency_ms=row[23],
+            project_id=row[1],
+            key_id=row[2],
+            member_id=row[3],
+            model=row[4],
+            endpoint=row[5],
+            tier=row[6],
+            outcome=row[7],
+            status=row[8],
+            deployment=row[9],
+            usage=_quantities(row[10:17]),
+            usage_source=row[17],
+            charge_nanos=row[18],
+            waived_nanos=row[19],
+            placed_at_us=row[20],
+            settled_at_us=row[21],
+            latency_ms=row[22],
         )
         for row in connection.execute(_USED, values)
     )

@@ -23,9 +23,9 @@ FROM (
 ) AS movement
 WHERE wallet_id = ? AND created_at_us < ?
 """
+# Months begin with days, whose sums are those of their calls (`tessera verify`): no statement reads single calls.
 _CHARGED = """
-SELECT coalesce(sum(event.charge_nanos), 0) FROM hold JOIN usage_event AS event ON event.hold_number = hold.number
-WHERE hold.wallet_id = ? AND event.settled_at_us < ?
+SELECT coalesce(sum(charge_nanos), 0) FROM usage_sum WHERE wallet_id = ? AND width_s = 86400 AND start_at < ?
 """
 _LINES = """
 SELECT created_at_us, kind, id, note, from_account, to_account, amount_nanos, 1 AS place FROM credit
@@ -38,10 +38,10 @@ FROM adjustment WHERE wallet_id = ? AND created_at_us >= ? AND created_at_us < ?
 ORDER BY 1, 8, 3 LIMIT ?
 """
 _USAGE = """
-SELECT hold.model, count(*), sum(input_tokens), sum(output_tokens), sum(event.charge_nanos)
-FROM hold JOIN usage_event AS event ON event.hold_number = hold.number
-WHERE hold.wallet_id = ? AND event.settled_at_us >= ? AND event.settled_at_us < ?
-GROUP BY hold.model ORDER BY hold.model
+SELECT model, sum(requests), sum(input_tokens), sum(output_tokens), sum(charge_nanos)
+FROM usage_sum JOIN usage_series ON usage_series.id = series_id
+WHERE usage_sum.wallet_id = ? AND width_s = 86400 AND start_at >= ? AND start_at < ?
+GROUP BY model ORDER BY model
 """
 
 
@@ -50,8 +50,7 @@ def read_statement(connection: Any, organization_id: str, mode: Mode, month: str
     wallet = connection.execute(_WALLET, (organization_id, mode.value)).fetchone()
     if wallet is None:
         raise TesseraError(ErrorCode.NOT_FOUND, "There is no such organization.")
-    start_us, end_us = start * 1_000_000, end * 1_000_000
-    span = (wallet[0], start_us, end_us)
+    span = (wallet[0], start * 1_000_000, end * 1_000_000)
     lines = tuple(
         StatementLine(
             at=row[0] // 1_000_000,
@@ -73,7 +72,7 @@ def read_statement(connection: Any, organization_id: str, mode: Mode, month: str
             output_tokens=int(row[3]),
             charge_nanos=int(row[4]),
         )
-        for row in connection.execute(_USAGE, span).fetchall()
+        for row in connection.execute(_USAGE, (wallet[0], start, end)).fetchall()
     )
     return Statement(
         organization_id=wallet[1],
@@ -82,8 +81,8 @@ def read_statement(connection: Any, organization_id: str, mode: Mode, month: str
         month=month,
         start=start,
         end=end,
-        opening_nanos=_balance_at(connection, wallet[0], start_us),
-        closing_nanos=_balance_at(connection, wallet[0], end_us),
+        opening_nanos=_balance_at(connection, wallet[0], start),
+        closing_nanos=_balance_at(connection, wallet[0], end),
         lines=lines,
         usage=usage,
     )
@@ -96,6 +95,6 @@ def _signed(row: tuple[Any, ...], account: str) -> int:
     return sign * int(amount)
 
 
-def _balance_at(connection: Any, wallet_id: int, at_us: int) -> int:
-    moved = int(connection.execute(_MOVED, (wallet_id, at_us)).fetchone()[0])
-    return moved - int(connection.execute(_CHARGED, (wallet_id, at_us)).fetchone()[0])
+def _balance_at(connection: Any, wallet_id: int, at: int) -> int:
+    moved = int(connection.execute(_MOVED, (wallet_id, at * 1_000_000)).fetchone()[0])
+    return moved - int(connection.execute(_CHARGED, (wallet_id, at)).fetchone()[0])
