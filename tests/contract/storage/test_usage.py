@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_calls import funded, hold_order, release, usage_event
+from tessera.adapters.storage.ledger import usage_reads
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres.migrations import migrations as postgres_migrations
 from tessera.adapters.storage.sqlite.migrations import _statements
@@ -295,3 +297,35 @@ async def test_sums_that_were_edited_are_found(opener: Opener, tmp_path: Path, d
     await storage.close()
     assert set(found) == {"usage-equals-events"}
     assert "wallet " in found["usage-equals-events"]
+
+
+async def test_one_organizations_reports_hold_up_neither_calls_nor_the_reports_of_others(
+    storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy, other = await funded(storage, 10), await funded(storage, 10)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    sum_usage = usage_reads.sum_usage
+
+    def slow(connection: Any, asked: UsageQuery, rows_max: int | None) -> tuple[UsageSums, ...]:
+        if asked.organization_id == greedy:
+            begun.release()
+            assert go_on.wait(60)
+        return sum_usage(connection, asked, rows_max)
+
+    monkeypatch.setattr(usage_reads, "sum_usage", slow)
+    reports = [asyncio.create_task(storage.sum_usage(query(greedy))) for _ in range(6)]
+    try:
+        assert await asyncio.to_thread(begun.acquire, timeout=60)
+        async with asyncio.timeout(30):
+            assert await storage.sum_usage(query(other)) == ()
+            await storage.balance(other, Mode.LIVE)
+            await storage.balance(greedy, Mode.LIVE)
+        assert not begun.acquire(blocking=False), "a second report of the same organization began beside the first"
+        reports[0].cancel()
+        reports[1].cancel()
+        await asyncio.sleep(0)
+        assert not begun.acquire(blocking=False)
+    finally:
+        go_on.set()
+    ended = await asyncio.gather(*reports, return_exceptions=True)
+    assert [one for one in ended if not isinstance(one, asyncio.CancelledError)] == [()] * 4

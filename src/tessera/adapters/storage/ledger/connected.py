@@ -16,6 +16,7 @@ import structlog
 from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.secrets import Secrets
 from tessera.adapters.storage.ledger.sweep import heartbeat, sweep
+from tessera.adapters.storage.ledger.turns import Turns
 from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.adapters.storage.ledger.witness import write_witness
 from tessera.adapters.storage.ledger.writer import Duties, Writer
@@ -27,6 +28,8 @@ from tessera.domain.ledger.losses import LossLimits
 log = structlog.get_logger(__name__)
 
 READERS = 2
+REPORTERS = 2
+"""Threads that add up and list what was used: a report may take seconds, and no call waits for one."""
 
 RETRY_EVERY_S = 1.0
 SWEEP_EVERY_S = 10.0
@@ -70,6 +73,8 @@ class Connected(ABC):
         self._committer = self._make_committer(limits)
         self._committer.changed = self._forget_callers
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="tessera-reads")
+        self._reporters = ThreadPoolExecutor(REPORTERS, thread_name_prefix="tessera-reports")
+        self._turns = Turns()
         self._reading = threading.local()
         self._connections: list[Any] = []
         self._writer: Writer | None = None
@@ -106,6 +111,7 @@ class Connected(ABC):
 
     def _close(self) -> None:
         self._readers.shutdown(wait=True)
+        self._reporters.shutdown(wait=True)
         for connection in self._connections:
             connection.close()
         try:
@@ -163,6 +169,22 @@ class Connected(ABC):
         """Runs a read on one snapshot in a reader thread. Raises [storage_unavailable] and what `read` raises."""
         self._running()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, read, arguments)
+
+    async def _report(self, organization_id: str, read: Callable[..., T], *arguments: Any) -> T:
+        """As `_read`, in threads of their own, and one at a time of each organization: no other waits for its reports.
+
+        Who leaves does not end a read that has begun; the organization's next one waits for it.
+        """
+        self._running()
+        await self._turns.take(organization_id)
+        loop = asyncio.get_running_loop()
+        try:
+            reading = self._reporters.submit(self._read_now, read, arguments)
+        except BaseException:
+            self._turns.end(organization_id)
+            raise
+        reading.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turns.end, organization_id))
+        return await asyncio.wrap_future(reading)
 
     def _read_now(self, read: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         connection: Any = getattr(self._reading, "connection", None)

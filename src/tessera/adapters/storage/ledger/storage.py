@@ -32,6 +32,9 @@ INSERT INTO quote (
 ON CONFLICT (id) DO NOTHING
 """
 
+_OPERATOR = ""
+"""Whose turn the reports over all organizations take."""
+
 _NOTHING_WAITS = "SELECT count(*) FROM wallet WHERE id = 0"
 
 
@@ -96,29 +99,30 @@ class LedgerStorage(Administering):
         return await self._read(reads.find_quote, organization_id, mode, quote_id)
 
     async def sum_usage(self, query: UsageQuery, *, rows_max: int | None = None) -> tuple[UsageSums, ...]:
-        return await self._read(usage_reads.sum_usage, query, rows_max)
+        return await self._report(query.organization_id, usage_reads.sum_usage, query, rows_max)
 
     async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
-        return await self._read(margins.sum_settled, mode, start_at, end_at)
+        return await self._report(_OPERATOR, margins.sum_settled, mode, start_at, end_at)
 
     async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:
         return await self._read(read_volume, organization_id, mode, month)
 
     async def find_numbers(self, mode: Mode, start_at: int, end_at: int) -> tuple[int, int] | None:
-        return await self._read(settled_calls.find_numbers, mode, start_at, end_at)
+        return await self._report(_OPERATOR, settled_calls.find_numbers, mode, start_at, end_at)
 
     async def list_settled(
         self, mode: Mode, start_at: int, end_at: int, *, after: int, last: int, limit: int
     ) -> tuple[SettledCall, ...]:
-        return await self._read(settled_calls.list_settled, mode, start_at, end_at, after, last, limit)
+        return await self._report(_OPERATOR, settled_calls.list_settled, mode, start_at, end_at, after, last, limit)
 
     async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
-        return await self._read(list_served, provider, start_at, end_at)
+        return await self._report(_OPERATOR, list_served, provider, start_at, end_at)
 
     async def list_used(
         self, organization_id: str, mode: Mode, start_at: int, end_at: int, *, after: str, limit: int
     ) -> tuple[UsedCall, ...]:
-        return await self._read(usage_reads.list_used, organization_id, mode, start_at, end_at, after, limit)
+        asked = (organization_id, mode, start_at, end_at, after, limit)
+        return await self._report(organization_id, usage_reads.list_used, *asked)
 
     async def read_movements(
         self, organization_id: str, mode: Mode, *, after: int | None, watched: tuple[str, ...], after_alert: int = 0

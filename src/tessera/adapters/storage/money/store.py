@@ -177,8 +177,8 @@ class SqlMoney:
         return (await self._storage.find_organization(organization_id)).name
 
     async def read_statement(self, organization_id: str, mode: Mode, month: str) -> Statement:
-        bounds = month_bounds(month)
-        return await self._storage._read(statements.read_statement, organization_id, mode, month, *bounds)
+        asked = (organization_id, mode, month, *month_bounds(month))
+        return await self._storage._report(organization_id, statements.read_statement, *asked)
 
     async def compared_at(self, service: Service, mode: Mode) -> int:
         return await self._storage._read(_compared_at, service, mode)
