@@ -35,7 +35,7 @@ class Period(StrEnum):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A threshold. `percent` is of the subject's budget, `amount_nanos` is spent (spend) or left (balance).
 
-    `raised_in` is the number of the period it was last raised in, and None while the value has not crossed.
+    `raised_in` is the number of the period it was last raised in; None if the value went back since, or never crossed.
     """
 
     id: str
@@ -96,12 +96,19 @@ def judge(alert: Alert, reading: Reading, now_us: int) -> Verdict:
 
 
 def next_raised(alert: Alert, verdict: Verdict) -> tuple[int | None, bool]:
-    """What `raised_in` becomes, and whether the alert is raised. A process whose clock is behind changes nothing."""
+    """What `raised_in` becomes, and whether the alert is raised. A process whose clock is behind changes nothing, and
+    one whose clock is ahead, in a period that has not begun for others, does not forget the running one."""
     if alert.raised_in is not None and alert.raised_in > verdict.period:
         return alert.raised_in, False
-    if not verdict.crossed:
-        return None, False
-    return verdict.period, alert.raised_in != verdict.period
+    if verdict.crossed:
+        return verdict.period, alert.raised_in != verdict.period
+    return None if alert.raised_in == verdict.period else alert.raised_in, False
+
+
+def is_raised(alert: Alert, now_us: int) -> bool:
+    """Whether the value is past its threshold in the running period."""
+    running = {Period.TOTAL: 0, Period.MONTH: month_of(now_us), Period.DAY: day_of(now_us)}[alert.period]
+    return alert.raised_in is not None and alert.raised_in >= running
 
 
 def check_alert(kind: AlertKind, period: Period | None, percent: int | None, amount_nanos: int | None) -> Period:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from tessera.domain.alerts import Alert, AlertKind, Period, check_alert
+from tessera.domain.alerts import Alert, AlertKind, Period, check_alert, is_raised
 from tessera.domain.deliveries import Delivery, Notice
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import SubjectKind
@@ -63,13 +63,13 @@ async def create_alert(
         "amount_nanos": amount_nanos,
     }
     act = Act(actor=actor, action="alert.created", object_id=alert.id, details=details)
-    return alert_object(await accounts.alerts.create_alert(act, alert))
+    return alert_object(await accounts.alerts.create_alert(act, alert), accounts.now())
 
 
 async def list_alerts(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
     """Alerts, oldest first, a page at a time."""
     found = await accounts.alerts.list_alerts(actor.organization_id, page_after(page, "alert"))
-    return list_object([alert_object(alert) for alert in found], page)
+    return list_object([alert_object(alert, accounts.now()) for alert in found], page)
 
 
 async def remove_alert(accounts: Accounts, actor: Actor, alert_id: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ async def list_notices(accounts: Accounts, actor: Actor, page: Page) -> dict[str
     return list_object([notice_object(notice) for notice in found], page)
 
 
-def alert_object(alert: Alert) -> dict[str, Any]:
+def alert_object(alert: Alert, now: int) -> dict[str, Any]:
     """An alert as the API shows it."""
     return {
         "object": "organization.alert",
@@ -97,7 +97,7 @@ def alert_object(alert: Alert) -> dict[str, Any]:
         "percent": alert.percent,
         "amount": None if alert.amount_nanos is None else format_usd(alert.amount_nanos),
         "amount_nanos": alert.amount_nanos,
-        "raised": alert.raised_in is not None,
+        "raised": is_raised(alert, now * 1_000_000),
         "created_at": alert.created_at,
     }
 

@@ -2,15 +2,17 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.domain.alerts import Alert, AlertKind, Period, Reading, check_alert, judge, next_raised
+from tessera.domain.alerts import Alert, AlertKind, Period, Reading, check_alert, is_raised, judge, next_raised
 from tessera.domain.deliveries import RETRY_AFTER_S, retry_at
 from tessera.domain.errors import TesseraError
 from tessera.domain.forecast import forecast, month_bounds_at
 from tessera.domain.ledger.limits import SubjectKind, month_of
+from tessera.domain.ledger.losses import day_of
 from tessera.domain.money import Mode
 
 NOW = int(datetime(2026, 11, 16, tzinfo=UTC).timestamp())
@@ -63,7 +65,8 @@ def test_a_month_that_is_over_has_spent_nothing_in_the_new_one() -> None:
     month = month_of(NOW * 1_000_000)
     alert = an_alert(AlertKind.SPEND, amount_nanos=5, raised_in=month - 1)
     before = Reading(money_nanos=0, month=month - 1, month_nanos=9)
-    assert next_raised(alert, judge(alert, before, NOW * 1_000_000)) == (None, False)
+    assert next_raised(alert, judge(alert, before, NOW * 1_000_000)) == (month - 1, False)
+    assert not is_raised(alert, NOW * 1_000_000)
     after = Reading(money_nanos=0, month=month, month_nanos=9)
     assert next_raised(alert, judge(alert, after, NOW * 1_000_000)) == (month, True)
 
@@ -72,6 +75,22 @@ def test_a_process_whose_clock_is_behind_raises_nothing_twice() -> None:
     month = month_of(NOW * 1_000_000)
     alert = an_alert(AlertKind.SPEND, amount_nanos=5, raised_in=month + 1)
     assert next_raised(alert, judge(alert, Reading(money_nanos=0), NOW * 1_000_000)) == (month + 1, False)
+
+
+@pytest.mark.parametrize(("period", "seconds"), [(Period.DAY, 86_400), (Period.MONTH, 15 * 86_400)])
+def test_two_processes_on_either_side_of_a_periods_end_raise_once(period: Period, seconds: int) -> None:
+    """Their clocks differ by two seconds at the end of the day and of the month; they look in turn."""
+    ahead_us = (NOW + seconds) // seconds * seconds * 1_000_000 + 1_000_000
+    if period is Period.MONTH:
+        ahead_us = month_bounds_at(NOW)[1] * 1_000_000 + 1_000_000
+    behind_us = ahead_us - 2_000_000
+    spent = Reading(money_nanos=0, month=month_of(behind_us), month_nanos=9, day=day_of(behind_us), day_nanos=9)
+    alert, times = an_alert(AlertKind.SPEND, amount_nanos=5, period=period), 0
+    for now_us in (behind_us, ahead_us) * 3:
+        raised_in, is_now_raised = next_raised(alert, judge(alert, spent, now_us))
+        alert, times = msgspec.structs.replace(alert, raised_in=raised_in), times + is_now_raised
+    assert times == 1
+    assert (is_raised(alert, behind_us), is_raised(alert, ahead_us)) == (True, False)
 
 
 def test_a_delivery_is_tried_over_hours_and_then_given_up() -> None:
