@@ -3,6 +3,7 @@
 Every verb of the storage raises [storage_unavailable] when the database cannot answer, and what it names.
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 from tessera.domain.alerts import Alert
@@ -48,8 +49,11 @@ class Alerts(Protocol):
         notices' ids. However many processes do this at once, one raises each."""
         ...
 
-    async def take_errands(self, now: int, limit: int) -> tuple[Errand, ...]:
-        """Takes deliveries that are due, for one try each within `LEASE_S`; no other process takes the same."""
+    async def take_errands(self, now: int, limit: int, busy: Collection[str] = ()) -> tuple[Errand, ...]:
+        """Takes deliveries that are due, for one try each within `LEASE_S`; no other process takes the same.
+
+        Of one organization `AT_ONCE_OF_ORGANIZATION_MAX` notices at most, and none of those that are `busy`.
+        """
         ...
 
     async def end_errand(

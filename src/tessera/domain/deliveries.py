@@ -13,6 +13,10 @@ LEASE_S = 60
 """How long a try may take; one whose process died is taken over after it."""
 
 
+AT_ONCE_OF_ORGANIZATION_MAX = 4
+"""How many notices of one organization are delivered at once: those whose receivers are slow hold up their own only."""
+
+
 class DeliveryKind(StrEnum):
     """A notice by letter to a member, or by a signed request to a webhook; or a letter of its own to an address."""
 

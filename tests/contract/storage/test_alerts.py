@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
+from tessera.adapters.storage import alerts
 from tessera.adapters.storage.alerts import SqlAlerts
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
@@ -84,6 +85,11 @@ async def limit_month(storage: LedgerStorage, organization: str, nanos: int) -> 
     await storage.set_limits(organization, Mode.LIVE, SubjectKind.ORGANIZATION, organization, limits)
 
 
+async def limit_total(storage: LedgerStorage, organization: str, nanos: int) -> None:
+    limits = Limits(budget_total_nanos=nanos)
+    await storage.set_limits(organization, Mode.LIVE, SubjectKind.ORGANIZATION, organization, limits)
+
+
 async def test_another_organizations_subjects_cannot_be_watched(storage: LedgerStorage) -> None:
     organization, other = await funded(storage, 100), await funded(storage, 100)
     store = alerts_of(storage)
@@ -121,6 +127,32 @@ async def test_a_letter_is_taken_over_when_its_lease_is_over_and_gone_once_it_is
     assert (again.delivery.tries, again.delivery.target) == (3, "ada@example.com")
     await store.end_errand(again, DeliveryState.SENT, error=None, next_at=0, now=71)
     assert await store.take_errands(2**40, 10) == ()
+
+
+async def test_an_organization_with_much_to_deliver_holds_up_neither_another_nor_letters(
+    storage: LedgerStorage,
+) -> None:
+    loud, quiet = await funded(storage, 1_000), await funded(storage, 1_000)
+    store = alerts_of(storage)
+    for organization, hooks in ((loud, 7), (quiet, 1)):
+        for _ in range(hooks):
+            await add_webhook(store, organization)
+        await set_alert(store, organization, AlertKind.SPEND, amount_nanos=10)
+        await spend(storage, organization, 10)
+        assert len(await store.raise_alerts(now_us())) == 1
+    await people_of(storage).keep_letter(waiting_letter(store))
+    now = int(time.time()) + 1
+
+    async def take(limit: int, *busy: str) -> list[str]:
+        taken = await store.take_errands(now, limit, busy)
+        return sorted("letter" if one.notice is None else one.notice.organization_id for one in taken)
+
+    assert await take(0) == []
+    assert await take(100) == sorted(["letter", quiet, *[loud] * 4])
+    assert await take(100, quiet, loud) == []
+    assert await take(2, quiet) == [loud] * 2
+    assert await take(100, quiet) == [loud]
+    assert await take(100) == []
 
 
 async def test_a_letter_is_there_only_if_what_makes_it_necessary_is(storage: LedgerStorage) -> None:
@@ -207,6 +239,28 @@ async def test_a_low_balance_is_told_again_only_after_a_top_up_and_holds_do_not_
     assert len(await store.raise_alerts(now_us())) == 1
 
 
+async def test_an_alert_that_is_crossed_again_and_again_floods_nobody_and_is_not_forgotten(
+    storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "NOTICES_PER_HOUR_MAX", 5)
+    organization, other = await funded(storage, 1_000), await funded(storage, 1_000)
+    store = alerts_of(storage)
+    for of in (organization, other):
+        await set_alert(store, of, AlertKind.BUDGET, percent=50, period=Period.TOTAL)
+        await set_alert(store, of, AlertKind.BUDGET, percent=60, period=Period.TOTAL)
+        await spend(storage, of, 100)
+    raised = []
+    for budget in (100, 1_000) * 6:
+        await limit_total(storage, organization, budget)
+        raised.append(len(await store.raise_alerts(now_us())))
+    assert raised == [2, 0, 2, 0, 1, *[0] * 7]
+    await limit_total(storage, organization, 100)
+    await limit_total(storage, other, 100)
+    assert len(await store.raise_alerts(now_us())) == 2, "another organization's are raised"
+    assert await store.raise_alerts(now_us()) == ()
+    assert len(await store.raise_alerts(now_us() + 3_601_000_000)) == 2, "what still stands is raised later"
+
+
 async def test_two_processes_that_look_at_once_raise_each_crossing_once_and_take_each_delivery_once(
     opener: Opener, tmp_path: Path
 ) -> None:
@@ -223,7 +277,7 @@ async def test_two_processes_that_look_at_once_raise_each_crossing_once_and_take
     now = int(time.time()) + 1
     taken = [
         errand.delivery.id
-        for errands in await asyncio.gather(*(store.take_errands(now, 100) for store in (one, two) * 4))
+        for errands in await asyncio.gather(*(store.take_errands(now, 100) for store in (one, two) * 6))
         for errand in errands
     ]
     assert len(taken) == len(set(taken)) == 10

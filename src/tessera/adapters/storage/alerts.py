@@ -10,6 +10,7 @@ from tessera.adapters.storage.people.steps import Steps, change, first, read, ro
 from tessera.domain.alerts import Alert, AlertKind, Period, Reading, Verdict, judge, next_raised
 from tessera.domain.deliveries import DeliveryKind, Notice, Webhook
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ids import make_id
 from tessera.domain.ledger.limits import SubjectKind
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.people.records import Act
@@ -18,7 +19,10 @@ from tessera.ports import Page
 
 ALERTS_MAX = 100
 WEBHOOKS_MAX = 10
+NOTICES_PER_HOUR_MAX = 200
+"""How many alerts of an organization are raised in an hour; the rest wait, and are raised later if they still stand."""
 _NEWEST = "zzzz"
+_HOUR_US = 3_600_000_000
 
 _ALERT = """alert.id, alert.organization_id, alert.mode, alert.kind, alert.subject_kind, alert.subject_id, alert.period,
     alert.percent, alert.amount_nanos, alert.created_at, alert.raised_in"""
@@ -55,6 +59,7 @@ _INSERT_NOTICE = """
 INSERT INTO notice (id, organization_id, data, created_at, wallet_id, chain_seq, number)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
+_COUNT_RAISED = "SELECT count(*) FROM notice WHERE organization_id = $1 AND id > $2"
 _MEMBERS = "SELECT person_id, role FROM membership WHERE organization_id = $1 ORDER BY person_id"
 _INSERT_DELIVERY = "INSERT INTO delivery (id, notice_id, kind, target, next_at) VALUES ($1, $2, $3, $4, $5)"
 _LIST_NOTICES = """
@@ -143,8 +148,23 @@ class SqlAlerts(Deliveries):
 
     @read
     def _changed_alerts(self, now_us: int) -> Steps[tuple[str, ...]]:
-        found = yield from rows(_READ_ALL)
-        return tuple(row[0] for row in found if _judged(row, now_us)[0] != row[10])
+        changed = []
+        room: dict[str, int] = {}
+        since = make_id("notice", max(0, now_us - _HOUR_US) // 1_000, bytes(10))
+        for row in (yield from rows(_READ_ALL)):
+            raised_in, is_raised, _ = _judged(row, now_us)
+            if is_raised:
+                of = row[1]
+                if of not in room:
+                    raised = yield from first(_COUNT_RAISED, of, since)
+                    assert raised is not None
+                    room[of] = NOTICES_PER_HOUR_MAX - raised[0]
+                room[of] -= 1
+                if room[of] < 0:
+                    continue
+            if raised_in != row[10]:
+                changed.append(row[0])
+        return tuple(changed)
 
     @change
     def _raise_alert(self, alert_id: str, now_us: int) -> Steps[str | None]:

@@ -1,11 +1,13 @@
 """The outbox: notices to their receivers, and letters of their own, each taken for one try by one process at a time."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
+from tessera.adapters.storage.people.steps import Rows, Steps, Store, change, first, read, rows
 from tessera.domain.deliveries import (
+    AT_ONCE_OF_ORGANIZATION_MAX,
     LEASE_S,
     Delivery,
     DeliveryKind,
@@ -21,8 +23,14 @@ WEBHOOK = "id, organization_id, url, nonce, created_at"
 
 _FIND_WEBHOOK = f"SELECT {WEBHOOK} FROM webhook WHERE id = $1"  # noqa: S608
 _DUE = f"""
-SELECT {DELIVERY}, notice_id, letter FROM delivery
-WHERE state = 'waiting' AND next_at <= $1 ORDER BY next_at, id LIMIT $2
+SELECT {DELIVERY}, notice_id, letter FROM (
+    SELECT delivery.*, row_number() OVER (
+        PARTITION BY coalesce(organization_id, delivery.id) ORDER BY next_at, delivery.id
+    ) AS place
+    FROM delivery LEFT JOIN notice ON notice.id = notice_id
+    WHERE state = 'waiting' AND next_at <= $1 AND coalesce(organization_id, '') NOT IN ({{busy}})
+) AS due
+WHERE place <= $3 ORDER BY next_at, id LIMIT $2
 """  # noqa: S608
 _TAKE = """
 UPDATE delivery SET next_at = $3, tries = tries + 1 WHERE id = $1 AND next_at = $2 AND state = 'waiting' RETURNING id
@@ -49,11 +57,11 @@ def keep_letter(errand: Errand | None) -> Steps[None]:
 class Deliveries(Store):
     """What waits to be delivered."""
 
-    async def take_errands(self, now: int, limit: int) -> tuple[Errand, ...]:
+    async def take_errands(self, now: int, limit: int, busy: Collection[str] = ()) -> tuple[Errand, ...]:
         """See the port. Nothing is written unless something is due."""
-        if not await self._has_due(now):
+        if limit <= 0 or not await self._has_due(now, busy):
             return ()
-        return await self._take_errands(now, limit)
+        return await self._take_errands(now, limit, busy)
 
     @change
     def end_errand(
@@ -70,13 +78,13 @@ class Deliveries(Store):
     # ---- inside ---------------------------------------------------------------------------------------------------
 
     @read
-    def _has_due(self, now: int) -> Steps[bool]:
-        return (yield from first(_DUE, now, 1)) is not None
+    def _has_due(self, now: int, busy: Collection[str]) -> Steps[bool]:
+        return bool((yield from _due(now, 1, busy)))
 
     @change
-    def _take_errands(self, now: int, limit: int) -> Steps[tuple[Errand, ...]]:
+    def _take_errands(self, now: int, limit: int, busy: Collection[str]) -> Steps[tuple[Errand, ...]]:
         taken = []
-        for row in (yield from rows(_DUE, now, limit)):
+        for row in (yield from _due(now, limit, busy)):
             due = delivery_of(row)
             if (yield from first(_TAKE, due.id, due.next_at, now + LEASE_S)) is None:
                 continue
@@ -93,6 +101,12 @@ class Deliveries(Store):
                 )
             )
         return tuple(taken)
+
+
+def _due(now: int, limit: int, busy: Collection[str]) -> Steps[Rows]:
+    # No organization has an empty id: letters of their own are nobody's, and never busy.
+    named = ", ".join(f"${place}" for place in range(4, 4 + len(busy))) or "'-'"
+    return (yield from rows(_DUE.format(busy=named), now, limit, AT_ONCE_OF_ORGANIZATION_MAX, *busy))
 
 
 def webhook_of(row: tuple[Any, ...]) -> Webhook:
