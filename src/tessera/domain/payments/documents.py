@@ -10,7 +10,8 @@ from tessera.domain.money import format_usd
 from tessera.domain.payments.records import TopUp
 from tessera.domain.payments.statements import Statement
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula, in full width too."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):

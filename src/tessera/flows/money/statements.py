@@ -15,6 +15,8 @@ from tessera.flows.money.treasury import Owner, Treasury
 
 CSV, PDF = "text/csv", "application/pdf"
 FORMATS = ("json", "csv", "pdf")
+PDF_ROWS_MAX = 2_000
+"""Printing takes the processor about a millisecond for each row."""
 
 
 class Printed(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,11 +47,22 @@ async def read_statement(treasury: Treasury, owner: Owner, month: str) -> Statem
 
 
 async def printed(treasury: Treasury, document: Document, kind: str) -> Printed:
-    """A document as a CSV or PDF file."""
+    """A document as a CSV or PDF file; one PDF at a time. Raises [invalid_request] for one with too many rows."""
     if kind == "csv":
         return Printed(content_type=CSV, name=f"{document.name}.csv", content=to_csv(document))
-    content = await asyncio.to_thread(treasury.print_pdf, document)
+    rows = sum(len(table_rows) for _, _, table_rows in document.tables)
+    if rows > PDF_ROWS_MAX:
+        text = f"This document has {rows} rows, and a PDF at most {PDF_ROWS_MAX}. Ask for format=csv."
+        raise TesseraError(ErrorCode.INVALID_REQUEST, text, param="format")
+    async with treasury.printing:
+        content = await asyncio.to_thread(treasury.print_pdf, document)
     return Printed(content_type=PDF, name=f"{document.name}.pdf", content=content)
+
+
+def check_format(kind: str) -> None:
+    """Raises [invalid_request] for what documents are not given as."""
+    if kind not in FORMATS:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "format must be json, csv or pdf.", param="format")
 
 
 def receipt_object(document: Document) -> dict[str, Any]:

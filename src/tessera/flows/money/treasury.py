@@ -1,7 +1,8 @@
 """Everything the flows of money in and out reach the world through; made by the composition root."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -43,7 +44,8 @@ class Treasury:
 
     `payments` are the services that take money, by mode; `webhook_secrets` pairs each secret with the mode it proves.
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970; `base_url` is where pages
-    lead; `print_pdf` makes a PDF of a document. `automatic_tax` has Stripe's pages collect tax beside the price.
+    lead; `print_pdf` makes a PDF of a document, which `printing` lets happen one at a time. `automatic_tax` has
+    Stripe's pages collect tax beside the price.
     """
 
     store: MoneyStore
@@ -57,6 +59,7 @@ class Treasury:
     print_pdf: Callable[[Document], bytes]
     limits: TopUpLimits
     automatic_tax: bool = False
+    printing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def hears_webhooks(self) -> bool:

@@ -51,17 +51,19 @@ async def show_topup(treasury: Treasury, who: Caller | Actor, exchange: Exchange
 async def show_receipt(treasury: Treasury, who: Caller | Actor, exchange: Exchange) -> None:
     """Shows the receipt of a payment: JSON, or with format=csv or pdf a file."""
     query = exchange.query(("mode", "format"))
+    kind = _format(query)
     document = await statements.read_receipt(treasury, owner_of(who, query.get("mode")), exchange.path_params["topup"])
-    await _reply(treasury, exchange, query.get("format"), document, statements.receipt_object(document))
+    await _reply(treasury, exchange, kind, document, statements.receipt_object(document))
 
 
 async def show_statement(treasury: Treasury, who: Caller | Actor, exchange: Exchange) -> None:
     """Shows the statement of a month such as 2026-11: JSON, or with format=csv or pdf a file."""
     query = exchange.query(("mode", "format"))
+    kind = _format(query)
     owner = owner_of(who, query.get("mode"))
     statement = await statements.read_statement(treasury, owner, exchange.path_params["month"])
     shown = statements.statement_object(statement)
-    await _reply(treasury, exchange, query.get("format"), statement_document(statement), shown)
+    await _reply(treasury, exchange, kind, statement_document(statement), shown)
 
 
 async def redeem_voucher(treasury: Treasury, who: Caller | Actor, exchange: Exchange) -> None:
@@ -101,12 +103,14 @@ async def stripe(treasury: Treasury, _: None, exchange: Exchange) -> None:
     await exchange.reply_json(200, {"object": "event.taken", "outcome": verdict.outcome, "reason": verdict.reason})
 
 
-async def _reply(
-    treasury: Treasury, exchange: Exchange, kind: str | None, document: Document, shown: dict[str, Any]
-) -> None:
-    kind = kind or "json"
-    if kind not in statements.FORMATS:
-        raise TesseraError(ErrorCode.INVALID_REQUEST, "format must be json, csv or pdf.", param="format")
+def _format(query: dict[str, str]) -> str:
+    """What a document is asked for as, before anything is read for it. Raises [invalid_request]."""
+    kind = query.get("format") or "json"
+    statements.check_format(kind)
+    return kind
+
+
+async def _reply(treasury: Treasury, exchange: Exchange, kind: str, document: Document, shown: dict[str, Any]) -> None:
     if kind == "json":
         await exchange.reply_json(200, shown)
         return

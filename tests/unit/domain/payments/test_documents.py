@@ -5,7 +5,7 @@ import io
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tessera.domain.errors import TesseraError
@@ -42,13 +42,15 @@ def test_what_is_no_amount_is_refused_by_name(text: str) -> None:
 
 
 @given(value=st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r"), max_size=30))
+@example(value="\n=1+1")
+@example(value="\uff1dHYPERLINK(1)")
 def test_no_cell_is_a_formula_and_none_is_lost(value: str) -> None:
     document = Document(name="d", title="D", facts=(("fact", value),), tables=(("T", ("column",), ((value,),)),))
     rows = list(csv.reader(io.StringIO(to_csv(document).decode(), newline="")))
     for shown in (rows[0][1], rows[-1][0] if rows[-1] else ""):
         assert shown in (value, f"'{value}")
         number = shown.removeprefix("-").replace(".", "", 1).isdecimal()
-        assert number or not shown.startswith(("=", "+", "-", "@", "\t"))
+        assert number or not shown.startswith(tuple("=+-@\t\n\uff1d\uff0b\uff0d\uff20"))
 
 
 @pytest.mark.parametrize("month", ["", "2026", "2026-1", "2026-00", "2026-13", "1999-01", "2026-01-01", "２０２６-01"])
