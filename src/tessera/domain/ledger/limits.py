@@ -17,6 +17,10 @@ from tessera.domain.ledger.orders import HoldOrder, RateLeft
 from tessera.domain.money import format_usd
 
 MINUTE_US = 60_000_000
+BEHIND_MAX_US = 2 * MINUTE_US
+"""No call uses up more than the minute to come. What is used up further ahead, by more than clocks of replicas differ,
+was noted before the clock was set back."""
+
 PER_MINUTE_MAX = 1_000_000_000
 CONCURRENCY_RETRY_AFTER_S = 1
 RESERVED_RETRY_AFTER_S = 2
@@ -149,9 +153,11 @@ def take(meters: Sequence[Meter], order: HoldOrder, granted_nanos: int, now_us: 
         if limits is NO_LIMITS:
             continue
         if limits.requests_per_minute is not None:
-            meter.requests_at_us = max(meter.requests_at_us, now_us) + _cost_us(1, limits.requests_per_minute)
+            meter.requests_at_us = now_us + _behind_us(meter.requests_at_us, now_us)
+            meter.requests_at_us += _cost_us(1, limits.requests_per_minute)
         if limits.tokens_per_minute is not None:
-            meter.tokens_at_us = max(meter.tokens_at_us, now_us) + _cost_us(order.tokens, limits.tokens_per_minute)
+            meter.tokens_at_us = now_us + _behind_us(meter.tokens_at_us, now_us)
+            meter.tokens_at_us += _cost_us(order.tokens, limits.tokens_per_minute)
 
 
 def resolve(meters: Sequence[Meter], amount_nanos: int, charge_nanos: int, settled_at_us: int) -> list[Meter]:
@@ -198,8 +204,13 @@ def _left(per_minute: int | None, at_us: int, now_us: int) -> tuple[int, int, in
     """(how many are left, of how many, microseconds until all are)."""
     if per_minute is None:
         return None
-    behind_us = max(0, at_us - now_us)
+    behind_us = _behind_us(at_us, now_us)
     return max(0, (MINUTE_US - behind_us) * per_minute // MINUTE_US), per_minute, behind_us
+
+
+def _behind_us(at_us: int, now_us: int) -> int:
+    """How long until a minute's worth is whole again."""
+    return at_us - now_us if now_us < at_us <= now_us + BEHIND_MAX_US else 0
 
 
 def _cost_us(units: int, per_minute: int) -> int:
@@ -248,7 +259,7 @@ def _too_fast(meter: Meter, order: HoldOrder, now_us: int) -> TesseraError | Non
                 should_retry=False,
                 details=details,
             )
-        over_us = max(0, at_us - now_us) + _cost_us(units, per_minute) - MINUTE_US
+        over_us = _behind_us(at_us, now_us) + _cost_us(units, per_minute) - MINUTE_US
         if over_us > 0:
             return TesseraError(
                 ErrorCode.RATE_LIMIT_EXCEEDED,

@@ -219,6 +219,33 @@ def test_a_call_with_more_tokens_than_a_minute_allows_is_never_worth_waiting_for
     assert room([meter(tokens_per_minute=100)], order(tokens=100), NOON) == 1
 
 
+@pytest.mark.parametrize("back_us", [2 * MINUTE_US, 60 * MINUTE_US, 400 * DAY_US])
+def test_a_clock_that_is_set_back_refuses_nobody_for_as_long(back_us: int) -> None:
+    used = meter(requests_per_minute=2, tokens_per_minute=100)
+    for _ in range(2):
+        assert room([used], order(tokens=50), NOON) == 1
+        take([used], order(tokens=50), 1, NOON)
+    assert refused(room([used], order(tokens=50), NOON)).code is ErrorCode.RATE_LIMIT_EXCEEDED
+    earlier = NOON - back_us
+    for passed in range(2):
+        left = rate_left([used], earlier)
+        assert left is not None
+        assert left.requests is not None
+        assert left.requests[0] == 2 - passed
+        assert room([used], order(tokens=50), earlier) == 1
+        take([used], order(tokens=50), 1, earlier)
+    wait = refused(room([used], order(tokens=50), earlier))
+    assert (wait.code, wait.retry_after_s) == (ErrorCode.RATE_LIMIT_EXCEEDED, 30)
+
+
+def test_a_replica_whose_clock_is_behind_grants_nothing_more() -> None:
+    used = meter(requests_per_minute=2)
+    for _ in range(2):
+        take([used], order(), 1, NOON)
+    for behind_us in (1, 1_000_000, MINUTE_US):
+        assert refused(room([used], order(), NOON - behind_us)).code is ErrorCode.RATE_LIMIT_EXCEEDED
+
+
 def test_the_tightest_rate_is_shown() -> None:
     assert rate_left([meter(), meter(budget_total_nanos=5)], NOON) is None
     assert rate_left([Meter(kind=SubjectKind.KEY, subject_id="key_1")], NOON) is None
