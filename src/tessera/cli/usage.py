@@ -1,8 +1,9 @@
 """`tessera usage`: what an organization used, by model; its calls as a file."""
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from tessera.cli._options import (
 )
 
 _DAY = click.DateTime(["%Y-%m-%d"])
+_DAY_S = 86_400
 
 
 @click.group(invoke_without_command=True, short_help="Show what an organization used and was charged.")
@@ -103,8 +105,8 @@ def export(
     from tessera.flows.usage.files import check_format
 
     check_format(file_format)
-    end = (last or datetime.now(UTC)).replace(tzinfo=UTC, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    start_at, end_at = int(first.replace(tzinfo=UTC).timestamp()), int(end.timestamp())
+    end = (last or datetime.now(UTC)).replace(tzinfo=UTC, hour=0, minute=0, second=0, microsecond=0)
+    start_at, end_at = int(first.replace(tzinfo=UTC).timestamp()), int(end.timestamp()) + _DAY_S
     if start_at >= end_at:
         raise click.UsageError("--to is before --from.")
     if as_json and out is None:
@@ -124,11 +126,19 @@ def export(
         print_json({"file": str(out), "bytes": out.stat().st_size})
 
 
-def _target(out: Path | None) -> AbstractContextManager[BinaryIO]:
-    """Standard output, which stays open, or a new file, which never replaces another."""
+@contextmanager
+def _target(out: Path | None) -> Iterator[BinaryIO]:
+    """Standard output, which stays open, or a new file, which never replaces another and is whole or not there."""
     if out is None:
-        return nullcontext(sys.stdout.buffer)
+        yield sys.stdout.buffer
+        return
     try:
-        return out.open("xb")
+        file = out.open("xb")
     except FileExistsError:
         raise click.UsageError(f"{out} exists already; name a new file.") from None
+    try:
+        with file:
+            yield file
+    except BaseException:
+        out.unlink()
+        raise

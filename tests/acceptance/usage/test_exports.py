@@ -127,3 +127,9 @@ def test_a_member_exports_their_own_organization_only(people: People) -> None:
     ada, eve = people.newcomer(), people.newcomer("Eve")
     assert ada.get(f"{ada.at()}/usage/export?start_time=0&mode=test").text.startswith("request_id,")
     assert ada.get(f"{eve.at()}/usage/export?start_time=0&mode=test").status == 404
+
+
+def test_days_at_either_end_of_the_calendar_are_days(server: TesseraServer, account: Account) -> None:
+    days = ("--from", "0001-01-01", "--to", "9999-12-31")
+    found = server.tessera("usage", "export", "--org", account.organization, "--mode", "test", *days)
+    assert len(list(csv.DictReader(io.StringIO(found.stdout)))) == 3
