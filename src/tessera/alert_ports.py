@@ -49,6 +49,11 @@ class Alerts(Protocol):
         notices' ids. However many processes do this at once, one raises each."""
         ...
 
+    async def raise_ended(self, ended_us: int) -> tuple[str, ...]:
+        """Raises every alert that was crossed in the day, or with it the month, that ended at `ended_us` (microseconds
+        since 1970) and that nobody raised in it, as `raise_alerts` does."""
+        ...
+
     async def take_errands(self, now: int, limit: int, busy: Collection[str] = ()) -> tuple[Errand, ...]:
         """Takes deliveries that are due, for one try each within `LEASE_S`; no other process takes the same.
 

@@ -53,7 +53,8 @@ async def set_alert(store: SqlAlerts, organization: str, kind: AlertKind, **fiel
         "amount_nanos": None,
         **fields,
     }
-    alert = Alert(id=store.make_id("alert"), organization_id=organization, kind=kind, created_at=1, **values)  # type: ignore[arg-type]
+    values.setdefault("created_at", 1)
+    alert = Alert(id=store.make_id("alert"), organization_id=organization, kind=kind, **values)  # type: ignore[arg-type]
     act = Act(actor=operator_actor(organization), action="alert.created", object_id=alert.id)
     return await store.create_alert(act, alert)
 
@@ -216,6 +217,39 @@ async def test_a_part_of_a_budget_is_told_once_a_month_and_again_after_the_budge
     newest, oldest = await store.list_notices(organization, ALL)
     assert (oldest.data["value_nanos"], oldest.data["threshold_nanos"]) == (80, 80)
     assert (newest.data["value_nanos"], newest.data["threshold_nanos"]) == (160, 160)
+
+
+async def spend_at(storage: LedgerStorage, organization: str, nanos: int, at_us: int) -> None:
+    order = hold_order(organization, nanos, mode=Mode.LIVE, owner=storage.owner, placed_at_us=at_us)
+    await storage.hold(order)
+    await storage.settle(usage_event(order, nanos, settled_at_us=at_us))
+
+
+@pytest.mark.parametrize("ended_us", [1_795_392_000_000_000, 1_796_083_200_000_000], ids=["a day", "a month"])
+async def test_what_crossed_in_the_last_moment_of_a_period_is_told_once_though_the_next_has_begun(
+    storage: LedgerStorage, ended_us: int
+) -> None:
+    organization = await funded(storage, 1_000)
+    store = alerts_of(storage)
+    period = Period.DAY if ended_us == 1_795_392_000_000_000 else Period.MONTH
+    budgets = Limits(budget_day_nanos=100, budget_month_nanos=100)
+    await storage.set_limits(organization, Mode.LIVE, SubjectKind.ORGANIZATION, organization, budgets)
+    half = await set_alert(store, organization, AlertKind.BUDGET, percent=50, period=period)
+    spent = await set_alert(store, organization, AlertKind.SPEND, period=period, amount_nanos=50)
+    await set_alert(store, organization, AlertKind.SPEND, period=period, amount_nanos=51)
+    await set_alert(store, organization, AlertKind.SPEND, period=period, amount_nanos=1, created_at=ended_us // 10**6)
+    await set_alert(store, organization, AlertKind.SPEND, period=Period.TOTAL, amount_nanos=100)
+    await spend_at(storage, organization, 50, ended_us - 1)
+    await spend_at(storage, organization, 1, ended_us)
+    looked = [await store.raise_ended(ended_us) for _ in range(2)]
+    assert [len(raised) for raised in looked] == [2, 0]
+    told = {
+        notice.data["alert_id"]: notice.data["value_nanos"] for notice in await store.list_notices(organization, ALL)
+    }
+    assert told == {half.id: 50, spent.id: 50}
+    await spend_at(storage, organization, 49, ended_us + 1)
+    assert len(await store.raise_alerts(ended_us + 2)) == 4, "the next period raises its own"
+    assert await store.raise_ended(ended_us) == ()
 
 
 async def test_a_low_balance_is_told_again_only_after_a_top_up_and_holds_do_not_count(storage: LedgerStorage) -> None:

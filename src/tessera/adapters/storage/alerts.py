@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from tessera.adapters.storage.deliveries import DELIVERY, WEBHOOK, Deliveries, delivery_of, notice_of, webhook_of
+from tessera.adapters.storage.ended_periods import has_ended, meter_at_end
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import Steps, change, first, read, rows
 from tessera.domain.alerts import Alert, AlertKind, Period, Reading, Verdict, judge, next_raised
@@ -144,6 +145,15 @@ class SqlAlerts(Deliveries):
                 raised.append(notice_id)
         return tuple(raised)
 
+    async def raise_ended(self, ended_us: int) -> tuple[str, ...]:
+        """See the port."""
+        raised = []
+        for alert_id in await self._crossed_at_end(ended_us):
+            notice_id = await self._raise_alert(alert_id, ended_us - 1, ended_us)
+            if notice_id is not None:
+                raised.append(notice_id)
+        return tuple(raised)
+
     # ---- inside ---------------------------------------------------------------------------------------------------
 
     @read
@@ -166,13 +176,25 @@ class SqlAlerts(Deliveries):
                 changed.append(row[0])
         return tuple(changed)
 
+    @read
+    def _crossed_at_end(self, ended_us: int) -> Steps[tuple[str, ...]]:
+        crossed = []
+        for row in (yield from rows(_READ_ALL)):
+            if has_ended(_alert(row), ended_us):
+                row = yield from _at_end(row, ended_us)
+                if _judged(row, ended_us - 1)[1]:
+                    crossed.append(row[0])
+        return tuple(crossed)
+
     @change
-    def _raise_alert(self, alert_id: str, now_us: int) -> Steps[str | None]:
+    def _raise_alert(self, alert_id: str, now_us: int, ended_us: int | None = None) -> Steps[str | None]:
         """Judged again under the alert's lock: what another process did to it meanwhile is seen."""
         yield from rows(_LOCK_ALERT, alert_id)
         row = yield from first(_READ_ONE, alert_id)
         if row is None:
             return None
+        if ended_us is not None:
+            row = yield from _at_end(row, ended_us)
         raised_in, is_raised, verdict = _judged(row, now_us)
         if raised_in != row[10]:
             yield from rows(_SET_RAISED, alert_id, raised_in)
@@ -218,6 +240,12 @@ def _take_place(alert: Alert) -> Steps[tuple[int, int, int]]:
     last = yield from first(_LAST_NUMBER, *wallet)
     assert last is not None
     return wallet[0], wallet[1], last[0] + 1
+
+
+def _at_end(row: tuple[Any, ...], ended_us: int) -> Steps[tuple[Any, ...]]:
+    """The same as it was read at the end of the alert's period."""
+    meter = yield from meter_at_end(_alert(row), row[17:], ended_us)
+    return (*row[:12], *meter)
 
 
 def _judged(row: tuple[Any, ...], now_us: int) -> tuple[int | None, bool, Verdict]:
