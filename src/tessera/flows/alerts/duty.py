@@ -32,9 +32,10 @@ async def watch_alerts(accounts: Accounts) -> None:
                 now_us = time.time_ns() // 1_000
                 await accounts.alerts.raise_alerts(now_us)
                 # What crossed in a day's last moments was not seen before its meter counted the next day.
-                if day_of(now_us - ENDED_US) > seen_day:
-                    seen_day = day_of(now_us - ENDED_US)
-                    await accounts.alerts.raise_ended(seen_day * DAY_US)
+                day = day_of(now_us - ENDED_US)
+                if day > seen_day:
+                    await accounts.alerts.raise_ended(day * DAY_US)
+                    seen_day = day
                 busy = {whose for whose in running.values() if whose is not None}
                 for errand in await accounts.alerts.take_errands(accounts.now(), AT_ONCE_MAX - len(running), busy):
                     task = asyncio.create_task(run_errand(accounts, errand))
