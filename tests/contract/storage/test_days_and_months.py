@@ -240,8 +240,6 @@ async def test_a_clock_that_was_ahead_once_stops_no_key_for_longer_than_two_minu
     await subject.limit("key", requests_per_minute=60)
     clock.now_us = NEW_YEAR_US + ahead_us
     await subject.call(1)
-    clock.now_us = NEW_YEAR_US
-    assert await subject.refused(1) is ErrorCode.RATE_LIMIT_EXCEEDED
     # Another process, which knows of the clock only what is written.
     clock.now_us = NEW_YEAR_US + 2 * MINUTE_US
     other = await opener(tmp_path, clock=clock)

@@ -130,18 +130,6 @@ def room(meters: Sequence[Meter], order: HoldOrder, now_us: int) -> int | Tesser
     return most
 
 
-def set_back(meter: Meter, now_us: int) -> bool:
-    """Brings back a rate that is used up until a time which only a clock that was ahead can have set: from now on it is
-    whole again after a minute. Whether there was one. No use is more than a minute ahead; a replica's clock may be
-    another minute ahead of ours."""
-    latest = now_us + 2 * MINUTE_US
-    if meter.requests_at_us <= latest and meter.tokens_at_us <= latest:
-        return False
-    meter.requests_at_us = min(meter.requests_at_us, now_us + MINUTE_US)
-    meter.tokens_at_us = min(meter.tokens_at_us, now_us + MINUTE_US)
-    return True
-
-
 def take(meters: Sequence[Meter], order: HoldOrder, granted_nanos: int, now_us: int) -> None:
     """Counts a granted hold."""
     for meter in meters:

@@ -19,7 +19,6 @@ from tessera.domain.ledger.limits import (
     rate_left,
     resolve,
     room,
-    set_back,
     take,
 )
 from tessera.domain.ledger.losses import DAY_US
@@ -266,20 +265,6 @@ def test_beside_subjects_without_limits_the_limited_ones_rate_is_shown() -> None
     lowered.tokens_at_us = NOON + 2 * MINUTE_US
     left = rate_left([lowered, unlimited], NOON)
     assert left == RateLeft(requests=None, tokens=(0, 10, 2 * MINUTE_US))
-
-
-def test_a_rate_is_whole_again_after_a_minute_though_a_clock_was_ahead() -> None:
-    used = meter(requests_per_minute=60, tokens_per_minute=600)
-    for ahead in ("requests_at_us", "tokens_at_us"):
-        used.requests_at_us, used.tokens_at_us = NOON + 5, NOON + 7
-        setattr(used, ahead, NOON + 2 * MINUTE_US)
-        assert not set_back(used, NOON), "the clock of a replica may be a minute ahead of another's"
-        setattr(used, ahead, NOON + 2 * MINUTE_US + 1)
-        assert set_back(used, NOON)
-        expected = {"requests_at_us": NOON + 5, "tokens_at_us": NOON + 7, ahead: NOON + MINUTE_US}
-        assert {"requests_at_us": used.requests_at_us, "tokens_at_us": used.tokens_at_us} == expected
-        assert not set_back(used, NOON)
-    assert refused(room([used], order(tokens=10), NOON)).retry_after_s == 1
 
 
 def test_a_refused_call_uses_nothing() -> None:

@@ -22,7 +22,6 @@ from tessera.domain.ledger.limits import (
     first_day_of,
     month_of,
     resolve,
-    set_back,
 )
 from tessera.domain.ledger.losses import day_of
 from tessera.domain.money import Mode
@@ -86,7 +85,7 @@ class Meters:
     def __init__(self, connection: sqlite3.Connection, usage: UsageSums, now_us: int) -> None:
         self._connection = connection
         self._usage = usage
-        self._now_us, self._day, self._month = now_us, day_of(now_us), month_of(now_us)
+        self._day, self._month = day_of(now_us), month_of(now_us)
         # By the identity of a call's meters, which stand beside it and so keep it.
         self._changed: dict[int, tuple[Book, tuple[Meter, Meter, Meter]]] = {}
 
@@ -109,9 +108,6 @@ class Meters:
                 meter.day, meter.day_nanos = self._day, self._charged_on(book, meter, self._day)
             if meter.month != self._month:
                 meter.month, meter.month_nanos = self._month, self._charged_in(book, meter, self._month)
-            if set_back(meter, self._now_us):
-                # Written even if the hold is refused, or it would be refused for ever.
-                self.changed(book, meters)
         return meters
 
     def resolve(self, book: Book, hold: OpenHold, event: UsageEvent) -> None:
