@@ -227,8 +227,10 @@ async def spend_at(storage: LedgerStorage, organization: str, nanos: int, at_us:
 
 @pytest.mark.parametrize("ended_us", [1_795_392_000_000_000, 1_796_083_200_000_000], ids=["a day", "a month"])
 async def test_what_crossed_in_the_last_moment_of_a_period_is_told_once_though_the_next_has_begun(
-    storage: LedgerStorage, ended_us: int
+    opener: Opener, tmp_path: Path, ended_us: int
 ) -> None:
+    now = [ended_us - 1]
+    storage = await opener(tmp_path, clock=lambda: now[0])
     organization = await funded(storage, 1_000)
     store = alerts_of(storage)
     period = Period.DAY if ended_us == 1_795_392_000_000_000 else Period.MONTH
@@ -240,6 +242,7 @@ async def test_what_crossed_in_the_last_moment_of_a_period_is_told_once_though_t
     await set_alert(store, organization, AlertKind.SPEND, period=period, amount_nanos=1, created_at=ended_us // 10**6)
     await set_alert(store, organization, AlertKind.SPEND, period=Period.TOTAL, amount_nanos=100)
     await spend_at(storage, organization, 50, ended_us - 1)
+    now[0] = ended_us
     await spend_at(storage, organization, 1, ended_us)
     looked = [await store.raise_ended(ended_us) for _ in range(2)]
     assert [len(raised) for raised in looked] == [2, 0]
@@ -250,6 +253,7 @@ async def test_what_crossed_in_the_last_moment_of_a_period_is_told_once_though_t
     await spend_at(storage, organization, 49, ended_us + 1)
     assert len(await store.raise_alerts(ended_us + 2)) == 4, "the next period raises its own"
     assert await store.raise_ended(ended_us) == ()
+    await storage.close()
 
 
 async def test_a_low_balance_is_told_again_only_after_a_top_up_and_holds_do_not_count(storage: LedgerStorage) -> None:

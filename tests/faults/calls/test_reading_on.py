@@ -11,7 +11,7 @@ from live_calls import Live
 from scripted_provider import Pause, Reply, chat_events, endless_sse, sse_reply
 
 BYTES_MAX = 20_000
-LIMITS = f"ejection_seconds = 0\nread_on_seconds_max = 1\nread_on_calls_max = 1\nread_on_bytes_max = {BYTES_MAX}\n"
+LIMITS = f"ejection_seconds = 0\nread_on_seconds_max = 3\nread_on_calls_max = 1\nread_on_bytes_max = {BYTES_MAX}\n"
 IN_FULL = 'on_cancel = "bills_in_full"\n'
 SOON = 0.02
 
