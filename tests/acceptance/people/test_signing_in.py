@@ -26,8 +26,9 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password(people: People) ->
         assert people.browser(email).sign_in("not this one").status == 401
         return time.perf_counter() - started
 
-    known = min(seconds(ada.email) for _ in range(7))
-    unknown = min(seconds(people.new_email()) for _ in range(7))
+    # In turn: a machine may change its own speed by more than what is compared.
+    pairs = [(seconds(ada.email), seconds(people.new_email())) for _ in range(7)]
+    known, unknown = (min(times) for times in zip(*pairs, strict=True))
     assert unknown > 0.6 * known
     assert known > 0.6 * unknown
 
