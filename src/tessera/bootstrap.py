@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tessera.adapters.media import MediaLimits
     from tessera.flows.money.treasury import Treasury
     from tessera.flows.operator.credentials import Vault
-    from tessera.flows.operator.customers import Desk
+    from tessera.flows.operator.customers import Clientele
     from tessera.flows.operator.prices import PriceList
     from tessera.flows.people.accounts import Accounts
     from tessera.flows.world import CallLimits, World
@@ -199,19 +199,19 @@ def open_people(
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
     vault, prices = open_vault(settings, opened, environment), price_list(settings, opened)
-    people, desk = people_of(opened.storage), desk_of(settings, opened)
-    return open_accounts(settings, people, opened.storage, prices, opened.digest, new_id, password, vault, desk)
+    people, clientele = people_of(opened.storage), clientele_of(settings, opened)
+    return open_accounts(settings, people, opened.storage, prices, opened.digest, new_id, password, vault, clientele)
 
 
-def desk_of(settings: Settings, opened: Opened) -> "Desk":
+def clientele_of(settings: Settings, opened: Opened) -> "Clientele":
     """What the flows of customers work with, on an open data folder."""
     from tessera.adapters.storage.ledger.people import customers_of
     from tessera.customer_ports import CreditPolicy
-    from tessera.flows.operator.customers import Desk
+    from tessera.flows.operator.customers import Clientele
 
     customers = customers_of(opened.storage)
     policy = CreditPolicy(alone_max_nanos=parse_usd(settings.limits.credit_alone_max))
-    return Desk(customers=customers, policy=policy, now=customers.now)
+    return Clientele(customers=customers, policy=policy, now=customers.now)
 
 
 def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":

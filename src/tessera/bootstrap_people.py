@@ -13,7 +13,7 @@ from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.webhooks import GuardedWebhooks
 from tessera.flows.alerts.duty import watch_alerts
 from tessera.flows.operator.credentials import Vault
-from tessera.flows.operator.customers import Desk
+from tessera.flows.operator.customers import Clientele
 from tessera.flows.operator.prices import PriceList
 from tessera.flows.people.accounts import AccountLimits, Accounts
 from tessera.identity_ports import IdentityProvider
@@ -32,7 +32,7 @@ async def open_accounts(
     make_id: Callable[[str], str],
     smtp_password: str | None,
     vault: Vault,
-    desk: Desk,
+    clientele: Clientele,
 ) -> AsyncIterator[Accounts]:
     """What the flows of people work with; at the end, letters on their way are waited for.
 
@@ -50,7 +50,7 @@ async def open_accounts(
         alerts=SqlAlerts(people.database, people.now, people.make_id, people.signing_key),
         webhooks=webhooks,
         vault=vault,
-        desk=desk,
+        clientele=clientele,
         people=people,
         usage=usage,
         prices=prices,

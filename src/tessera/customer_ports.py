@@ -112,13 +112,14 @@ class Customers(Protocol):
         """One of them, by id; deleted ones too: their books stay."""
         ...
 
-    async def suspend_customer(self, act: Act) -> bool:
-        """Its new calls are refused as organization_suspended from the next hold on; running ones finish. False if
-        there is no such organization."""
+    async def suspend_customer(self, act: Act) -> None:
+        """Its new calls are refused as organization_suspended from the next hold on; running ones finish. Raises
+        [not_found]."""
         ...
 
-    async def resume_customer(self, act: Act) -> bool:
-        """Lifts a suspension, whatever its reason; losses so far no longer count towards a day's limit."""
+    async def resume_customer(self, act: Act) -> None:
+        """Lifts a suspension, whatever its reason; losses so far no longer count towards a day's limit. Raises
+        [not_found]."""
         ...
 
     async def give_credit(self, act: Act, new: NewCredit, policy: CreditPolicy) -> tuple[ManualCredit, bool]:

@@ -52,24 +52,24 @@ def create(name: str, config: Path | None, data: Path | None, as_json: bool) -> 
 @as_json_option
 def list_all(search: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List organizations with their live balances, newest first."""
-    from tessera.bootstrap import desk_of, open_storage
+    from tessera.bootstrap import clientele_of, open_storage
     from tessera.customer_ports import CustomersAsked
+    from tessera.domain.money import format_usd
     from tessera.flows.operator.customers import customer_object
-    from tessera.flows.operator.margins import signed_usd
 
     settings = read_settings(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
-            customers = desk_of(settings, opened).customers
+            customers = clientele_of(settings, opened).customers
             found = await every(partial(customers.list_customers, CustomersAsked(search=search)))
         if as_json:
             print_json([customer_object(one) for one in found])
             return
         rows = [
             [
-                *(one.id, one.name, one.owner or "", format_time(one.created_at), signed_usd(one.available_nanos)),
-                *(signed_usd(one.held_nanos), signed_usd(one.spent_nanos)),
+                *(one.id, one.name, one.owner or "", format_time(one.created_at), format_usd(one.available_nanos)),
+                *(format_usd(one.held_nanos), format_usd(one.spent_nanos)),
                 format_time(one.last_used_at) if one.last_used_at else "never",
                 f"suspended ({one.suspended_for})" if one.suspended_for else "",
             ]

@@ -1,6 +1,5 @@
 """`tessera serve`: the API, in one process on the embedded database or in several on PostgreSQL."""
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +33,6 @@ def command(
     host: str | None, port: int | None, workers: int, config: Path | None, data: Path | None, as_json: bool
 ) -> None:
     """Serve the API. Stops on SIGINT or SIGTERM after calls in flight have ended."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until the server listens for signals, an interrupt ends the process as SIGTERM does. As an exception it can
-        # fall into a callback that swallows it, and the start would go on.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     settings = _with_address(read_settings(config, data), host, port)
     if workers > 1:
         if settings.database is None:

@@ -4,15 +4,16 @@ from typing import Literal
 
 import msgspec
 
+from tessera.domain.amounts import asked_usd
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.money import format_usd, parse_usd
+from tessera.domain.ledger.idempotency import KEY_LENGTH_MAX
+from tessera.domain.money import format_usd
 from tessera.flows.quoting import Estimate, output_affordable, with_output_cap
 from tessera.flows.world import World
 from tessera.ports import SavedQuote
 
 Fit = Literal["balance", "max-price"]
-_IDEMPOTENCY_KEY_LENGTH_MAX = 255
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,14 +30,7 @@ NO_TERMS = Terms()
 
 def read_terms(quote_id: str | None, price_max: str | None, fit: str | None, idempotency_key: str | None) -> Terms:
     """Terms from header values. Raises invalid_request naming the header."""
-    price_max_nanos: int | None = None
-    if price_max is not None:
-        try:
-            price_max_nanos = parse_usd(price_max)
-        except ValueError as error:
-            raise TesseraError(
-                ErrorCode.INVALID_REQUEST, f"Tessera-Max-Price: {error}", param="Tessera-Max-Price"
-            ) from None
+    price_max_nanos = None if price_max is None else asked_usd(price_max, "Tessera-Max-Price")
     if fit is not None and fit not in ("balance", "max-price"):
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, "Tessera-Fit must be `balance` or `max-price`.", param="Tessera-Fit"
@@ -47,7 +41,7 @@ def read_terms(quote_id: str | None, price_max: str | None, fit: str | None, ide
             "Tessera-Fit: max-price needs a Tessera-Max-Price to fit to.",
             param="Tessera-Fit",
         )
-    if idempotency_key is not None and not 1 <= len(idempotency_key) <= _IDEMPOTENCY_KEY_LENGTH_MAX:
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= KEY_LENGTH_MAX:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, "Idempotency-Key must have 1 to 255 characters.", param="Idempotency-Key"
         )

@@ -167,14 +167,14 @@ async def test_a_suspended_customer_places_no_hold_until_it_is_resumed(storage: 
     operator, organization = await person_of(storage)
     await storage.add_credit(organization, Mode.LIVE, 5 * USD, kind="manual", note="")
     await storage.hold(hold_order(organization, USD, mode=Mode.LIVE))
-    assert await customers.suspend_customer(about(operator, organization, "organization.suspended"))
+    await customers.suspend_customer(about(operator, organization, "organization.suspended"))
     assert (
         await refused(storage.hold(hold_order(organization, USD, mode=Mode.LIVE))) is ErrorCode.ORGANIZATION_SUSPENDED
     )
     listed = await customers.list_customers(CustomersAsked(suspended=True), Page(limit=10))
     assert [(one.id, one.suspended_for) for one in listed] == [(organization, "operator")]
     assert await customers.list_customers(CustomersAsked(suspended=False), Page(limit=10)) == ()
-    assert await customers.resume_customer(about(operator, organization, "organization.resumed"))
+    await customers.resume_customer(about(operator, organization, "organization.resumed"))
     await storage.hold(hold_order(organization, USD, mode=Mode.LIVE))
     events = await people_of(storage).list_audit_events(organization, Page(limit=2))
     assert [(event.action, event.actor_id) for event in events] == [
@@ -182,8 +182,8 @@ async def test_a_suspended_customer_places_no_hold_until_it_is_resumed(storage: 
         ("organization.suspended", operator.id),
     ]
     nobody = about(operator, "org_" + "0" * 32)
-    assert not await customers.suspend_customer(nobody)
-    assert not await customers.resume_customer(nobody)
+    assert await refused(customers.suspend_customer(nobody)) is ErrorCode.NOT_FOUND
+    assert await refused(customers.resume_customer(nobody)) is ErrorCode.NOT_FOUND
 
 
 async def test_what_one_operator_may_give_is_given_at_once_and_audited(storage: LedgerStorage) -> None:

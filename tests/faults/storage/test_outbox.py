@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ class Unanswering(sqlite3.Connection):
 
     commits = 0
 
-    def execute(self, sql: str, parameters=(), /):  # type: ignore[no-untyped-def, override]
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         found = super().execute(sql, parameters)
         if sql == "COMMIT" and Unanswering.commits:
             Unanswering.commits -= 1

@@ -2,11 +2,12 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ledger_calls import database, faults, funded, hold_order, new_id, stored_reply, usage_event
-from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.adapters.storage.sqlite import SqliteMachine, SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.ports import Page, SavedQuote
@@ -207,4 +208,31 @@ async def test_an_edited_wallet_stops_the_sweep_of_nobody_else(tmp_path: Path) -
     assert (balance.available_nanos, balance.held_nanos) == (100, 0)
     untouched = await storage.balance(edited, Mode.LIVE)
     assert (untouched.available_nanos, untouched.held_nanos) == (47, 60)
+    await storage.close()
+
+
+class Counting(sqlite3.Connection):
+    """A real connection that counts its commits."""
+
+    commits = 0
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        Counting.commits += sql == "COMMIT"
+        return super().execute(sql, parameters)
+
+
+@pytest.mark.parametrize("wallets", [1, 20])
+async def test_whatever_expires_at_once_expires_in_one_commit(tmp_path: Path, wallets: int) -> None:
+    """Calls wait for each commit: a voucher's credit may expire in thousands of wallets at midnight."""
+    clock = Clock()
+    storage = await SqliteStorage.open(tmp_path, machine=SqliteMachine(clock=clock, connection=Counting))
+    soon = clock.now_us // 1_000_000 + 60
+    organizations = [await funded(storage, 0) for _ in range(wallets)]
+    for organization in organizations:
+        await storage.add_credit(organization, Mode.LIVE, 7, kind="promotion", note="", expires_at=soon)
+    clock.now_us += 120_000_000
+    Counting.commits = 0
+    await storage.sweep()
+    assert Counting.commits == 1
+    assert {(await storage.balance(organization, Mode.LIVE)).available_nanos for organization in organizations} == {0}
     await storage.close()

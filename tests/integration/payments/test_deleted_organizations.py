@@ -49,8 +49,10 @@ class Left:
 
 async def opened(till: Till, *, save_card: bool = False) -> tuple[str, TopUp]:
     organization = (await till.storage.create_organization(new_id("org of"))).id
-    order = {"amount": "25.00", "currency": "usd", "key": "order-1", "save_card": save_card}
-    topup, _ = await create_topup(till.treasury, Owner(organization_id=organization, mode=Mode.LIVE), **order)  # type: ignore[arg-type]
+    owner = Owner(organization_id=organization, mode=Mode.LIVE)
+    topup, _ = await create_topup(
+        till.treasury, owner, amount="25.00", currency="usd", key="order-1", save_card=save_card
+    )
     return organization, topup
 
 

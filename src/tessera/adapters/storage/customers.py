@@ -56,21 +56,16 @@ class SqlCustomers(ManualCredits):
         return None if row is None else _customer(row)
 
     @change
-    def suspend_customer(self, act: Act) -> Steps[bool]:
+    def suspend_customer(self, act: Act) -> Steps[None]:
         """See the port."""
-        return (yield from self._set_suspension(act, SuspensionReason.OPERATOR))
+        yield SetSuspension(act.object_id, SuspensionReason.OPERATOR)
+        yield from record(self, act)
 
     @change
-    def resume_customer(self, act: Act) -> Steps[bool]:
+    def resume_customer(self, act: Act) -> Steps[None]:
         """See the port."""
-        return (yield from self._set_suspension(act, None))
-
-    def _set_suspension(self, act: Act, reason: SuspensionReason | None) -> Steps[bool]:
-        if (yield from first(_FIND, act.object_id)) is None:
-            return False
-        yield SetSuspension(act.object_id, reason)
+        yield SetSuspension(act.object_id, None)
         yield from record(self, act)
-        return True
 
 
 def _containing(text: str) -> str:

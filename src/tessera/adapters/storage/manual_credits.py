@@ -19,22 +19,21 @@ ALONE_S = 24 * 3600
 
 _COLUMNS = """id, organization_id, mode, kind, amount_nanos, note, credit_expires_at, state, made_by, made_at,
     approve_until, approved_by, lot_id"""
-_FIND = f"SELECT {_COLUMNS} FROM manual_credit WHERE id = $1"  # noqa: S608
-_LOCK = "UPDATE manual_credit SET note = note WHERE id = $1"
-"""An approval and a withdrawal may come at the same time."""
-
+# Locked as it is found: an approval and a withdrawal may come at the same time.
+_TAKE = f"UPDATE manual_credit SET note = note WHERE id = $1 RETURNING {_COLUMNS}"  # noqa: S608
 _REPEATED = f"SELECT {_COLUMNS} FROM manual_credit WHERE made_by = $1 AND idempotency_key = $2"  # noqa: S608
-_INSERT = """
+_INSERT = f"""
 INSERT INTO manual_credit (
     id, organization_id, mode, kind, amount_nanos, note, credit_expires_at, state, made_by, made_at, approve_until,
     lot_id, idempotency_key
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-"""
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING {_COLUMNS}
+"""  # noqa: S608
 _END = "UPDATE manual_credit SET state = $2, approved_by = $3, lot_id = $4 WHERE id = $1 AND state = 'pending'"
 _LIST = f"""
 SELECT {_COLUMNS} FROM manual_credit
-WHERE id < $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR ($3 = 'past') = (approve_until <= $4))
-ORDER BY id DESC LIMIT $5
+WHERE id < $1
+    AND ($2 = '' OR $2 = CASE WHEN state = 'pending' AND approve_until <= $3 THEN 'expired' ELSE state END)
+ORDER BY id DESC LIMIT $4
 """  # noqa: S608
 _NEWEST = "zzzz"
 
@@ -64,7 +63,7 @@ class ManualCredits(Store):
         credit_id, now = self.make_id("mcr"), self.now()
         alone = yield from _may_give_alone(maker, new, policy, now)
         lot = (yield from _give(new)) if alone else None
-        yield from rows(
+        row = yield from first(
             _INSERT,
             credit_id,
             new.organization_id,
@@ -80,9 +79,8 @@ class ManualCredits(Store):
             None if lot is None else lot.id,
             new.idempotency_key,
         )
-        yield from _record(self, act, "credit.asked" if lot is None else "credit.added", credit_id, new, lot)
-        row = yield from first(_FIND, credit_id)
         assert row is not None
+        yield from _record(self, act, "credit.asked" if lot is None else "credit.added", credit_id, new, lot)
         return _credit(row, now), False
 
     @change
@@ -94,12 +92,11 @@ class ManualCredits(Store):
             raise TesseraError(
                 ErrorCode.PERMISSION_DENIED, "Who asked for this credit cannot approve it: another operator must."
             )
-        new = NewCredit(**{name: getattr(found, name) for name in _ASKED}, idempotency_key="")
         if (yield from first(_LOCK_CUSTOMER, found.organization_id)) is None:
             raise _no_customer(found.organization_id)
-        lot = yield from _give(new)
+        lot = yield from _give(found)
         yield from rows(_END, found.id, CreditState.GIVEN.value, approver, lot.id)
-        yield from _record(self, act, "credit.added", found.id, new, lot)
+        yield from _record(self, act, "credit.added", found.id, found, lot)
         return msgspec.structs.replace(found, state=CreditState.GIVEN, approved_by=approver, lot_id=lot.id)
 
     @change
@@ -108,23 +105,18 @@ class ManualCredits(Store):
         yield from _operator(act)
         found = yield from self._waiting(act.object_id)
         yield from rows(_END, found.id, CreditState.WITHDRAWN.value, None, None)
-        new = NewCredit(**{name: getattr(found, name) for name in _ASKED}, idempotency_key="")
-        yield from _record(self, act, "credit.withdrawn", found.id, new, None)
+        yield from _record(self, act, "credit.withdrawn", found.id, found, None)
         return msgspec.structs.replace(found, state=CreditState.WITHDRAWN)
 
     @read
     def list_credits(self, state: CreditState | None, page: Page) -> Steps[tuple[ManualCredit, ...]]:
         """See the port."""
-        now, kept = self.now(), "" if state is None else state.value
-        when = {CreditState.PENDING: "waits", CreditState.EXPIRED: "past"}.get(state, "") if state else ""
-        if state is CreditState.EXPIRED:
-            kept = CreditState.PENDING.value
-        found = yield from rows(_LIST, page.after or _NEWEST, kept, when, now, page.limit)
+        now, wanted = self.now(), "" if state is None else state.value
+        found = yield from rows(_LIST, page.after or _NEWEST, wanted, now, page.limit)
         return tuple(_credit(row, now) for row in found)
 
     def _waiting(self, credit_id: str) -> Steps[ManualCredit]:
-        yield from rows(_LOCK, credit_id)
-        row = yield from first(_FIND, credit_id)
+        row = yield from first(_TAKE, credit_id)
         if row is None:
             raise TesseraError(ErrorCode.NOT_FOUND, f"There is no credit {credit_id[:64]!r}.")
         found = _credit(row, self.now())
@@ -152,23 +144,30 @@ def _may_give_alone(maker: str, new: NewCredit, policy: CreditPolicy, now: int) 
     return int(row[0]) + new.amount_nanos <= policy.alone_max_nanos
 
 
-def _give(new: NewCredit) -> Steps[Lot]:
+def _give(credit: NewCredit | ManualCredit) -> Steps[Lot]:
     lot: Lot = yield AddCredit(
-        new.organization_id, new.mode, new.amount_nanos, new.kind, new.note, new.credit_expires_at
+        credit.organization_id,
+        credit.mode,
+        credit.amount_nanos,
+        credit.kind,
+        credit.note,
+        credit.credit_expires_at,
     )
     return lot
 
 
-def _record(store: Store, act: Act, action: str, credit_id: str, new: NewCredit, lot: Lot | None) -> Steps[None]:
+def _record(
+    store: Store, act: Act, action: str, credit_id: str, credit: NewCredit | ManualCredit, lot: Lot | None
+) -> Steps[None]:
     details = {
-        "mode": new.mode.value,
-        "kind": new.kind,
-        "amount_nanos": new.amount_nanos,
-        "expires_at": new.credit_expires_at,
+        "mode": credit.mode.value,
+        "kind": credit.kind,
+        "amount_nanos": credit.amount_nanos,
+        "expires_at": credit.credit_expires_at,
         "lot": lot.id if lot else None,
     }
     yield from record(
-        store, Act(actor=act.actor, action=action, object_id=credit_id, scope=new.organization_id, details=details)
+        store, Act(actor=act.actor, action=action, object_id=credit_id, scope=credit.organization_id, details=details)
     )
 
 

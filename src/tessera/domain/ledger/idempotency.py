@@ -10,6 +10,7 @@ from tessera.domain.money import Mode, format_usd
 KEY_RETENTION_US = 48 * 3600 * 1_000_000
 """How long a key is remembered: twice the 24 hours that are promised."""
 
+KEY_LENGTH_MAX = 255
 IN_PROGRESS_RETRY_AFTER_S = 1
 
 
@@ -33,6 +34,18 @@ class KeyOrder(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     fingerprint: bytes
     placed_at_us: int
+
+
+def needed_key(key: str | None, what: str, does: str) -> str:
+    """The key of what moves money only with one. Raises [invalid_request] for none, and for one that cannot be one."""
+    if key is None or not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"{what} needs an Idempotency-Key header of 1 to {KEY_LENGTH_MAX} printable characters, so that a "
+            f"repeated click {does} once.",
+            param="Idempotency-Key",
+        )
+    return key
 
 
 def decide_repeat(earlier: EarlierCall, order: HoldOrder | KeyOrder) -> StoredReply | None:

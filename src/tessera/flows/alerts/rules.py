@@ -4,10 +4,11 @@ from enum import StrEnum
 from typing import Any
 
 from tessera.domain.alerts import Alert, AlertKind, Period, check_alert, is_raised
+from tessera.domain.amounts import asked_usd
 from tessera.domain.deliveries import Delivery, Notice
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import SubjectKind
-from tessera.domain.money import Mode, format_usd, parse_usd
+from tessera.domain.money import Mode, format_usd
 from tessera.domain.people.records import Act, Actor
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.receipts import list_object, page_after
@@ -29,7 +30,7 @@ async def create_alert(
     """A new alert on a key, a project or, with neither, the whole organization. Raises [invalid_request, not_found]."""
     watched = _one_of(AlertKind, kind, "kind")
     chosen = None if period is None else _one_of(Period, period, "period")
-    amount_nanos = None if amount is None else _nanos(amount)
+    amount_nanos = None if amount is None else asked_usd(amount, "amount")
     chosen = check_alert(watched, chosen, percent, amount_nanos)
     if key is not None and project is not None:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "Give a key or a project, not both.", param="key")
@@ -124,13 +125,6 @@ def _delivery_object(one: Delivery) -> dict[str, Any]:
         "error": one.error,
         "ended_at": one.ended_at,
     }
-
-
-def _nanos(amount: str) -> int:
-    try:
-        return parse_usd(amount)
-    except ValueError as error:
-        raise TesseraError(ErrorCode.INVALID_REQUEST, f"amount: {error}", param="amount") from None
 
 
 def _one_of(names: type[StrEnum], text: str, param: str) -> Any:

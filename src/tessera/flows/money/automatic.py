@@ -4,8 +4,9 @@ from typing import Any
 
 import structlog
 
+from tessera.domain.amounts import asked_usd
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.money import format_usd, parse_usd
+from tessera.domain.money import format_usd
 from tessera.domain.payments.news import Paid, PaymentEvent, Unpaid
 from tessera.domain.payments.records import CURRENCY, AutomaticTopUp, TopUp, cents_of, parse_payment
 from tessera.flows.money.topups import OPENED_WITHIN_S
@@ -27,7 +28,7 @@ async def set_automatic(
     """Sets it. Raises [invalid_request]: amounts out of bounds, or switched on before a card was saved."""
     limits = treasury.limits
     nanos = parse_payment(amount, param="amount", least_nanos=limits.least_nanos, most_nanos=limits.most_nanos)
-    ceiling = _amount(month_max, "month_max")
+    ceiling = asked_usd(month_max, "month_max")
     if ceiling < nanos:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "month_max must be at least amount.", param="month_max")
     wanted = AutomaticTopUp(
@@ -35,7 +36,7 @@ async def set_automatic(
         mode=owner.mode,
         customer_id=None,
         enabled=enabled,
-        threshold_nanos=_amount(threshold, "threshold"),
+        threshold_nanos=asked_usd(threshold, "threshold"),
         amount_nanos=nanos,
         month_max_nanos=ceiling,
         failure=None,
@@ -135,10 +136,3 @@ def _off(owner: Owner) -> AutomaticTopUp:
         month_max_nanos=0,
         failure=None,
     )
-
-
-def _amount(text: str, param: str) -> int:
-    try:
-        return parse_usd(text)
-    except ValueError as error:
-        raise TesseraError(ErrorCode.INVALID_REQUEST, f"{param}: {error}.", param=param) from None

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.idempotency import needed_key
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.payments.news import Paid, PaymentEvent
 from tessera.domain.payments.records import (
@@ -22,7 +23,6 @@ from tessera.flows.money.treasury import Owner, Treasury
 from tessera.flows.receipts import list_object
 from tessera.ports import Page
 
-KEY_LENGTH_MAX = 255
 OPENED_WITHIN_S = 23 * 3600
 """How long a top-up can be opened at the service under the same idempotency key, which forgets keys after a day."""
 
@@ -47,7 +47,7 @@ async def create_topup(
         service=service,
         kind=TopUpKind.CHECKOUT,
         amount_nanos=nanos,
-        idempotency_key=_checked_key(key),
+        idempotency_key=needed_key(key, "A top-up", "pays"),
         fingerprint=hashlib.sha256(msgspec.json.encode((nanos, currency, save_card))).hexdigest(),
         save_card=save_card,
         taxed=treasury.automatic_tax and service is Service.STRIPE,
@@ -133,17 +133,6 @@ def _service(treasury: Treasury, mode: Mode) -> Service:
         "This gateway takes no payments: its operator has not set up Stripe. Ask them for credit or a voucher.",
         should_retry=False,
     )
-
-
-def _checked_key(key: str | None) -> str:
-    if key is None or not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
-        raise TesseraError(
-            ErrorCode.INVALID_REQUEST,
-            f"A top-up needs an Idempotency-Key header of 1 to {KEY_LENGTH_MAX} printable characters, so that a "
-            "repeated click pays once.",
-            param="Idempotency-Key",
-        )
-    return key
 
 
 def _given(topup: TopUp) -> PaymentEvent:

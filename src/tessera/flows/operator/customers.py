@@ -18,22 +18,20 @@ from tessera.customer_ports import (
     ManualCredit,
     NewCredit,
 )
+from tessera.domain.amounts import asked_usd
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ids import is_id
-from tessera.domain.money import Mode, format_usd, parse_usd
+from tessera.domain.ledger.idempotency import needed_key
+from tessera.domain.money import Mode, format_usd
 from tessera.domain.people.records import Act, Actor
-from tessera.flows.operator.margins import signed_usd
 from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 NOTE_LENGTH_MAX = 500
-KEY_LENGTH_MAX = 255
 KINDS = ("manual", "promotion")
 
-_UNKNOWN_MODE = f"mode must be {' or '.join(Mode)}."
 
-
-class Desk(msgspec.Struct, frozen=True):
+class Clientele(msgspec.Struct, frozen=True):
     """What the flows of customers work with: storage, what one operator may give alone, and the time in seconds since
     1970."""
 
@@ -42,21 +40,21 @@ class Desk(msgspec.Struct, frozen=True):
     now: Callable[[], int]
 
 
-async def list_customers(desk: Desk, asked: CustomersAsked, page: Page) -> dict[str, Any]:
+async def list_customers(clientele: Clientele, asked: CustomersAsked, page: Page) -> dict[str, Any]:
     """Organizations, newest first. Raises [invalid_request]."""
-    found = await desk.customers.list_customers(asked, page_after(page, "org"))
+    found = await clientele.customers.list_customers(asked, page_after(page, "org"))
     return list_object([customer_object(one) for one in found], page)
 
 
-async def show_customer(desk: Desk, organization_id: str) -> dict[str, Any]:
+async def show_customer(clientele: Clientele, organization_id: str) -> dict[str, Any]:
     """One organization. Raises [not_found]."""
-    found = await desk.customers.find_customer(_checked_id(organization_id, "org", "organization"))
+    found = await clientele.customers.find_customer(_checked_id(organization_id, "org", "organization"))
     if found is None:
         raise _unknown("organization", organization_id)
     return customer_object(found)
 
 
-async def suspend(desk: Desk, actor: Actor, organization_id: str, reason: str) -> dict[str, Any]:
+async def suspend(clientele: Clientele, actor: Actor, organization_id: str, reason: str) -> dict[str, Any]:
     """Refuses an organization's calls from now on; `reason` stands in its audit log. Raises [invalid_request,
     not_found]."""
     details = {"reason": _checked_text(reason, "reason")}
@@ -68,22 +66,20 @@ async def suspend(desk: Desk, actor: Actor, organization_id: str, reason: str) -
         details=details,
         scope=customer_id,
     )
-    if not await desk.customers.suspend_customer(act):
-        raise _unknown("organization", customer_id)
-    return await show_customer(desk, customer_id)
+    await clientele.customers.suspend_customer(act)
+    return await show_customer(clientele, customer_id)
 
 
-async def resume(desk: Desk, actor: Actor, organization_id: str) -> dict[str, Any]:
+async def resume(clientele: Clientele, actor: Actor, organization_id: str) -> dict[str, Any]:
     """Lifts an organization's suspension, whatever its reason. Raises [not_found]."""
     customer_id = _checked_id(organization_id, "org", "organization")
     act = Act(actor=_unplaced(actor), action="organization.resumed", object_id=customer_id, scope=customer_id)
-    if not await desk.customers.resume_customer(act):
-        raise _unknown("organization", customer_id)
-    return await show_customer(desk, customer_id)
+    await clientele.customers.resume_customer(act)
+    return await show_customer(clientele, customer_id)
 
 
 async def give_credit(
-    desk: Desk,
+    clientele: Clientele,
     actor: Actor,
     organization_id: str,
     *,
@@ -100,10 +96,10 @@ async def give_credit(
     Raises [invalid_request, idempotency_mismatch, not_found, permission_denied].
     """
     if mode not in set(Mode):
-        raise _refused(_UNKNOWN_MODE, "mode")
+        raise _refused(f"mode must be {' or '.join(Mode)}.", "mode")
     if kind not in KINDS:
         raise _refused(f"kind must be {' or '.join(KINDS)}.", "kind")
-    if expires_at is not None and expires_at <= desk.now():
+    if expires_at is not None and expires_at <= clientele.now():
         raise _refused("expires_at must be in the future: seconds since 1970.", "expires_at")
     new = NewCredit(
         organization_id=_checked_id(organization_id, "org", "organization"),
@@ -112,28 +108,28 @@ async def give_credit(
         amount_nanos=_checked_amount(amount),
         note=_checked_text(note, "note"),
         credit_expires_at=expires_at,
-        idempotency_key=_checked_key(key),
+        idempotency_key=needed_key(key, "A credit", "gives"),
     )
     act = Act(actor=_unplaced(actor), action="credit.added", object_id=organization_id, scope=organization_id)
-    credit, repeated = await desk.customers.give_credit(act, new, desk.policy)
+    credit, repeated = await clientele.customers.give_credit(act, new, clientele.policy)
     return credit_object(credit), repeated
 
 
-async def approve_credit(desk: Desk, actor: Actor, credit_id: str) -> dict[str, Any]:
+async def approve_credit(clientele: Clientele, actor: Actor, credit_id: str) -> dict[str, Any]:
     """Gives a credit that another operator asked for. Raises [invalid_request, not_found, permission_denied]."""
     act = Act(actor=_unplaced(actor), action="credit.added", object_id=_checked_id(credit_id, "mcr", "credit"))
-    return credit_object(await desk.customers.approve_credit(act))
+    return credit_object(await clientele.customers.approve_credit(act))
 
 
-async def withdraw_credit(desk: Desk, actor: Actor, credit_id: str) -> dict[str, Any]:
+async def withdraw_credit(clientele: Clientele, actor: Actor, credit_id: str) -> dict[str, Any]:
     """Takes a credit back that waits. Raises [invalid_request, not_found]."""
     act = Act(actor=_unplaced(actor), action="credit.withdrawn", object_id=_checked_id(credit_id, "mcr", "credit"))
-    return credit_object(await desk.customers.withdraw_credit(act))
+    return credit_object(await clientele.customers.withdraw_credit(act))
 
 
-async def list_credits(desk: Desk, state: CreditState | None, page: Page) -> dict[str, Any]:
+async def list_credits(clientele: Clientele, state: CreditState | None, page: Page) -> dict[str, Any]:
     """Credits that operators gave or asked for, newest first. Raises [invalid_request]."""
-    found = await desk.customers.list_credits(state, page_after(page, "mcr"))
+    found = await clientele.customers.list_credits(state, page_after(page, "mcr"))
     return list_object([credit_object(one) for one in found], page)
 
 
@@ -142,7 +138,7 @@ def customer_object(customer: Customer) -> dict[str, Any]:
     amounts: dict[str, Any] = {"currency": "usd"}
     for name in ("available", "held", "spent", "disputed", "owed"):
         nanos = getattr(customer, f"{name}_nanos")
-        amounts |= {name: signed_usd(nanos), f"{name}_nanos": nanos}
+        amounts |= {name: format_usd(nanos), f"{name}_nanos": nanos}
     return {
         "object": "customer",
         "id": customer.id,
@@ -184,10 +180,7 @@ def _unplaced(actor: Actor) -> Actor:
 
 
 def _checked_amount(text: str) -> int:
-    try:
-        nanos = parse_usd(text)
-    except ValueError as error:
-        raise _refused(f"amount: {error}.", "amount") from None
+    nanos = asked_usd(text, "amount")
     if nanos == 0:
         raise _refused("A credit must be more than zero.", "amount")
     return nanos
@@ -198,16 +191,6 @@ def _checked_text(text: str, name: str) -> str:
     if not 0 < len(text) <= NOTE_LENGTH_MAX or not text.isprintable():
         raise _refused(f"{name} says why, in 1 to {NOTE_LENGTH_MAX} printable characters.", name)
     return text
-
-
-def _checked_key(key: str | None) -> str:
-    if key is None or not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
-        raise _refused(
-            f"A credit needs an Idempotency-Key header of 1 to {KEY_LENGTH_MAX} printable characters, so that a "
-            "repeated click gives once.",
-            "Idempotency-Key",
-        )
-    return key
 
 
 def _checked_id(text: str, prefix: str, what: str) -> str:

@@ -74,14 +74,9 @@ def _amounts(sums: MarginSums) -> dict[str, Any]:
     amounts: dict[str, Any] = {"requests": sums.requests}
     for name in ("charge", "waived", "cost", "loss", "fee", "margin"):
         nanos = getattr(sums, f"{name}_nanos")
-        amounts[name] = signed_usd(nanos)
+        amounts[name] = format_usd(nanos)
         amounts[f"{name}_nanos"] = nanos
     return amounts
-
-
-def signed_usd(nanos: int) -> str:
-    """Dollars that may be below zero."""
-    return f"-{format_usd(-nanos)}" if nanos < 0 else format_usd(nanos)
 
 
 def parse_day(text: str, name: str) -> date:

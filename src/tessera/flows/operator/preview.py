@@ -8,9 +8,9 @@ import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import month_of
-from tessera.domain.money import Mode
+from tessera.domain.money import Mode, format_usd
 from tessera.domain.repricing import CallModel, Repriced, RunningVolume, SettledCall, day_of, reprice
-from tessera.flows.operator.margins import parse_day, seconds_of, signed_usd
+from tessera.flows.operator.margins import parse_day, seconds_of
 from tessera.flows.operator.prices import PriceList
 from tessera.usage_ports import UsageRecords
 
@@ -191,5 +191,5 @@ def _amounts(sums: Sums) -> dict[str, Any]:
     }
     shown: dict[str, Any] = {"requests": sums.requests, "unpriced_requests": sums.unpriced_requests}
     for name, nanos in amounts.items():
-        shown[name], shown[f"{name}_nanos"] = signed_usd(nanos), nanos
+        shown[name], shown[f"{name}_nanos"] = format_usd(nanos), nanos
     return shown

@@ -11,7 +11,7 @@ import structlog
 
 from tessera.alert_ports import Alerts, WebhookSender
 from tessera.flows.operator.credentials import Vault
-from tessera.flows.operator.customers import Desk
+from tessera.flows.operator.customers import Clientele
 from tessera.flows.operator.prices import PriceList
 from tessera.identity_ports import IdentityProvider
 from tessera.people_ports import Mail, Passwords, People
@@ -46,7 +46,7 @@ class Accounts:
 
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970. `sign_up` is open, invite or
     closed. `base_url` is where links lead. `usage` is what their organizations used, `prices` the operator's price
-    book. `has_model` says whether an id or alias is a model's. `vault` and `desk` are for operators only: the
+    book. `has_model` says whether an id or alias is a model's. `vault` and `clientele` are for operators only: the
     credentials of providers, and customers. `tasks` holds work that goes on after the reply. `identity_providers` are
     those of the configuration file, by name, where a server runs.
     """
@@ -55,7 +55,7 @@ class Accounts:
     alerts: Alerts
     webhooks: WebhookSender
     vault: Vault
-    desk: Desk
+    clientele: Clientele
     usage: UsageRecords
     prices: PriceList
     passwords: Passwords

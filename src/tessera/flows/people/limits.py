@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
+from tessera.domain.amounts import asked_usd
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import PER_MINUTE_MAX, Limits, Meter, SubjectKind, month_of
 from tessera.domain.ledger.losses import day_of
-from tessera.domain.money import Mode, format_usd, parse_usd
+from tessera.domain.money import Mode, format_usd
 from tessera.domain.people.records import Act, Actor
 from tessera.flows.people.accounts import Accounts
 
@@ -52,11 +53,8 @@ def read_limits(
     """Limits from what a caller wrote: budgets in USD by total, month and day. Raises [invalid_request]."""
     nanos: dict[str, int | None] = {}
     for period, text in budgets.items():
-        try:
-            nanos[f"budget_{period}_nanos"] = None if text is None else parse_usd(text)
-        except ValueError as error:
-            name = f"budget_{period}"
-            raise TesseraError(ErrorCode.INVALID_REQUEST, f"{name}: {error}", param=name) from None
+        name = f"budget_{period}"
+        nanos[f"{name}_nanos"] = None if text is None else asked_usd(text, name)
     rates = {"requests_per_minute": (1, requests_per_minute), "tokens_per_minute": (1, tokens_per_minute)}
     for name, (least, value) in {**rates, "concurrent_max": (0, concurrent_max)}.items():
         if value is not None and not least <= value <= PER_MINUTE_MAX:

@@ -58,32 +58,32 @@ async def index(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
     if suspended is not None and suspended not in _FLAGS:
         raise _refused("suspended must be true or false.", "suspended")
     asked = CustomersAsked(search=search, suspended=None if suspended is None else _FLAGS[suspended])
-    await exchange.reply_json(200, await customers.list_customers(accounts.desk, asked, page))
+    await exchange.reply_json(200, await customers.list_customers(accounts.clientele, asked, page))
 
 
 async def show(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
     """Shows one organization with its owner and balance."""
     exchange.query(())
-    await exchange.reply_json(200, await customers.show_customer(accounts.desk, exchange.path_params["customer"]))
+    await exchange.reply_json(200, await customers.show_customer(accounts.clientele, exchange.path_params["customer"]))
 
 
 async def suspend(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Refuses an organization's new calls; running ones finish."""
     fields = await read_fields(exchange, Suspend)
-    found = await customers.suspend(accounts.desk, actor, exchange.path_params["customer"], fields.reason)
+    found = await customers.suspend(accounts.clientele, actor, exchange.path_params["customer"], fields.reason)
     await exchange.reply_json(200, found)
 
 
 async def resume(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Lifts an organization's suspension, whatever its reason was."""
-    await exchange.reply_json(200, await customers.resume(accounts.desk, actor, exchange.path_params["customer"]))
+    await exchange.reply_json(200, await customers.resume(accounts.clientele, actor, exchange.path_params["customer"]))
 
 
 async def give_credit(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Gives credit by hand; beyond what one operator may give alone, once another one approves it."""
     fields = await read_fields(exchange, GiveCredit)
     given, repeated = await customers.give_credit(
-        accounts.desk,
+        accounts.clientele,
         actor,
         exchange.path_params["customer"],
         amount=fields.amount,
@@ -105,19 +105,20 @@ async def credits_index(accounts: Accounts, _: Actor, exchange: Exchange) -> Non
     if status is not None and status not in set(CreditState):
         raise _refused(f"status must be one of {', '.join(CreditState)}.", "status")
     state = None if status is None else CreditState(status)
-    await exchange.reply_json(200, await customers.list_credits(accounts.desk, state, page))
+    await exchange.reply_json(200, await customers.list_credits(accounts.clientele, state, page))
 
 
 async def approve(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Gives a credit that another operator asked for."""
-    await exchange.reply_json(200, await customers.approve_credit(accounts.desk, actor, exchange.path_params["credit"]))
+    await exchange.reply_json(
+        200, await customers.approve_credit(accounts.clientele, actor, exchange.path_params["credit"])
+    )
 
 
 async def withdraw(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Takes back a credit that waits for approval."""
-    await exchange.reply_json(
-        200, await customers.withdraw_credit(accounts.desk, actor, exchange.path_params["credit"])
-    )
+    credit = exchange.path_params["credit"]
+    await exchange.reply_json(200, await customers.withdraw_credit(accounts.clientele, actor, credit))
 
 
 def _refused(text: str, param: str) -> TesseraError:

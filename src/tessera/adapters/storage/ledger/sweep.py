@@ -5,7 +5,7 @@ Two sweepers never resolve the same hold twice: each resolution is conditional o
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -111,6 +111,29 @@ def _alone(committer: Committer, whose: str, work: Callable[[], object]) -> None
         log.error("ledger.not_swept", whose=whose, error=error.message)
 
 
+def _each(
+    committer: Committer,
+    wallets: Sequence[tuple[str, str]],
+    work: Callable[[str, str, sqlite3.Connection, Books], None],
+) -> None:
+    """Does something for each of these wallets (organization and mode), in one commit where all of them take it: calls
+    wait for a commit, and thousands of lots may expire at midnight."""
+
+    def together(connection: sqlite3.Connection, books: Books) -> None:
+        for wallet in wallets:
+            work(*wallet, connection, books)
+
+    if not wallets:
+        return
+    try:
+        committer.change(together)
+    except TesseraError as error:
+        if isinstance(error.__cause__, committer.failures):
+            raise
+        for wallet in wallets:
+            _alone(committer, wallet[0], partial(committer.change, partial(work, *wallet)))
+
+
 def _is_dead(
     connection: sqlite3.Connection, data_dir: Path, owner: str, now_us: int, is_gone: Callable[[str], bool] | None
 ) -> bool:
@@ -144,22 +167,20 @@ def _bury(committer: Committer, data_dir: Path, owner: str, outbox: Path | None)
 
 
 def _collect(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:
-    """Gives refunds that wait for running calls what those that have ended gave back; a commit for each wallet."""
+    """Gives refunds that wait for running calls what those that have ended gave back."""
 
     def collect(organization_id: str, mode: str, connection: sqlite3.Connection, books: Books) -> None:
         desk = Desk(connection, books, now_us, make_id)
         collect_owed(desk, desk.book(organization_id, mode))
 
-    for wallet in committer.connection().execute(_FIND_OWING).fetchall():
-        _alone(committer, wallet[0], partial(committer.change, partial(collect, *wallet)))
+    _each(committer, committer.connection().execute(_FIND_OWING).fetchall(), collect)
 
 
 def _expire(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:
     def expire(organization_id: str, mode: str, connection: sqlite3.Connection, books: Books) -> None:
         expire_credit(connection, books.book(connection, organization_id, Mode(mode)), now_us, make_id)
 
-    for wallet in committer.connection().execute(_FIND_EXPIRING, (now_us // 1_000_000,)).fetchall():
-        _alone(committer, wallet[0], partial(committer.change, partial(expire, *wallet)))
+    _each(committer, committer.connection().execute(_FIND_EXPIRING, (now_us // 1_000_000,)).fetchall(), expire)
 
 
 def _tidy(committer: Committer, now_us: int) -> None:

@@ -24,8 +24,8 @@ _FIND_WALLET = """
 SELECT id, chain_seq, available_nanos - disputed_nanos, held_nanos FROM wallet WHERE organization_id = ? AND mode = ?
 """
 
-# The sum keeps the wallet's own index out of it: there are many calls of a wallet, and few that are open.
-_OPEN_IDS = "SELECT id FROM hold WHERE state = 'open' AND wallet_id + 0 = ? ORDER BY id"
+# By a plus, so that the index of open holds is read, not that of all the wallet ever had.
+_OPEN_IDS = "SELECT id FROM hold WHERE state = 'open' AND +wallet_id = ? ORDER BY id"
 
 _CALLS = """
 SELECT id, project_id, key_id, model, endpoint, stream, amount_nanos, placed_at_us, hold.chain_seq, event.*

@@ -79,12 +79,14 @@ SELECT wallet_id, start_at, series_id, {", ".join(_COUNTED)}, first_number, last
 FROM usage_sum WHERE width_s = {{width}}
 """  # noqa: S608
 
-_CHARGED = """
+CHARGED = """
 SELECT coalesce(sum(charge_nanos), 0) FROM usage_sum
 WHERE wallet_id = ?1 AND width_s = 86400 AND start_at >= ?2 AND start_at < ?3
 """
+"""What a wallet was charged on the days that begin in [?2, ?3), seconds since 1970."""
+
 _CHARGED_TO = {
-    subject: f"{_CHARGED} AND series_id IN (SELECT id FROM usage_series WHERE wallet_id = ?1 AND {column} = ?4)"  # noqa: S608
+    subject: f"{CHARGED} AND series_id IN (SELECT id FROM usage_series WHERE wallet_id = ?1 AND {column} = ?4)"  # noqa: S608
     for subject, column in ((SubjectKind.KEY, "key_id"), (SubjectKind.PROJECT, "project_id"))
 }
 
@@ -140,7 +142,7 @@ class UsageSums:
         """What a subject was charged on the days from one up to another, with what is added and not written yet."""
         place = [book.id, first_day * 86_400, end_day * 86_400]
         if subject is SubjectKind.ORGANIZATION:
-            row = self._connection.execute(_CHARGED, place).fetchone()
+            row = self._connection.execute(CHARGED, place).fetchone()
         else:
             row = self._connection.execute(_CHARGED_TO[subject], [*place, subject_id]).fetchone()
         nanos = int(row[0])

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from tessera.adapters.storage.ledger.usage_sums import CHARGED
 from tessera.domain.ledger.limits import first_day_of
 from tessera.domain.money import Mode
 
@@ -9,11 +10,6 @@ _METER = """
 SELECT wallet.id, month, month_nanos FROM wallet
 JOIN meter ON meter.wallet_id = wallet.id AND kind = 'organization' AND subject_id = organization_id
 WHERE organization_id = ? AND mode = ?
-"""
-
-_DAYS = """
-SELECT coalesce(sum(charge_nanos), 0) FROM usage_sum
-WHERE wallet_id = ? AND width_s = 86400 AND start_at >= ? AND start_at < ?
 """
 
 
@@ -25,4 +21,4 @@ def read_volume(connection: sqlite3.Connection, organization_id: str, mode: Mode
     if row[1] == month:
         return int(row[2])
     start, end = first_day_of(month) * 86_400, first_day_of(month + 1) * 86_400
-    return int(connection.execute(_DAYS, (row[0], start, end)).fetchone()[0])
+    return int(connection.execute(CHARGED, (row[0], start, end)).fetchone()[0])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tessera.adapters.storage.ledger.usage_sums import CHARGED
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.payments.statements import ModelUsage, Statement, StatementLine
@@ -22,10 +23,6 @@ FROM (
     UNION ALL SELECT from_account, to_account, amount_nanos, created_at_us, wallet_id FROM adjustment
 ) AS movement
 WHERE wallet_id = ? AND created_at_us < ?
-"""
-# Months begin with days, whose sums are those of their calls (`tessera verify`): no statement reads single calls.
-_CHARGED = """
-SELECT coalesce(sum(charge_nanos), 0) FROM usage_sum WHERE wallet_id = ? AND width_s = 86400 AND start_at < ?
 """
 _LINES = """
 SELECT created_at_us, kind, id, note, from_account, to_account, amount_nanos, 1 AS place FROM credit
@@ -97,4 +94,5 @@ def _signed(row: tuple[Any, ...], account: str) -> int:
 
 def _balance_at(connection: Any, wallet_id: int, at: int) -> int:
     moved = int(connection.execute(_MOVED, (wallet_id, at * 1_000_000)).fetchone()[0])
-    return moved - int(connection.execute(_CHARGED, (wallet_id, at)).fetchone()[0])
+    # Months begin with days, whose sums are those of their calls (`tessera verify`): no statement reads single calls.
+    return moved - int(connection.execute(CHARGED, (wallet_id, 0, at)).fetchone()[0])

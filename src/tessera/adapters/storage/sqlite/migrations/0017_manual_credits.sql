@@ -20,4 +20,3 @@ CREATE TABLE manual_credit (
     CONSTRAINT two_persons CHECK (approved_by IS NULL OR (state = 'given' AND approved_by <> made_by))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX manual_credit_of_person ON manual_credit (made_by, made_at);
-CREATE INDEX manual_credit_pending ON manual_credit (state, id);
