@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from tessera.adapters.storage.ledger import usage_events, usage_reads
+from tessera.adapters.storage.ledger.usage_sums import CHARGED
 from tessera.adapters.storage.money import statements
 from tessera.adapters.storage.sqlite.migrations import _statements, migrations
 
@@ -32,7 +33,7 @@ def test_who_follows_a_wallet_looks_at_open_calls_only(schema: sqlite3.Connectio
     assert plan(schema, usage_events._OPEN_IDS)[0] == "SCAN hold USING INDEX hold_open"
 
 
-@pytest.mark.parametrize("sql", [statements._CHARGED, statements._USAGE])
+@pytest.mark.parametrize("sql", [CHARGED, statements._USAGE])
 def test_a_statement_reads_the_sums_of_days_and_no_single_call(schema: sqlite3.Connection, sql: str) -> None:
     steps = plan(schema, sql)
     assert any(step.startswith("SEARCH usage_sum USING PRIMARY KEY (wallet_id=? AND width_s=?") for step in steps)
