@@ -153,7 +153,7 @@ async def main() -> None:
             sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
             from postgres_server import fresh_database, running_postgres
 
-            options = {"shared_buffers": "512MB", "max_wal_size": "4GB", "work_mem": "64MB"}
+            options = {"fsync": "on", "shared_buffers": "512MB", "max_wal_size": "4GB", "work_mem": "64MB"}
             with running_postgres(**options) as server, fresh_database(server) as url:
                 replica = await PostgresStorage.connect(url, Path(folder) / "postgres")
                 await measure(replica, "postgres", arguments)

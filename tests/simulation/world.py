@@ -15,11 +15,12 @@ from typing import Any
 
 import structlog
 
+from memory_folder import memory_folder
 from simulation.client import RETRIES_MAX, RETRY_STATUSES, Account, Plan, draw_plan
 from simulation.ending import check_the_end
 from simulation.engine import Engine, SqliteEngine
 from simulation.faults import DISK_FAULTS
-from simulation.folder import PEPPER, memory
+from simulation.folder import PEPPER
 from simulation.happenings import add_credit, command, jump, make_accounts, revoke_key, revoke_key_now
 from simulation.invariants import Checker, ViolationError, claim, violations
 from simulation.limits import limit
@@ -159,7 +160,7 @@ class Simulation:
         violations.clear()
         undo = finish_generators()
         gc.disable()
-        holder = tempfile.TemporaryDirectory(prefix="tessera-simulation-", dir=memory())
+        holder = tempfile.TemporaryDirectory(prefix="tessera-simulation-", dir=memory_folder())
         self.folder = Path(holder.name) / "data"
         self.checker = Checker(self, self.engine.begin(self))
         try:
