@@ -3,7 +3,8 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes
+# Nothing is compiled that is not imported, which is most of what there is: Python does that when it is.
+PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-compile
 # Only progress and complaints of the installation: standard output belongs to the commands.
 SELF := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 # Images set this so that a layer holds no bytecode. Here every command and server that a test starts would compile all of
@@ -56,9 +57,9 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin
 
 $(VENV)/installed-test: requirements/test.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Tessera and what its tests need into $(VENV)…" >&2
-	@tools/install_test_programs >&2
-	@$(PIP) -r requirements/test.txt >&2
-	@$(SELF) >&2
+	@tools/install_test_programs >&2 & programs=$$!; \
+	{ $(PIP) -r requirements/test.txt && $(SELF); } >&2; installed=$$?; \
+	wait $$programs && exit $$installed
 	@touch $@ $(VENV)/installed-runtime
 
 $(VENV)/installed-fuzz: requirements/fuzz.txt $(VENV)/installed-test

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 RUNTIME, TEST = ROOT / "requirements/runtime.txt", ROOT / "requirements/test.txt"
-FUZZ = ROOT / "requirements/fuzz.txt"
+FUZZ, INSTALLER = ROOT / "requirements/fuzz.txt", ROOT / "requirements/installer.txt"
 NODE_LOCK = ROOT / "tests/node/package-lock.json"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -33,7 +33,7 @@ def wanted(*extras: str, groups: tuple[str, ...]) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-@pytest.mark.parametrize("path", [RUNTIME, TEST, FUZZ], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [RUNTIME, TEST, FUZZ, INSTALLER], ids=lambda path: path.name)
 def test_every_line_of_a_lock_is_a_pin_or_a_hash(path: Path) -> None:
     for line in path.read_text().splitlines():
         assert re.fullmatch(r"[A-Za-z0-9._\[\]-]+==[^\s]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line), (
@@ -41,7 +41,7 @@ def test_every_line_of_a_lock_is_a_pin_or_a_hash(path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("path", [RUNTIME, TEST, FUZZ, NODE_LOCK], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [RUNTIME, TEST, FUZZ, INSTALLER, NODE_LOCK], ids=lambda path: path.name)
 def test_no_lock_names_an_address_or_a_path(path: Path) -> None:
     text = path.read_text()
     assert "://" not in text
@@ -53,8 +53,9 @@ def test_no_lock_names_an_address_or_a_path(path: Path) -> None:
 
 def test_what_the_project_needs_is_locked_in_a_version_that_suits() -> None:
     runtime, test, fuzz = pins(RUNTIME), pins(TEST), pins(FUZZ)
-    for line in PROJECT["dependency-groups"]["fuzz"]:
-        assert Requirement(line).specifier.contains(fuzz[canonicalize_name(Requirement(line).name)]), line
+    for group, locked in (("fuzz", fuzz), ("installer", pins(INSTALLER))):
+        for line in PROJECT["dependency-groups"][group]:
+            assert Requirement(line).specifier.contains(locked[canonicalize_name(Requirement(line).name)]), line
     for requirement in wanted(groups=("build",)):
         assert requirement.specifier.contains(runtime[canonicalize_name(requirement.name)]), requirement
     for requirement in wanted(*PROJECT["project"]["optional-dependencies"], groups=("build", "test")):
