@@ -167,6 +167,7 @@ def test_these_schemas_are_answered_validly(schema: Any) -> None:
         ({"type": "string", "minLength": 10**9}, "minLength"),
         ({"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#"}}}, "$ref"),
         ({"enum": ["é"], "pattern": r"^\w$"}, "pattern"),
+        ({"type": "object", "required": ["é"], "patternProperties": {r"^\w$": {"type": "null"}}}, "pattern"),
         ("text", "schema"),
         (None, "schema"),
     ],

@@ -287,9 +287,7 @@ def schemas_of_property(document: SchemaDocument, schema: dict[str, Any], name: 
     found: list[Schema] = []
     if name in schema.get("properties", {}):
         found.append(schema["properties"][name])
-    found += [
-        inner for source, inner in schema.get("patternProperties", {}).items() if document.pattern(source).matches(name)
-    ]
+    found += [inner for source, inner in schema.get("patternProperties", {}).items() if document.matches(source, name)]
     if not found and "additionalProperties" in schema:
         found.append(schema["additionalProperties"])
     return found
