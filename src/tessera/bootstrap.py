@@ -1,6 +1,5 @@
 """The composition root: the only file that names concrete adapters. It reads no environment but what it is given."""
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -257,6 +256,7 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
     from tessera.adapters.tokenizers import counter_for, is_loaded
     from tessera.catalog.on_cancel import OnCancelRules, packaged_on_cancel
     from tessera.flows.cutting import watch_cuts
+    from tessera.flows.duties import start_duty
     from tessera.flows.world import World
     from tessera.settings.rows import catalogue_of, price_book_of
 
@@ -294,10 +294,8 @@ async def open_world(settings: Settings, opened: Opened, environment: Mapping[st
         stack.push_async_callback(stored.close)
         await stored.look()
         stack.push_async_callback(world.drain)
-        cuts = asyncio.get_running_loop().create_task(watch_cuts(world))
-        stack.callback(cuts.cancel)
-        looks = asyncio.get_running_loop().create_task(stored.follow())
-        stack.callback(looks.cancel)
+        stack.callback(start_duty("cuts", lambda: watch_cuts(world)).cancel)
+        stack.callback(start_duty("credentials", stored.follow).cancel)
         yield world
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.money import Mode, parse_usd
 from tessera.domain.payments.documents import Document
+from tessera.flows.duties import start_duty
 from tessera.flows.money.comparison import watch_money
 from tessera.flows.money.treasury import TopUpLimits, Treasury
 from tessera.money_ports import Payments
@@ -57,8 +58,10 @@ async def open_treasury(
 def watch(settings: Settings, treasury: Treasury) -> "asyncio.Task[None]":
     """The task that tops up what is low and compares with payment services, until it is cancelled."""
     chosen = settings.payments
-    work = watch_money(treasury, automatic_s=chosen.automatic_seconds, comparison_s=chosen.comparison_seconds)
-    return asyncio.get_running_loop().create_task(work)
+    return start_duty(
+        "money",
+        lambda: watch_money(treasury, automatic_s=chosen.automatic_seconds, comparison_s=chosen.comparison_seconds),
+    )
 
 
 def _stripe(mode: Mode, key: str, name: str, base_url: str | None) -> Payments:

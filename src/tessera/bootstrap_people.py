@@ -12,6 +12,7 @@ from tessera.adapters.storage.alerts import SqlAlerts
 from tessera.adapters.storage.people import SqlPeople
 from tessera.adapters.webhooks import GuardedWebhooks
 from tessera.flows.alerts.duty import watch_alerts
+from tessera.flows.duties import start_duty
 from tessera.flows.operator.credentials import Vault
 from tessera.flows.operator.customers import Clientele
 from tessera.flows.operator.prices import PriceList
@@ -79,7 +80,7 @@ async def open_accounts(
 
 def watch_people(accounts: Accounts) -> "asyncio.Task[None]":
     """Starts what a server does for organizations beside calls: raising their alerts, and delivering them."""
-    return asyncio.get_running_loop().create_task(watch_alerts(accounts))
+    return start_duty("alerts", lambda: watch_alerts(accounts))
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.flows.duties import start_duty
 from tessera.http import metrics
 from tessera.http.admission import LATE_SECONDS_MAX, Admission
 
@@ -136,7 +137,7 @@ async def watched(load: Load, memory_bytes_max: int) -> AsyncIterator[None]:
     """Keeps `load.pressed` true to what the machine has left, while the block runs."""
     bound = (memory_bytes_max or _memory_here()) * MEMORY_SHARE_MAX
     loop = asyncio.get_running_loop()
-    task = loop.create_task(_watch(load, bound))
+    task = start_duty("memory", lambda: _watch(load, bound))
     timers: list[asyncio.TimerHandle] = []
     load.due_at = time.monotonic()
     _look_again(load, loop, timers)
