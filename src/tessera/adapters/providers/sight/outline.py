@@ -8,10 +8,18 @@ Points = NDArray[np.float64]
 
 def hull_of(row: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64]) -> Points:
     """Convex hull of the pixels' corners, by Andrew's monotone chain; counter-clockwise in image coordinates."""
-    xs = np.concatenate((start, stop, start, stop))
-    ys = np.concatenate((row, row, row + 1, row + 1))
+    # Of all corners at one height only the outermost two can lie on the hull.
+    top = int(row.min())
+    left = np.full(int(row.max()) - top + 2, np.iinfo(np.int64).max)
+    right = np.full(len(left), -1)
+    for below in (0, 1):
+        np.minimum.at(left, row - top + below, start)
+        np.maximum.at(right, row - top + below, stop)
+    heights = np.flatnonzero(right >= 0)
+    xs = np.concatenate((left[heights], right[heights]))
+    ys = np.tile(heights + top, 2)
     order = np.lexsort((ys, xs))
-    points = [(int(x), int(y)) for x, y in zip(xs[order], ys[order], strict=True)]
+    points = list(zip(xs[order].tolist(), ys[order].tolist(), strict=True))
     lower = half_hull(points)
     upper = half_hull(points[::-1])
     return np.array(lower[:-1] + upper[:-1], dtype=np.float64)
