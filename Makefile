@@ -72,8 +72,8 @@ tests/node/node_modules/.package-lock.json: tests/node/package.json tests/node/p
 	@if command -v npm >/dev/null; then cd tests/node && npm ci --silent --no-audit --no-fund >&2; \
 	else echo "npm is not here: the tests of the OpenAI Node client will be skipped." >&2; fi
 
-lock:  ## the hashed requirement files, from pyproject.toml
-	@tools/lock
+lock:  ## the hashed requirement files, from pyproject.toml; everything newest with ARGS=--upgrade
+	@tools/lock $(ARGS)
 
 clean:
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/node/node_modules
