@@ -5,7 +5,7 @@ import base64
 import contextlib
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -23,6 +23,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import ImageOrigin, ImagePart
 from tessera.ports import ProbedImage
 
+TRIES = 25
 LIMITS = MediaLimits(image_bytes_max=60_000, images_bytes_max=150_000, images_max=4, fetch_s=2)
 
 
@@ -139,6 +140,14 @@ def bombs() -> dict[str, bytes]:
     }
 
 
+async def soon_below(seconds_max: float, once: Callable[[], Awaitable[float]]) -> bool:
+    """Whether one of some tries takes less: a machine of others may be three times as slow for a while."""
+    for _ in range(TRIES):
+        if await once() < seconds_max:
+            return True
+    return False
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", bombs())
 async def test_a_bomb_costs_little_time_and_memory(name: str) -> None:
@@ -152,7 +161,7 @@ async def test_a_bomb_costs_little_time_and_memory(name: str) -> None:
             await prober.probe([part])
         return time.process_time() - started
 
-    assert min([await once() for _ in range(5)]) < 0.05
+    assert await soon_below(0.05, once)
     tracemalloc.start()
     await once()
     peak = tracemalloc.get_traced_memory()[1]
@@ -185,12 +194,13 @@ def test_a_bomb_is_not_decoded_to_turn_it_upright(turned: bytes) -> None:
 async def test_a_large_body_does_not_hold_up_other_calls() -> None:
     part = data_part(files.saved("PNG") + bytes(15_000_000))
     prober = MediaProber(GuardedFetch(), convert=False)
-    delays = []
-    for _ in range(5):
+
+    async def once() -> float:
         started = time.process_time()
         await asyncio.gather(prober.probe([part]), asyncio.sleep(0))
-        delays.append(time.process_time() - started)
-    assert min(delays) < 0.02
+        return time.process_time() - started
+
+    assert await soon_below(0.02, once)
 
 
 def outcome(read: Callable[[], object]) -> object:
