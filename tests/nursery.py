@@ -1,8 +1,8 @@
-"""`tessera` in processes that begin with everything imported: forked off one that runs nothing itself.
+"""`tessera` in processes that begin with everything loaded: forked off one that runs nothing itself.
 
-Importing is most of what a command does and half of what a server does to start, and the same each time. Arguments,
-environment, folder, signals, output and exit code are those of `python -m tessera`, which the documents' tests start
-as a reader does.
+Loading code, vocabularies and the catalogue is most of what a command or a server does to start, and the same each
+time. Arguments, environment, folder, signals, output and exit code are those of `python -m tessera`, which the
+documents' tests start as a reader does.
 """
 
 import atexit
@@ -178,15 +178,21 @@ def _grow(order: dict[str, Any]) -> None:
 
 
 def _import_everything() -> None:
-    """What commands and servers import; none of it starts a thread or opens a file that stays open."""
+    """What commands and servers import and read of the package before they begin, as `serve --workers` does before it
+    forks; none of it starts a thread or opens a file that stays open."""
     import tessera.bootstrap_money
     import tessera.bootstrap_people
     import tessera.cli
     import tessera.http
+    from tessera.bootstrap import load_server
+    from tessera.catalog.catalogue import load_catalogue
+    from tessera.settings import Settings
 
     for package in (tessera.cli, tessera.http):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+    load_server(Settings())
+    load_catalogue()
     assert threading.active_count() == 1
 
 
