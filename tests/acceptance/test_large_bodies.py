@@ -16,8 +16,10 @@ from tessera.http.exchange import Exchange
 
 LARGE_BYTES = 20_000_000
 PIECE_BYTES = 64 * 1024
-HELD_MS_MAX = 5
-"""Joining 20 MB in one go, or growing to it step by step, takes 10 ms of processor time."""
+TRIES = 5
+HELD_SHARE_MAX = 1 / 3
+"""Of the processor time that growing to 20 MB step by step takes, about 10 ms, measured in the same moment: a machine of
+others may be three times as slow for a while."""
 
 
 def messages(body: bytes, piece_bytes: int) -> list[dict[str, Any]]:
@@ -48,6 +50,17 @@ async def read(waiting: list[dict[str, Any]], *headers: tuple[bytes, bytes]) -> 
     return body, 1000 * max(longest, time.thread_time() - began)
 
 
+def growing_ms(body: bytes) -> float:
+    """What growing to the body and copying it once takes."""
+    pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)]
+    began = time.thread_time()
+    grown = bytearray()
+    for piece in pieces:
+        grown += piece
+    assert bytes(grown) == body
+    return 1000 * (time.thread_time() - began)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"a":"' + b"x" * 100_000 + b'"}'])
 @pytest.mark.parametrize("piece_bytes", [1_000, PIECE_BYTES, 1_000_000])
@@ -69,12 +82,14 @@ async def test_a_large_body_never_holds_the_loop_for_long_while_it_arrives(
     headers: tuple[tuple[bytes, bytes], ...],
 ) -> None:
     body = bytes(range(256)) * (LARGE_BYTES // 256) + bytes(LARGE_BYTES % 256)
-    held = []
-    for _ in range(3):
+    shares = []
+    for _ in range(TRIES):
         found, held_ms = await read(messages(body, PIECE_BYTES), *headers)
         assert found == body
-        held.append(held_ms)
-    assert min(held) < HELD_MS_MAX
+        shares.append(held_ms / growing_ms(body))
+        if shares[-1] < HELD_SHARE_MAX:
+            return
+    pytest.fail(f"of the time that growing takes, a piece took {shares}")
 
 
 class FastTransport(asyncio.Transport):
