@@ -19,7 +19,7 @@ demo: $(VENV)/installed-runtime  ## a real vision call, quoted, held, served and
 install: $(VENV)/installed-runtime  ## the `tessera` command in .venv/bin
 
 test: $(VENV)/installed-test tests/node/node_modules/.package-lock.json  ## every check and every test
-	@$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 RUNS ?= 10000
 simulate: $(VENV)/installed-test  ## the money simulation, RUNS seeded runs; a failure prints what replays it

@@ -224,7 +224,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert balance.spent_nanos == self.spent
         assert balance.available_nanos == self.available()
 
-
     def audit(self) -> None:
         assert faults(self.run(self.anyone().verify())) == {}
 

@@ -18,8 +18,8 @@ LARGE_BYTES = 20_000_000
 PIECE_BYTES = 64 * 1024
 TRIES = 5
 HELD_SHARE_MAX = 1 / 3
-"""Of the processor time that growing to 20 MB step by step takes, about 10 ms, measured in the same moment: a machine of
-others may be three times as slow for a while."""
+"""Of the processor time that growing to 20 MB step by step takes, about 10 ms, measured in the same moment: a machine
+of others may be three times as slow for a while."""
 
 
 def messages(body: bytes, piece_bytes: int) -> list[dict[str, Any]]:
