@@ -210,7 +210,7 @@ def clientele_of(settings: Settings, opened: Opened) -> "Clientele":
 
     customers = customers_of(opened.storage)
     policy = CreditPolicy(alone_max_nanos=parse_usd(settings.limits.credit_alone_max))
-    return Clientele(customers=customers, policy=policy, now=customers.now)
+    return Clientele(customers=customers, policy=policy)
 
 
 def open_vault(settings: Settings, opened: Opened, environment: Mapping[str, str]) -> "Vault":

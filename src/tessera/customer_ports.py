@@ -128,7 +128,8 @@ class Customers(Protocol):
         True with it: the same was asked before under this idempotency key, and nothing was changed.
 
         Raises [idempotency_mismatch] for another credit under the key, [invalid_request] for an amount beyond the
-        ledger, [not_found], [permission_denied] for somebody who is no operator any more.
+        ledger or one that would have expired, [not_found], [permission_denied] for somebody who is no operator any
+        more.
         """
         ...
 

@@ -284,6 +284,27 @@ async def test_a_credit_that_waits_can_be_withdrawn_and_expires(opener: Opener, 
         await storage.close()
 
 
+async def test_a_credit_that_would_have_expired_is_refused_and_a_repeat_of_one_that_has_since_is_answered(
+    opener: Opener, tmp_path: Path, clock: Clock
+) -> None:
+    storage = await opener(tmp_path, clock=clock)
+    try:
+        customers = customers_of(storage)
+        maker, organization = await person_of(storage)
+        now = clock.now_us // 1_000_000
+        for dollars in (1, 200):
+            late = customers.give_credit(
+                about(maker, organization), credit(organization, dollars, credit_expires_at=now), POLICY
+            )
+            assert await refused(late) is ErrorCode.INVALID_REQUEST
+        new = credit(organization, 1, credit_expires_at=now + 60)
+        given, _ = await customers.give_credit(about(maker, organization), new, POLICY)
+        clock.wait(61)
+        assert await customers.give_credit(about(maker, organization), new, POLICY) == (given, True)
+    finally:
+        await storage.close()
+
+
 async def test_a_credit_cannot_be_approved_once_it_would_have_expired(
     opener: Opener, tmp_path: Path, clock: Clock
 ) -> None:

@@ -61,6 +61,10 @@ class ManualCredits(Store):
         if (yield from first(_LOCK_CUSTOMER, new.organization_id)) is None:
             raise _no_customer(new.organization_id)
         credit_id, now = self.make_id("mcr"), self.now()
+        if new.credit_expires_at is not None and new.credit_expires_at <= now:
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST, "expires_at must be in the future: seconds since 1970.", param="expires_at"
+            )
         alone = yield from _may_give_alone(maker, new, policy, now)
         lot = (yield from _give(new)) if alone else None
         row = yield from first(

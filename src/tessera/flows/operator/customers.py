@@ -4,7 +4,6 @@ Always holds: what is done stands in the customer's audit log with who did it; l
 give alone is in no balance before another operator agreed.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -32,12 +31,10 @@ KINDS = ("manual", "promotion")
 
 
 class Clientele(msgspec.Struct, frozen=True):
-    """What the flows of customers work with: storage, what one operator may give alone, and the time in seconds since
-    1970."""
+    """What the flows of customers work with: storage, and what one operator may give alone."""
 
     customers: Customers
     policy: CreditPolicy
-    now: Callable[[], int]
 
 
 async def list_customers(clientele: Clientele, asked: CustomersAsked, page: Page) -> dict[str, Any]:
@@ -99,8 +96,6 @@ async def give_credit(
         raise _refused(f"mode must be {' or '.join(Mode)}.", "mode")
     if kind not in KINDS:
         raise _refused(f"kind must be {' or '.join(KINDS)}.", "kind")
-    if expires_at is not None and expires_at <= clientele.now():
-        raise _refused("expires_at must be in the future: seconds since 1970.", "expires_at")
     new = NewCredit(
         organization_id=_checked_id(organization_id, "org", "organization"),
         mode=Mode(mode),
