@@ -19,7 +19,7 @@ allow_private_networks = true
 ports = [{port}]
 
 [limits]
-quote_seconds = 1
+quote_seconds = 4
 
 [[provider]]
 name = "local"
@@ -62,7 +62,7 @@ def test_a_repeat_needs_neither_the_image_nor_the_quote_any_more(
             gallery.server_close()
             thread.join()
             expired = threading.Event()
-            expired.wait(1.1)
+            expired.wait(4.1)
             again = client.chat.completions.with_raw_response.create(**body, extra_headers=headers)
             balance = client.get("/balance", cast_to=object)
         server.verify()
