@@ -3,8 +3,10 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
-# Nothing is compiled that is not imported, which is most of what there is: Python does that when it is.
-PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-compile
+PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes
+# Of what only tests need, most is never imported, and Python compiles what is. What is served is compiled before: whoever
+# runs it may not write here.
+UNCOMPILED := $(PIP) --no-compile
 # Only progress and complaints of the installation: standard output belongs to the commands.
 SELF := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 # Images set this so that a layer holds no bytecode. Here every command and server that a test starts would compile all of
@@ -55,16 +57,16 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin
 	@$(SELF) >&2
 	@touch $@
 
-$(VENV)/installed-test: requirements/test.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Installing Tessera and what its tests need into $(VENV)…" >&2
+$(VENV)/installed-test: requirements/test.txt pyproject.toml | $(VENV)/installed-runtime
+	@echo "Installing what its tests need into $(VENV)…" >&2
 	@tools/install_test_programs >&2 & programs=$$!; \
-	{ $(PIP) -r requirements/test.txt && $(SELF); } >&2; installed=$$?; \
+	$(UNCOMPILED) -r requirements/test.txt >&2; installed=$$?; \
 	wait $$programs && exit $$installed
-	@touch $@ $(VENV)/installed-runtime
+	@touch $@
 
 $(VENV)/installed-fuzz: requirements/fuzz.txt $(VENV)/installed-test
 	@echo "Installing the fuzzer…" >&2
-	@$(PIP) --only-binary :all: -r requirements/fuzz.txt >&2
+	@$(UNCOMPILED) --only-binary :all: -r requirements/fuzz.txt >&2
 	@touch $@
 
 # Without npm the tests of the Node client are skipped, and say so.
