@@ -58,7 +58,7 @@ $(VENV)/installed-runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin
 	@touch $@
 
 $(VENV)/installed-test: requirements/test.txt pyproject.toml | $(VENV)/installed-runtime
-	@echo "Installing what its tests need into $(VENV)…" >&2
+	@echo "Installing what the tests need into $(VENV)…" >&2
 	@tools/install_test_programs >&2 & programs=$$!; \
 	$(UNCOMPILED) -r requirements/test.txt >&2; installed=$$?; \
 	wait $$programs && exit $$installed

@@ -1,7 +1,7 @@
 """Where tests keep files that nobody needs after them: in memory, where there is enough of it.
 
 Making and dropping hundreds of small files is most of what a database of a test's own costs; a file system in memory
-does it in a third of the time.
+does it in less than half of the time.
 """
 
 import shutil

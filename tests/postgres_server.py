@@ -110,10 +110,11 @@ def running_postgres(*, core: int | None = None, **options: str) -> Iterator[Pos
     With `core`, it and all it starts run on that core only. What it never flushes it keeps in memory.
     """
     options = {**_OPTIONS, **options}
-    folder = Path(tempfile.mkdtemp(prefix="tessera-postgres-"))
-    data = Path(tempfile.mkdtemp(prefix="tessera-postgres-", dir=_place(options)))
-    server = None
-    try:
+    with (
+        tempfile.TemporaryDirectory(prefix="tessera-postgres-") as programs,
+        tempfile.TemporaryDirectory(prefix="tessera-postgres-", dir=_place(options)) as data,
+    ):
+        folder = Path(programs)
         # A copy, because who runs the server may not be allowed to look into where the tests are installed.
         _copy_programs(folder)
         if os.geteuid() == 0:
@@ -128,14 +129,12 @@ def running_postgres(*, core: int | None = None, **options: str) -> Iterator[Pos
             **_not_root(),  # type: ignore[call-overload]
         )
         assert made.returncode == 0, made.stderr
-        server = PostgresServer(folder, data, _free_port(), options, core)
-        server.start()
-        yield server
-    finally:
-        if server is not None:
+        server = PostgresServer(folder, Path(data), _free_port(), options, core)
+        try:
+            server.start()
+            yield server
+        finally:
             server.stop()
-        shutil.rmtree(folder)
-        shutil.rmtree(data)
 
 
 def _place(options: dict[str, str]) -> Path | None:

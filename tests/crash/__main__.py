@@ -37,7 +37,6 @@ from tessera.flows import serving  # noqa: E402
 CUTS_A_POINT = 4
 CHILD_SECONDS_MAX = 20
 NOT_KILLED = 7
-"""A killed process loses nothing that it wrote, flushed to a disk or not: memory serves as well, and much faster."""
 
 
 @dataclass
@@ -286,6 +285,7 @@ def main() -> None:
         _break(sys.argv[2])
     warm_up()
     nursery = Nursery()
+    # A killed process loses nothing that it wrote, flushed to a disk or not: memory serves as well, and much faster.
     with tempfile.TemporaryDirectory(dir=memory_folder()) as folder, providers() as addresses:
         if sys.argv[1] == "cancel":
             asyncio.run(_cancel_everywhere(Path(folder), addresses, findings))

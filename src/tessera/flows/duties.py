@@ -22,6 +22,6 @@ async def _keep_on(name: str, duty: Callable[[], Awaitable[None]], again_after_s
     while True:
         try:
             await duty()
-        except Exception:
+        except Exception:  # Whatever it is: nobody else would notice that the duty is over.
             log.exception("duty.failed", duty=name)
         await asyncio.sleep(again_after_s)

@@ -43,7 +43,9 @@ def read_terms(quote_id: str | None, price_max: str | None, fit: str | None, ide
         )
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= KEY_LENGTH_MAX:
         raise TesseraError(
-            ErrorCode.INVALID_REQUEST, "Idempotency-Key must have 1 to 255 characters.", param="Idempotency-Key"
+            ErrorCode.INVALID_REQUEST,
+            f"Idempotency-Key must have 1 to {KEY_LENGTH_MAX} characters.",
+            param="Idempotency-Key",
         )
     chosen: Fit | None = "balance" if fit == "balance" else "max-price" if fit == "max-price" else None
     return Terms(quote_id=quote_id, price_max_nanos=price_max_nanos, fit=chosen, idempotency_key=idempotency_key)

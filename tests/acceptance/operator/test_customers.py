@@ -1,5 +1,6 @@
 """What operators see and do about customers over HTTP, in a server that goes on running."""
 
+import time
 from typing import Any
 
 import pytest
@@ -142,6 +143,16 @@ def test_a_bad_credit_is_refused_by_name_and_gives_nothing(
     reply = give(operator, operator.organization, "bad", **fields)
     assert (reply.status, reply.json["error"]["param"]) == (400, param), reply.text
     assert operator.get(f"{CUSTOMERS}/{operator.organization}").json["balance"] == before
+
+
+def test_a_repeat_is_answered_though_the_credit_has_expired_since(operators: tuple[Browser, Browser]) -> None:
+    operator, _ = operators
+    expires_at = int(time.time()) + 5
+    given = give(operator, operator.organization, "soon gone", expires_at=expires_at)
+    assert given.status == 200, given.text
+    time.sleep(max(0.0, expires_at + 0.1 - time.time()))
+    again = give(operator, operator.organization, "soon gone", expires_at=expires_at)
+    assert (again.status, again.json) == (200, given.json)
 
 
 def test_a_credit_needs_an_idempotency_key_and_a_customer(operators: tuple[Browser, Browser]) -> None:

@@ -11,6 +11,7 @@ from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import AddCredit, Steps, Store, change, first, read, rows
 from tessera.customer_ports import CreditPolicy, CreditState, ManualCredit, NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.wallet import check_expiry
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act
 from tessera.ports import Lot, Page
@@ -61,10 +62,7 @@ class ManualCredits(Store):
         if (yield from first(_LOCK_CUSTOMER, new.organization_id)) is None:
             raise _no_customer(new.organization_id)
         credit_id, now = self.make_id("mcr"), self.now()
-        if new.credit_expires_at is not None and new.credit_expires_at <= now:
-            raise TesseraError(
-                ErrorCode.INVALID_REQUEST, "expires_at must be in the future: seconds since 1970.", param="expires_at"
-            )
+        check_expiry(new.credit_expires_at, now)
         alone = yield from _may_give_alone(maker, new, policy, now)
         lot = (yield from _give(new)) if alone else None
         row = yield from first(

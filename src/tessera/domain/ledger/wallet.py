@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.losses import SuspensionReason
 
 
@@ -44,6 +45,14 @@ class Draw(msgspec.Struct, frozen=True, array_like=True):
 
     lot_id: str
     amount_nanos: int
+
+
+def check_expiry(expires_at: int | None, now: int) -> None:
+    """For credit that is given now; both in seconds since 1970. Raises [invalid_request] where it has expired."""
+    if expires_at is not None and expires_at <= now:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, "A credit must expire in the future: seconds since 1970.", param="expires_at"
+        )
 
 
 def drawing_order(lots: Iterable[LotBalance]) -> tuple[LotBalance, ...]:

@@ -4,8 +4,8 @@ from tessera.adapters.media.formats.header import DamagedError, Header
 from tessera.adapters.media.source import Source, TruncatedError
 
 _BLOCK_BYTES_MAX = 255
-_SHORT_BLOCKS_MAX = 100_000
-"""Encoders fill all blocks but the last; many more short ones cost time and show nothing."""
+_BLOCKS_MAX = 200_000
+"""50 MB in full blocks, as encoders write them. A short one counts twice: many of them cost time and show nothing."""
 _EXTENSIONS_MAX = 2_000
 _WINDOW_BYTES_MIN, _WINDOW_BYTES_MAX = 512, 65_536
 _EXTENSION, _IMAGE = 0x21, 0x2C  # anything else, such as the trailer, ends the file
@@ -21,7 +21,7 @@ def read_gif(source: Source) -> Header:
     head = source.take(0, 13)
     width, height = int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
     offset = 13 + _table_bytes(head[10])
-    images, shorts, extensions = 0, _SHORT_BLOCKS_MAX, _EXTENSIONS_MAX
+    images, blocks, extensions = 0, _BLOCKS_MAX, _EXTENSIONS_MAX
     while images < 2:
         try:
             kind = source.take(offset, 1)[0]
@@ -42,7 +42,7 @@ def read_gif(source: Source) -> Header:
             offset += 11 + _table_bytes(place[8])
         else:
             break
-        offset, shorts = _skip_blocks(source, offset, shorts)
+        offset, blocks = _skip_blocks(source, offset, blocks)
         if not extensions:
             raise DamagedError("it has too many extensions")
     if not images:
@@ -57,7 +57,7 @@ def _table_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _skip_blocks(source: Source, offset: int, shorts_left: int) -> tuple[int, int]:
+def _skip_blocks(source: Source, offset: int, blocks_left: int) -> tuple[int, int]:
     """Goes over sub-blocks to the byte after their end, looking at their lengths only."""
     step = _WINDOW_BYTES_MIN  # most runs are short; a window is widened only where one is long
     while True:
@@ -68,9 +68,8 @@ def _skip_blocks(source: Source, offset: int, shorts_left: int) -> tuple[int, in
             length = window[position]
             position += 1 + length
             if not length:
-                return offset + position, shorts_left
-            if length < _BLOCK_BYTES_MAX:
-                shorts_left -= 1
-                if not shorts_left:
-                    raise DamagedError("it has too many short blocks")
+                return offset + position, blocks_left
+            blocks_left -= 1 if length == _BLOCK_BYTES_MAX else 2
+            if blocks_left <= 0:
+                raise DamagedError("it has too many blocks")
         offset += position

@@ -16,7 +16,7 @@ from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.chain import CHAIN_START, Value, signature
 from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account, CreditKind, credit_source
-from tessera.domain.ledger.wallet import LotBalance, add_lot
+from tessera.domain.ledger.wallet import LotBalance, add_lot, check_expiry
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.ports import Lot
 
@@ -207,8 +207,7 @@ def add_credit(
     if amount_nanos <= 0:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "A credit must be more than zero.", param="amount")
     now = now_us // 1_000_000
-    if expires_at is not None and expires_at <= now:
-        raise TesseraError(ErrorCode.INVALID_REQUEST, "A credit must expire in the future.", param="expires_at")
+    check_expiry(expires_at, now)
     book = books.book(connection, organization_id, mode)
     credited = -book.operator[Account.CASH] - book.operator[Account.PROMOTIONS]
     if credited + amount_nanos > CREDIT_MAX_NANOS:
