@@ -6,6 +6,7 @@ events, charges with their own arithmetic, and all movements with the hash chain
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +189,14 @@ def audit(
     def rows(sql: str) -> Callable[[], Iterator[str]]:
         return lambda: (row[0] for row in connection.execute(sql))
 
+    @cache
+    def sums() -> tuple[list[Any], list[Any]]:
+        return connection.execute(_ENTRY_SUMS).fetchall(), connection.execute(_BALANCES).fetchall()
+
     checks: list[tuple[str, Callable[[], Iterator[str]]]] = [
         ("database-intact", lambda: damage(connection)),
-        ("entries-sum-to-zero", lambda: _unbalanced(connection)),
-        ("balances-equal-entries", lambda: _balances(connection)),
+        ("entries-sum-to-zero", lambda: _unbalanced(*sums())),
+        ("balances-equal-entries", lambda: _balances(*sums())),
         ("balances-not-negative", rows(_NEGATIVE)),
         ("held-equals-open-holds", lambda: _held(connection)),
         ("one-resolution-per-hold", rows(_RESOLUTIONS)),
@@ -219,13 +224,14 @@ def audit(
         counted = _counted(connection)
     except unreadable as error:
         return (Check(name="database-intact", ok=False, detail=f"the ledger cannot be read: {error}"),)
+    # Nothing is written: whichever check fails, going back to here loses nothing, and the snapshot stays.
+    connection.execute("SAVEPOINT checked")
     return tuple(_check(connection, name, find, counted) for name, find in checks)
 
 
 def _check(connection: sqlite3.Connection, name: str, find: Callable[[], Iterator[str]], counted: str) -> Check:
     """One check. One that cannot be done says so, and spoils no other."""
     faults: list[str] = []
-    connection.execute("SAVEPOINT checked")
     try:
         for fault in find():
             faults.append(fault)
@@ -248,11 +254,11 @@ def _counted(connection: sqlite3.Connection) -> str:
     return f"{wallets} wallets, {credits} credits, {holds} holds, {events} usage events"
 
 
-def _unbalanced(connection: sqlite3.Connection) -> Iterator[str]:
+def _unbalanced(entries: list[Any], balances: list[Any]) -> Iterator[str]:
     sums: dict[int, int] = {}
-    for wallet, _, high, low in connection.execute(_ENTRY_SUMS):
+    for wallet, _, high, low in entries:
         sums[wallet] = sums.get(wallet, 0) + (high << 32) + low
-    for wallet, _, balance in connection.execute(_BALANCES):
+    for wallet, _, balance in balances:
         sums.setdefault(-wallet, 0)
         sums[-wallet] += balance
     for wallet, total in sums.items():
@@ -260,16 +266,16 @@ def _unbalanced(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"{'entries' if wallet > 0 else 'balances'} of wallet {abs(wallet)} sum to {total}"
 
 
-def _balances(connection: sqlite3.Connection) -> Iterator[str]:
-    sums = {(row[0], row[1]): (row[2] << 32) + row[3] for row in connection.execute(_ENTRY_SUMS)}
-    for wallet, account, balance in connection.execute(_BALANCES):
-        entries = sums.pop((wallet, account), 0)
-        if entries != balance:
-            yield f"{account} of wallet {wallet} is {balance}, its entries sum to {entries}"
+def _balances(entries: list[Any], balances: list[Any]) -> Iterator[str]:
+    sums = {(row[0], row[1]): (row[2] << 32) + row[3] for row in entries}
+    for wallet, account, balance in balances:
+        total = sums.pop((wallet, account), 0)
+        if total != balance:
+            yield f"{account} of wallet {wallet} is {balance}, its entries sum to {total}"
         if abs(balance) > NANOS_MAX:
             yield f"{account} of wallet {wallet} does not fit 63 bits"
-    for (wallet, account), entries in sums.items():
-        yield f"there are entries of {entries} for {account} of wallet {wallet}, which has no such account"
+    for (wallet, account), total in sums.items():
+        yield f"there are entries of {total} for {account} of wallet {wallet}, which has no such account"
 
 
 def _held(connection: sqlite3.Connection) -> Iterator[str]:

@@ -27,11 +27,13 @@ def damage(connection: Any) -> Iterator[str]:
     """Constraints, indexes and triggers that do not act, and rows that point to none."""
     for (text,) in connection.execute(_UNCHECKED).fetchall():
         yield text
-    for table, parent, column, key in connection.execute(_REFERENCES).fetchall():
-        missing = f"""
-            SELECT count(*) FROM {table} WHERE {column} IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM {parent} WHERE {parent}.{key} = {table}.{column})
-        """  # noqa: S608  (names out of the catalogue of the database)
-        count = connection.execute(missing).fetchone()[0]
+    references = connection.execute(_REFERENCES).fetchall()
+    # One statement for all: planning sixty by themselves takes longer than running them on a small ledger.
+    missing = " UNION ALL ".join(
+        f"SELECT '{table}', '{parent}', count(*) FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608  (names out of
+        f" AND NOT EXISTS (SELECT 1 FROM {parent} WHERE {parent}.{key} = {table}.{column})"  # the database's catalogue)
+        for table, parent, column, key in references
+    )
+    for table, parent, count in connection.execute(missing).fetchall():
         if count:
             yield f"{count} rows of {table} point to a {parent} that is not there"
