@@ -8,8 +8,9 @@ import pytest
 
 from servers import clean_environment
 
-LIBRARIES = ("PIL", "aiohttp", "numpy", "pi_heif", "psycopg", "reportlab", "stripe")
-"""Each takes 10 to 200 ms, and is loaded where an image, an address, a payment, a document or PostgreSQL needs it."""
+LIBRARIES = ("PIL", "aiohttp", "numpy", "pi_heif", "psycopg", "reportlab", "rich", "stripe")
+"""Each takes 10 to 200 ms, and is loaded where an image, an address, a payment, a document, a table or PostgreSQL needs
+it."""
 SERVER = ("starlette", "tessera.flows.inference", "tessera.http.app", "uvicorn", "uvloop")
 TO_COUNT = ("tiktoken",)
 

@@ -12,9 +12,9 @@ import struct
 import sys
 from collections.abc import Callable
 
-import structlog
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TAKEN_MAX = 32
 """Connections taken up at a look."""

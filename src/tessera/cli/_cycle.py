@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 import httptools
-import structlog
 from starlette.types import ASGIApp
 
-log = structlog.get_logger(__name__)
+from tessera.log import get_logger
+
+log = get_logger(__name__)
 
 Message = MutableMapping[str, Any]
 

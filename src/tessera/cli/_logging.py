@@ -10,7 +10,7 @@ import threading
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
-import structlog
+from tessera.log import structlog
 
 TEXT_LENGTH_MAX = 4096
 # Without local variables: among them are prompts, images and the secret that keys are digested with.

@@ -2,12 +2,11 @@
 
 import asyncio
 
-import structlog
-
 from tessera.domain.errors import TesseraError
 from tessera.flows.world import World
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
 """How often the keys of running calls are looked up: well within the five seconds of faults F28."""

@@ -6,17 +6,16 @@ Always holds: however the reading ends, the hold is resolved exactly once and th
 import asyncio
 from collections.abc import AsyncIterator
 
-import structlog
-
 from tessera.domain.dialects.relay import StreamRelay
 from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.usage import OnCancel
 from tessera.flows.settling import Running, settle
 from tessera.flows.world import World
+from tessera.log import get_logger
 from tessera.ports import UpstreamReply
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class UnbrokenBody:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 import pybase64
-import structlog
 
 from tessera.credential_ports import UNAUTHORIZED
 from tessera.domain.dialects.refusals import read_refusal
@@ -17,9 +16,10 @@ from tessera.domain.usage import Attempt
 from tessera.flows.quoting import SANDBOX, Estimate
 from tessera.flows.settling import Running
 from tessera.flows.world import World
+from tessera.log import get_logger
 from tessera.ports import Deployment, ProbedImage, Provider, UpstreamCall, UpstreamReply
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _REFUSAL_BYTES_MAX = 64 * 1024
 _FAILURES = {

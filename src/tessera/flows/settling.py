@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import structlog
 
 from tessera.domain.auth import Caller
 from tessera.domain.dialects.receipt import Receipt
@@ -32,9 +31,10 @@ from tessera.domain.usage import (
 )
 from tessera.flows.quoting import Estimate, price_row
 from tessera.flows.world import World
+from tessera.log import get_logger
 from tessera.ports import Deployment
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 

@@ -8,15 +8,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import structlog
-
 from tessera.credential_ports import UNAUTHORIZED, Credentials, StoredCredential, UnreadableError
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import Surface
 from tessera.flows.world import World
+from tessera.log import get_logger
 from tessera.ports import Deployment, Provider, UpstreamCall, UpstreamReply
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
 """How often the stored credentials are read: well within the five seconds in which a change must hold everywhere."""

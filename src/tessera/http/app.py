@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any
 
-import structlog
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,8 +27,9 @@ from tessera.http.openapi import describe
 from tessera.http.origins import allow_origins
 from tessera.http.route import Door, Handler, Route
 from tessera.http.routes import ROUTES
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _PLAIN_HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 

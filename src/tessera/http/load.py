@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import structlog
-
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.flows.duties import start_duty
 from tessera.http import metrics
 from tessera.http.admission import LATE_SECONDS_MAX, Admission
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 CALLS_SHARE_MAX = 0.95
 CROWD_SHARE = 0.4

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import structlog
 from yarl import URL
 
 from tessera.adapters.media.addresses import AddressPolicy
@@ -21,6 +20,7 @@ from tessera.adapters.media.limits import MediaLimits
 from tessera.adapters.media.source import NeedBytesError
 from tessera.adapters.media.urls import BadUrlError, parse_url
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.log import get_logger
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 # No failure is told earlier than this, so that a refused address, a closed port and a missing file take alike.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import aiohttp
     from aiohttp.abc import AbstractResolver
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 Look = Callable[[bytes], object]
 

@@ -7,11 +7,11 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
 import msgspec
-import structlog
 
+from tessera.log import get_logger
 from tessera.people_ports import Letter
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 AT_ONCE = 4
 WAIT_S = 20

@@ -1,7 +1,6 @@
 """One try of one delivery: a letter, a notice by mail, or a signed request to a webhook."""
 
 import msgspec
-import structlog
 
 from tessera.domain.deliveries import DeliveryKind, DeliveryState, Errand, Notice, retry_at
 from tessera.domain.errors import TesseraError
@@ -10,9 +9,10 @@ from tessera.domain.people.roles import RIGHTS, Right
 from tessera.flows.alerts.webhooks import secret_of
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.letters import written
+from tessera.log import get_logger
 from tessera.people_ports import Letter
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 ERROR_CHARS_MAX = 200
 

@@ -4,14 +4,13 @@ it died or was refused by a mail server. No call waits for it."""
 import asyncio
 import time
 
-import structlog
-
 from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.losses import DAY_US, day_of
 from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LOOK_EVERY_S = 2.0
 AT_ONCE_MAX = 64

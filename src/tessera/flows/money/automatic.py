@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import structlog
-
 from tessera.domain.amounts import asked_usd
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import format_usd
@@ -12,8 +10,9 @@ from tessera.domain.payments.records import CURRENCY, AutomaticTopUp, TopUp, cen
 from tessera.flows.money.topups import OPENED_WITHIN_S
 from tessera.flows.money.treasury import Owner, Treasury
 from tessera.flows.money.webhooks import report
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 async def show_automatic(treasury: Treasury, owner: Owner) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Payments of organizations that were deleted: their pages are closed, and what was paid all the same goes back."""
 
-import structlog
-
 from tessera.domain.errors import TesseraError
 from tessera.domain.money import format_usd
 from tessera.domain.payments.news import PaymentEvent, Unpaid
@@ -9,9 +7,10 @@ from tessera.domain.payments.records import TopUp
 from tessera.flows.money.refunds import send_refund
 from tessera.flows.money.treasury import Treasury
 from tessera.flows.money.webhooks import report
+from tessera.log import get_logger
 from tessera.money_ports import Payments
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LATE_S = 60 * 24 * 3600
 """How long after a deletion a payment is looked for: a page is open for a day, and some banks take weeks."""

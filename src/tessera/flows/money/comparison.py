@@ -5,7 +5,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
-import structlog
 
 from tessera.domain.errors import TesseraError
 from tessera.domain.money import Mode, format_usd
@@ -16,9 +15,10 @@ from tessera.flows.money.closed import close_what_was_left, list_stranded
 from tessera.flows.money.fees import learn_fees
 from tessera.flows.money.treasury import Treasury
 from tessera.flows.money.webhooks import report
+from tessera.log import get_logger
 from tessera.money_ports import Payments
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 WINDOW_S = 8 * 24 * 3600
 """How far back is compared: Stripe sends a webhook again for three days, and a comparison may be missed."""

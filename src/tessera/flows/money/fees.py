@@ -1,15 +1,14 @@
 """Fees: what a payment service keeps of each payment, asked for until it is known, off every call's path."""
 
-import structlog
-
 from tessera.domain.errors import TesseraError
 from tessera.domain.payments.news import Outcome, PaymentEvent
 from tessera.domain.payments.records import TopUp
 from tessera.flows.money.treasury import Treasury
 from tessera.flows.money.webhooks import report
+from tessera.log import get_logger
 from tessera.money_ports import Payments
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 AGAIN_MIN_S = 60
 AGAIN_MAX_S = 24 * 3600

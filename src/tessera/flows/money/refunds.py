@@ -1,13 +1,12 @@
 """Refunds by the operator. A payment's: out of the ledger first, then sent; what is not sent comes back."""
 
-import structlog
-
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.payments.records import ChargeRefund, PaymentRefund, cents_of
 from tessera.domain.people.records import Act
 from tessera.flows.money.treasury import OPERATOR, Treasury
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 async def refund_call(treasury: Treasury, request_id: str, amount_nanos: int | None, note: str) -> ChargeRefund:

@@ -1,14 +1,13 @@
 """What a payment service sends by itself: believed only with its signature, kept as it came, applied once."""
 
-import structlog
-
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.payments.news import Outcome, PaymentEvent, Verdict
 from tessera.domain.payments.signatures import signing_secret
 from tessera.domain.payments.stripe_events import read_event
 from tessera.flows.money.treasury import Treasury
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 async def take_stripe_event(treasury: Treasury, body: bytes, signature: str | None) -> Verdict:

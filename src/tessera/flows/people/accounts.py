@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import structlog
 
 from tessera.alert_ports import Alerts, WebhookSender
 from tessera.flows.operator.credentials import Vault
 from tessera.flows.operator.customers import Clientele
 from tessera.flows.operator.prices import PriceList
 from tessera.identity_ports import IdentityProvider
+from tessera.log import get_logger
 from tessera.people_ports import Mail, Passwords, People
 from tessera.usage_ports import UsageRecords
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LETTERS_WAITING_MAX = 1_000
 

@@ -8,7 +8,6 @@ another browser finish a sign-in that it did not begin, and none is finished twi
 import hmac
 
 import msgspec
-import structlog
 
 from tessera.domain.deliveries import LetterKind
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -21,8 +20,9 @@ from tessera.flows.people.second_factor import check_code
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
 from tessera.flows.people.tries import count_try
 from tessera.identity_ports import IdentityProvider, ProviderSignIn
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 CODE_LENGTH_MAX = 4_096
 

@@ -8,14 +8,14 @@ import base64
 import hmac
 
 import pyotp
-import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Standing
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.tries import count_try
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 STEP_S = 30
 STEPS_AROUND = 1

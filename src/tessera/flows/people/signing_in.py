@@ -1,7 +1,5 @@
 """Signing in: a password, and a second factor where the person has one."""
 
-import structlog
-
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Standing
 from tessera.domain.people.rules import normal_email
@@ -9,8 +7,9 @@ from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.second_factor import check_code
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
 from tessera.flows.people.tries import count_try
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 async def sign_in(accounts: Accounts, email: str, password: str, code: str | None, browser: Browser) -> SignedIn:

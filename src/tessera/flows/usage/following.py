@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
-import structlog
-
 from tessera.domain.auth import Caller
 from tessera.domain.dialects.errors import STATUS
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -20,8 +18,9 @@ from tessera.domain.money import format_usd
 from tessera.domain.usage_report import CallMoved, Movements
 from tessera.flows.usage.live import Event, Listener, Place
 from tessera.flows.world import World
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LOOK_EVERY_S = 0.25
 QUIET_S = 1.0

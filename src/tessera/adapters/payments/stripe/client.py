@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import msgspec
 import stripe
-import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode, format_usd
@@ -24,9 +23,10 @@ from tessera.domain.payments.stripe_events import (
     payment_news,
     refund_news,
 )
+from tessera.log import get_logger
 from tessera.money_ports import Checkout, SavedCardCharge
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TIMEOUT_S = 30
 RETRIES_MAX = 2

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-import structlog
 from yarl import URL
 
 from tessera.adapters.people.oidc.answers import SECONDS_MAX, ProviderUnreachableError, Refused, ask, open_session
@@ -15,8 +14,9 @@ from tessera.adapters.people.oidc.signatures import SignatureError, UnknownKeyEr
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.identities import ClaimsError, Identity, identity_of, vouched_for
 from tessera.identity_ports import ProviderSignIn
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 SCOPE = "openid email profile"
 

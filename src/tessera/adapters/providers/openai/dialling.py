@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, TypeVar, cast
 
-import structlog
 from yarl import URL
 
 from tessera.adapters.providers.openai.connections import took_too_long, transport_failure
+from tessera.log import get_logger
 
 ADDRESSES_S = 10
 """How long a name's addresses are used before it is asked for again."""
@@ -21,7 +21,7 @@ KEEPALIVE_S = 60
 """The other side is asked whether it is still there after this much silence: a model may think for minutes, and routers
 forget connections that are silent."""
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 

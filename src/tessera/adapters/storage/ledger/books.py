@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import msgspec
-import structlog
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.chain import Value, next_link, signature
@@ -18,8 +17,9 @@ from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account
 from tessera.domain.ledger.wallet import Draw, LotBalance, Wallet, drawing_order
 from tessera.domain.money import Mode
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _FIND_WALLET = """
 SELECT wallet.id, available_nanos, held_nanos, revenue_nanos, cash_nanos, promotions_nanos, provider_cost_nanos,

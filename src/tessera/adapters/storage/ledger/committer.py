@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
-
 from tessera.adapters.storage.ledger.books import Books, ConflictError
 from tessera.adapters.storage.ledger.group import Answer, Group, Order, VoidOrder, record_refusal
 from tessera.adapters.storage.ledger.lease import Lease
@@ -21,8 +19,9 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.ledger.orders import HoldOrder, Outcome
 from tessera.domain.usage import UsageEvent
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _ADD_PROCESS = """
 INSERT INTO process (owner, started_at_us, heartbeat_at_us) VALUES (?, ?, ?)

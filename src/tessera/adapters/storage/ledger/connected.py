@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
-
 from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.secrets import Secrets
 from tessera.adapters.storage.ledger.sweep import heartbeat, sweep
@@ -24,8 +22,9 @@ from tessera.domain.auth import Caller
 from tessera.domain.errors import TesseraError
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.losses import LossLimits
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 READERS = 2
 REPORTERS = 2

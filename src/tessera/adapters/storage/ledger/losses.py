@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import msgspec
-import structlog
 
 from tessera.adapters.storage.ledger.books import Book, Books
 from tessera.administration_ports import LossDay
@@ -23,9 +22,10 @@ from tessera.domain.ledger.losses import (
 )
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent, is_free_leave, settled_as
+from tessera.log import get_logger
 from tessera.ports import Page
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _FIND_DAY = """
 SELECT loss_nanos, forgiven_nanos, left_calls, left_loss_nanos FROM loss_day WHERE wallet_id = ? AND day = ?

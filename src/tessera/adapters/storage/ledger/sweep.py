@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from tessera.adapters.storage.ledger.books import Books
 from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.group import VoidOrder, expire_credit
@@ -22,8 +20,9 @@ from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.idempotency import KEY_RETENTION_US
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LEASE_US = 60_000_000
 """How long a process that left no lock file on this machine is believed alive after its last heartbeat."""

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from tessera.adapters.storage.ledger.secrets import sync_folder
 from tessera.domain.ledger.chain import signature
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 WITNESS_FILE = "checkpoints.json"
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import structlog
 
 from tessera.adapters.storage.ledger.committer import Committer, NotDurableError
 from tessera.adapters.storage.ledger.group import Answer, Order, VoidOrder
@@ -20,8 +19,9 @@ from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant, HoldOrder, Outcome
 from tessera.domain.usage import UsageEvent
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 GROUP_MAX = 1000
 LOOK_EVERY_S = 0.5

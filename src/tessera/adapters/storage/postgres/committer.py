@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-import structlog
 
 from tessera.adapters.storage.ledger.books import ConflictError
 from tessera.adapters.storage.ledger.committer import Committer
@@ -19,8 +18,9 @@ from tessera.adapters.storage.postgres.books import PostgresBooks
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.machine import PostgresMachine
 from tessera.domain.ledger.losses import LossLimits
+from tessera.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TRIES_MAX = 4
 _PAUSE_S = 0.02
