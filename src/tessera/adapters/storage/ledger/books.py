@@ -47,7 +47,8 @@ UPDATE lot SET remaining_nanos = ?, held_nanos = ?, spent_nanos = ?, expired_nan
 
 _SUSPEND = "UPDATE organization SET suspended = ?, suspended_for = ? WHERE id = ?"
 
-_CACHED_WALLETS_MAX = 10_000
+CACHED_WALLETS_MAX = 10_000
+"""How many wallets are remembered between transactions; one transaction may read more."""
 
 
 class ConflictError(Exception):
@@ -212,8 +213,6 @@ class Books(ABC):
                 for lot in connection.execute(_FIND_LOTS, (row[0],))
             )
             book = Book(organization_id, mode.value, row, lots)
-            if len(self._books) >= _CACHED_WALLETS_MAX:
-                self._books.clear()
             self._books[organization_id, mode] = book
         self._touched[book.id] = book
         return book
@@ -275,6 +274,9 @@ class Books(ABC):
         self._touched.clear()
         expect(connection.executemany(WRITE_WALLET, wallets), len(wallets))
         expect(connection.executemany(WRITE_LOT, lots), len(lots))
+        if len(self._books) > CACHED_WALLETS_MAX:
+            # Only here, where all is written: a book read a second time in one transaction would be another one.
+            self._books.clear()
 
 
 def expect(cursor: sqlite3.Cursor, rows: int) -> None:
