@@ -77,8 +77,9 @@ class Losses:
         day = day_of(event.settled_at_us)
         found = add_loss(self._day(book, day), event.loss_nanos, left=is_free_leave(event.charge, event.loss_nanos))
         self._days[book.id, day] = found
-        if is_too_much(found, self._limits) and not book.wallet.suspended:
-            self._books.suspend(self._connection, book.organization_id, SuspensionReason.LOSS)
+        if not is_too_much(found, self._limits) or book.wallet.suspended:
+            return
+        if self._books.suspend_by_itself(self._connection, book, SuspensionReason.LOSS):
             log.error(
                 "organization.suspended",
                 organization_id=book.organization_id,

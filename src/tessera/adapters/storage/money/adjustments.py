@@ -61,7 +61,7 @@ def dispute_payment(desk: Desk, book: Book, subject: str, amount_nanos: int, tax
         move(desk, book, "dispute", None, Account.AVAILABLE, Account.CASH, net, subject, note, physical=False)
         set_disputed(desk, book, book.wallet.disputed_nanos + net)
     if available_nanos(desk, book) < 0 and not book.wallet.suspended:
-        desk.books.suspend(desk.connection, book.organization_id, SuspensionReason.DISPUTE)
+        desk.books.suspend_by_itself(desk.connection, book, SuspensionReason.DISPUTE)
 
 
 def win_dispute(desk: Desk, book: Book, subject: str, note: str) -> None:
@@ -73,7 +73,7 @@ def win_dispute(desk: Desk, book: Book, subject: str, note: str) -> None:
         move(desk, book, "dispute_won", None, Account.CASH, Account.AVAILABLE, amount, subject, note, physical=False)
         set_disputed(desk, book, book.wallet.disputed_nanos - amount)
     if available_nanos(desk, book) >= 0 and book.wallet.suspended_for is SuspensionReason.DISPUTE:
-        desk.books.suspend(desk.connection, book.organization_id, None)
+        desk.books.suspend_by_itself(desk.connection, book, None)
 
 
 def collect_tax(desk: Desk, book: Book, subject: str, amount_nanos: int, note: str) -> None:
