@@ -1,7 +1,9 @@
 """Replicas on one PostgreSQL."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
@@ -12,6 +14,8 @@ from tcp_proxy import TcpProxy, tcp_proxy
 from tessera.adapters.storage.postgres import PostgresStorage
 
 Replica = Callable[..., Awaitable[PostgresStorage]]
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -54,3 +58,15 @@ def deadlocks(url: str) -> int:
         row = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def begun(url: str, work: Coroutine[Any, Any, T], *, waiting: int = 1) -> "asyncio.Task[T]":
+    """A change that has come to its end, or to a lock that another transaction holds; `waiting` is how many wait then."""
+    task = asyncio.ensure_future(work)
+    with psycopg.connect(url, autocommit=True) as watching:
+        for _ in range(3_000):
+            row = watching.execute(WAITS).fetchone()
+            if task.done() or (row is not None and row[0] >= waiting):
+                return task
+            await asyncio.sleep(0.01)
+    raise AssertionError("the change neither ends nor waits for a lock")

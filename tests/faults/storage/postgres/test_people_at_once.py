@@ -1,13 +1,11 @@
 """People who change the same thing on two replicas at once: what decides a change is locked until it is committed."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import psycopg
 import pytest
 
-from faults.storage.postgres.conftest import Replica
+from faults.storage.postgres.conftest import Replica, begun
 from tessera.adapters.storage.ledger.people import customers_of, people_of
 from tessera.adapters.storage.people import SqlPeople
 from tessera.administration_ports import ApiKey
@@ -20,20 +18,6 @@ from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 FAR = 2**40
-WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-T = TypeVar("T")
-
-
-async def begun(url: str, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-    """A change that has come to its end, or to a lock that another transaction holds."""
-    task = asyncio.ensure_future(work)
-    with psycopg.connect(url, autocommit=True) as watching:
-        for _ in range(3_000):
-            row = watching.execute(WAITS).fetchone()
-            if task.done() or (row is not None and row[0]):
-                return task
-            await asyncio.sleep(0.01)
-    raise AssertionError("the change neither ends nor waits for a lock")
 
 
 async def newcomer(people: SqlPeople, name: str) -> tuple[Person, str]:

@@ -1,11 +1,9 @@
 """A suspension is decided on what it is when it is written, whoever else writes it at the same moment."""
 
-import asyncio
-
 import psycopg
 import pytest
 
-from faults.storage.postgres.conftest import Replica
+from faults.storage.postgres.conftest import Replica, begun
 from ledger_calls import funded, hold_order, release, usage_event
 from payment_events import bought, claimed, event
 from tessera.adapters.storage.money.store import SqlMoney
@@ -50,9 +48,7 @@ async def test_a_dispute_that_is_won_does_not_lift_what_an_operator_said_at_the_
     assert await reason(storage, organization) == SuspensionReason.DISPUTE
     with psycopg.connect(database_url) as operator:
         operator.execute(_SUSPEND, (organization,))
-        told = asyncio.ensure_future(money.take_event(event(disputed(reversed=True))))
-        await asyncio.sleep(0.3)
-        assert not told.done()
+        told = await begun(database_url, money.take_event(event(disputed(reversed=True))))
         operator.commit()
     assert (await told).outcome is Outcome.APPLIED
     assert await reason(storage, organization) == SuspensionReason.OPERATOR
@@ -67,9 +63,7 @@ async def test_a_dispute_does_not_stand_in_for_what_an_operator_said_at_the_same
     organization = await spent(storage)
     with psycopg.connect(database_url) as operator:
         operator.execute(_SUSPEND, (organization,))
-        told = asyncio.ensure_future(money.take_event(event(disputed())))
-        await asyncio.sleep(0.3)
-        assert not told.done()
+        told = await begun(database_url, money.take_event(event(disputed())))
         operator.commit()
     assert (await told).outcome is Outcome.APPLIED
     assert await reason(storage, organization) == SuspensionReason.OPERATOR
@@ -86,9 +80,7 @@ async def test_losses_do_not_stand_in_for_what_an_operator_said_at_the_same_mome
     await storage.hold(order)
     with psycopg.connect(database_url) as operator:
         operator.execute(_SUSPEND, (organization,))
-        settled = asyncio.ensure_future(storage.settle(release(order, loss_nanos=11)))
-        await asyncio.sleep(0.3)
-        assert not settled.done()
+        settled = await begun(database_url, storage.settle(release(order, loss_nanos=11)))
         operator.commit()
     await settled
     assert await reason(storage, organization) == SuspensionReason.OPERATOR

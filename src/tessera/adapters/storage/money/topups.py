@@ -52,8 +52,10 @@ INSERT INTO topup (
 """
 _OPEN = "UPDATE topup SET state = 'open', session_id = ?, url = ? WHERE id = ? AND state = 'created'"
 _END = "UPDATE topup SET state = ?, failure = ? WHERE id = ? AND state IN ('created', 'open')"
+# Paid after the deletion of its organization, whatever a replica's clock says: so it is found and goes back.
 _PAY = """
-UPDATE topup SET state = 'paid', payment_id = ?, lot_id = ?, paid_at = ?, tax_nanos = ?, fee_due_at = ?
+UPDATE topup SET state = 'paid', payment_id = ?, lot_id = ?, tax_nanos = ?, fee_due_at = ?,
+    paid_at = max(?, coalesce((SELECT closed_at FROM organization WHERE organization.id = organization_id), 0))
 WHERE id = ? AND state <> 'paid'
 """
 _KEEP_CARD = """
@@ -121,7 +123,7 @@ def credit_topup(desk: Desk, topup: TopUp, payment_id: str, customer_id: str | N
         desk.make_id,
     )
     fee_due_at = desk.now if topup.service is Service.STRIPE else None
-    values = (payment_id, lot.id, desk.now, tax_nanos, fee_due_at, topup.id)
+    values = (payment_id, lot.id, tax_nanos, fee_due_at, desk.now, topup.id)
     paid = desk.connection.execute(_PAY, values).rowcount
     assert paid == 1, "the wallet is locked: nobody else pays it"
     collect_tax(desk, desk.book(topup.organization_id, topup.mode), topup.id, tax_nanos, note)

@@ -117,6 +117,8 @@ _BLANK_ADMIN_KEYS = "UPDATE admin_key SET name = '' WHERE person_id = $1"
 _ERASE_DETAILS = "UPDATE audit_event SET details = NULL WHERE details IS NOT NULL AND (actor_id = $1 OR object_id = $1)"
 
 _KEYS = "SELECT id, revoked_at FROM api_key WHERE organization_id = $1 ORDER BY id"
+# What moves its money on another replica has moved it by now, and is seen, or finds it closed.
+_LOCK_WALLETS = "UPDATE wallet SET chain_seq = chain_seq WHERE organization_id = $1 RETURNING id"
 _MONEY_LEFT = """
 SELECT sum(available_nanos), sum(held_nanos) FROM wallet WHERE organization_id = $1 AND mode = 'live'
 """
@@ -225,6 +227,7 @@ class Erasure(Store):
 def _close(store: Store, act: Act, organization_id: str) -> Steps[None]:
     now = store.now()
     yield from rows(LOCK, organization_id)
+    yield from rows(_LOCK_WALLETS, organization_id)
     money = yield from first(_MONEY_LEFT, organization_id)
     if money is not None and any(int(part or 0) for part in money):
         raise TesseraError(

@@ -1,0 +1,45 @@
+"""An organization that is deleted on one replica while another hears of its money."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from faults.storage.postgres.conftest import Replica, begun
+from ledger_calls import funded
+from payment_events import event, paid, topup_order
+from tessera.adapters.storage.ledger.people import people_of
+from tessera.adapters.storage.money.store import SqlMoney
+from tessera.adapters.storage.postgres import PostgresStorage
+from tessera.domain.errors import TesseraError
+from tessera.domain.money import NANOS_PER_USD, Mode
+from tessera.domain.payments.news import Outcome
+from tessera.domain.people.records import Act, Actor, ActorKind
+from tessera.domain.people.roles import Role
+
+pytestmark = pytest.mark.anyio
+
+
+async def delete(storage: PostgresStorage, organization: str) -> None:
+    actor = Actor(kind=ActorKind.OPERATOR, id="operator").within(organization, Role.OWNER)
+    await people_of(storage).erase_organization(Act(actor=actor, action="", object_id=organization))
+
+
+async def test_an_organization_is_not_deleted_while_another_replica_credits_its_payment(
+    replica: Replica, database_url: str
+) -> None:
+    one, two = await replica(), await replica()
+    organization = await funded(one, 0)
+    money, order = SqlMoney(one), topup_order(organization, 25 * NANOS_PER_USD)
+    await money.create_topup(order)
+    with psycopg.connect(database_url) as elsewhere:
+        # The payment is credited as far as its top-up's row, with its wallet locked.
+        elsewhere.execute("SELECT 1 FROM topup WHERE id = %s FOR UPDATE", (order.id,))
+        told = await begun(database_url, money.take_event(event(paid(order, "pi_1"))))
+        deleting = await begun(database_url, delete(two, organization), waiting=2)
+        elsewhere.commit()
+    assert (await told).outcome is Outcome.APPLIED
+    (answer,) = await asyncio.gather(deleting, return_exceptions=True)
+    assert isinstance(answer, TesseraError), "deleted with $25 of a customer's money"
+    assert "live money" in answer.message
+    assert (await two.balance(organization, Mode.LIVE)).available_nanos == 25 * NANOS_PER_USD
