@@ -61,7 +61,7 @@ def deadlocks(url: str) -> int:
 
 
 async def begun(url: str, work: Coroutine[Any, Any, T], *, waiting: int = 1) -> "asyncio.Task[T]":
-    """A change that has come to its end, or to a lock that another transaction holds; `waiting` is how many wait then."""
+    """A change that has come to its end, or to a lock that another transaction holds: then `waiting` of them wait."""
     task = asyncio.ensure_future(work)
     with psycopg.connect(url, autocommit=True) as watching:
         for _ in range(3_000):

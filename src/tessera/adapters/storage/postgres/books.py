@@ -56,6 +56,8 @@ class PostgresBooks(Books):
         super().clear()
         self._locked.clear()
         self._states.clear()
+        # A server that crashed forgets a run that was taken in the transaction, and gives it to another replica.
+        self._run = iter(range(0))
 
     def lock(self, connection: Any, wallets: Iterable[Key]) -> None:
         """Locks wallets for the rest of the transaction and drops what another replica has changed since."""
