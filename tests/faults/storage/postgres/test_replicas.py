@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from faults.storage.postgres.conftest import Replica, deadlocks
 from ledger_calls import eventually, funded, hold_order, release, usage_event
 from tessera.adapters.storage.postgres import PostgresMachine, PostgresStorage
+from tessera.adapters.storage.postgres.books import PostgresBooks
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
@@ -223,3 +226,28 @@ async def test_f21_a_replica_that_slept_longer_than_its_lease_charges_nothing_tw
     assert (balance.available_nanos, balance.held_nanos, balance.spent_nanos) == (75, 0, 25)
     kept = (await watcher.reconciliation()).refused_settlements
     assert sorted((one.request_id, one.charge_nanos) for one in kept) == sorted([(asleep.id, 25), (beside.id, 11)])
+
+
+async def test_a_sweep_locks_wallets_in_the_order_in_which_groups_of_calls_do(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise both wait for each other, until the server ends one after a second."""
+    now_us = [time.time_ns() // 1000]
+    storage = await replica(clock=lambda: now_us[0])
+    until = now_us[0] // 1_000_000 + 60
+    for _ in range(30):
+        organization = await funded(storage, 0)
+        await storage.add_credit(organization, Mode.LIVE, 10, kind="promotion", note="", expires_at=until)
+    now_us[0] += 61_000_000
+    locked: list[int] = []
+    lock = PostgresBooks.lock
+
+    def noted(books: PostgresBooks, connection: Any, wallets: Iterable[tuple[str, str]]) -> None:
+        wallets = list(wallets)
+        locked.extend(books._ids[wallet] for wallet in wallets)
+        lock(books, connection, wallets)
+
+    monkeypatch.setattr(PostgresBooks, "lock", noted)
+    await storage.sweep()
+    assert len(locked) == 30
+    assert locked == sorted(locked)

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from tessera.adapters.storage.ledger import usage_events, usage_reads
+from tessera.adapters.storage.ledger import sweep, usage_events, usage_reads
 from tessera.adapters.storage.ledger.usage_sums import CHARGED
 from tessera.adapters.storage.money import statements
 from tessera.adapters.storage.sqlite.migrations import _statements, migrations
@@ -38,3 +38,10 @@ def test_a_statement_reads_the_sums_of_days_and_no_single_call(schema: sqlite3.C
     steps = plan(schema, sql)
     assert any(step.startswith("SEARCH usage_sum USING PRIMARY KEY (wallet_id=? AND width_s=?") for step in steps)
     assert not [step for step in steps if "hold" in step or "usage_event" in step]
+
+
+@pytest.mark.parametrize("sql", [sweep._FIND_OLD, sweep._DROP_KEYS, sweep._DROP_QUOTES])
+def test_a_sweep_looks_at_keys_and_quotes_that_are_old_only(schema: sqlite3.Connection, sql: str) -> None:
+    steps = plan(schema, sql)
+    assert any("INDEX idempotency_age (placed_at_us<?)" in step or "(expires_at_us<?)" in step for step in steps)
+    assert not [step for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN idempotency")]

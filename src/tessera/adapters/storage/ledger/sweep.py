@@ -31,6 +31,9 @@ QUOTE_RETENTION_US = 7 * 24 * 3600 * 1_000_000
 """How long an expired quote can still be named as expired."""
 
 _ORPHANS_A_GROUP = 500
+_WALLETS_A_SWEEP = 500
+_ROWS_A_SWEEP = 10_000
+"""Calls wait while a sweep is at it: what is more is left to the next one, ten seconds later."""
 
 _FIND_OWNERS = "SELECT DISTINCT owner FROM hold WHERE state = 'open'"
 
@@ -46,22 +49,33 @@ SELECT hold.id, wallet.organization_id, wallet.mode FROM hold JOIN wallet ON wal
 WHERE owner = ? AND state = 'open' ORDER BY number LIMIT ?
 """
 
+# Wallets in the order in which groups of calls lock them.
 _FIND_OWING = """
-SELECT DISTINCT organization_id, mode FROM owed_draw JOIN hold ON hold.number = hold_number AND state <> 'open'
-JOIN wallet ON wallet.id = hold.wallet_id ORDER BY organization_id, mode
+SELECT DISTINCT organization_id, mode, wallet.id FROM owed_draw
+JOIN hold ON hold.number = hold_number AND state <> 'open' JOIN wallet ON wallet.id = hold.wallet_id
+ORDER BY wallet.id LIMIT ?
 """
 
 _FIND_EXPIRING = """
-SELECT DISTINCT organization_id, mode FROM lot JOIN wallet ON wallet.id = lot.wallet_id
-WHERE expires_at <= ? AND remaining_nanos > 0
+SELECT DISTINCT organization_id, mode, wallet.id FROM lot JOIN wallet ON wallet.id = lot.wallet_id
+WHERE expires_at <= ? AND remaining_nanos > 0 ORDER BY wallet.id LIMIT ?
+"""
+
+_FIND_OLD = """
+SELECT EXISTS (SELECT 1 FROM idempotency WHERE placed_at_us < ?) OR EXISTS (SELECT 1 FROM quote WHERE expires_at_us < ?)
 """
 
 _DROP_KEYS = """
-DELETE FROM idempotency WHERE placed_at_us < ?
-AND NOT EXISTS (SELECT 1 FROM hold WHERE number = hold_number AND state = 'open')
+DELETE FROM idempotency WHERE (wallet_id, key) IN (
+    SELECT wallet_id, key FROM idempotency WHERE placed_at_us < ?
+        AND NOT EXISTS (SELECT 1 FROM hold WHERE number = hold_number AND state = 'open')
+    ORDER BY placed_at_us LIMIT ?
+)
 """
 
-_DROP_QUOTES = "DELETE FROM quote WHERE expires_at_us < ?"
+_DROP_QUOTES = """
+DELETE FROM quote WHERE id IN (SELECT id FROM quote WHERE expires_at_us < ? ORDER BY expires_at_us LIMIT ?)
+"""
 
 _DROP_PROCESS = "DELETE FROM process WHERE owner = ?"
 
@@ -172,28 +186,25 @@ def _collect(committer: Committer, now_us: int, make_id: Callable[[str], str]) -
         desk = Desk(connection, books, now_us, make_id)
         collect_owed(desk, desk.book(organization_id, mode))
 
-    _each(committer, committer.connection().execute(_FIND_OWING).fetchall(), collect)
+    owing = committer.connection().execute(_FIND_OWING, (_WALLETS_A_SWEEP,))
+    _each(committer, [row[:2] for row in owing], collect)
 
 
 def _expire(committer: Committer, now_us: int, make_id: Callable[[str], str]) -> None:
     def expire(organization_id: str, mode: str, connection: sqlite3.Connection, books: Books) -> None:
         expire_credit(connection, books.book(connection, organization_id, Mode(mode)), now_us, make_id)
 
-    _each(committer, committer.connection().execute(_FIND_EXPIRING, (now_us // 1_000_000,)).fetchall(), expire)
+    expiring = committer.connection().execute(_FIND_EXPIRING, (now_us // 1_000_000, _WALLETS_A_SWEEP))
+    _each(committer, [row[:2] for row in expiring], expire)
 
 
 def _tidy(committer: Committer, now_us: int) -> None:
     bounds = (now_us - KEY_RETENTION_US, now_us - QUOTE_RETENTION_US)
     connection = committer.connection()
-    old = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM idempotency WHERE placed_at_us < ?)"
-        " OR EXISTS (SELECT 1 FROM quote WHERE expires_at_us < ?)",
-        bounds,
-    ).fetchone()[0]
-    if old:
+    if connection.execute(_FIND_OLD, bounds).fetchone()[0]:
 
         def tidy(connection: sqlite3.Connection, _: Books) -> None:
-            connection.execute(_DROP_KEYS, bounds[:1])
-            connection.execute(_DROP_QUOTES, bounds[1:])
+            connection.execute(_DROP_KEYS, (bounds[0], _ROWS_A_SWEEP))
+            connection.execute(_DROP_QUOTES, (bounds[1], _ROWS_A_SWEEP))
 
         committer.change(tidy)
