@@ -117,6 +117,11 @@ class MoneyStore(Protocol):
         left; `untouched` leaves out what was ever refunded or disputed."""
         ...
 
+    async def list_came_back(self, service: Service, mode: Mode, since: int) -> tuple[TopUp, ...]:
+        """Some of the top-ups of organizations that were deleted from a time on, paid before that, of whose live money
+        something came back since: a refund failed, or a call was refunded."""
+        ...
+
     async def take_event(self, event: PaymentEvent) -> Verdict:
         """Keeps an event and does what follows from it, once."""
         ...

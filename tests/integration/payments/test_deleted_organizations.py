@@ -15,6 +15,7 @@ from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.domain.people.roles import Role
 from tessera.flows.money.closed import close_what_was_left
 from tessera.flows.money.comparison import compare
+from tessera.flows.money.refunds import refund_topup
 from tessera.flows.money.topups import create_topup
 from tessera.flows.money.treasury import Owner
 
@@ -56,11 +57,15 @@ async def opened(till: Till, *, save_card: bool = False) -> tuple[str, TopUp]:
     return organization, topup
 
 
+async def deleted(till: Till, organization: str) -> None:
+    actor = Actor(kind=ActorKind.OPERATOR, id="operator").within(organization, Role.OWNER)
+    await people_of(till.storage).erase_organization(Act(actor=actor, action="", object_id=organization))
+
+
 @pytest.fixture
 async def left(till: Till) -> Left:
     organization, topup = await opened(till, save_card=True)
-    actor = Actor(kind=ActorKind.OPERATOR, id="operator").within(organization, Role.OWNER)
-    await people_of(till.storage).erase_organization(Act(actor=actor, action="", object_id=organization))
+    await deleted(till, organization)
     return Left(till, organization, topup)
 
 
@@ -129,3 +134,25 @@ async def test_no_card_of_a_deleted_organization_is_kept(left: Left) -> None:
     await left.till.money.take_event(event(paid(left.topup, payment["id"], customer_id="cus_late")))
     kept = "SELECT * FROM automatic_topup"
     assert await left.till.storage._read(lambda connection: connection.execute(kept).fetchall()) == []
+
+
+async def test_a_refund_that_fails_after_the_deletion_is_named_until_the_money_has_gone_back(till: Till) -> None:
+    """It was refunded so that the organization could be deleted; weeks later its bank does not take it."""
+    till.behind_s = 7 * 24 * 3600
+    organization, topup = await opened(till)
+    payment = await Left(till, organization, topup).paid()
+    till.behind_s = 0
+    refund = await refund_topup(till.treasury, topup.id, None, "the organization is given up")
+    await deleted(till, organization)
+    failed = claimed(ClaimKind.REFUND, payment, 2500, claim_id=refund.id, reversed=True)
+    assert (await till.money.take_event(event(failed))).outcome is Outcome.APPLIED
+    till.stripe.refunds.clear()
+    await close_what_was_left(till.treasury)
+    assert till.stripe.refunds == [], "it would fail again"
+    stripe = till.treasury.payments[Mode.LIVE]
+    assert (await compare(till.treasury, stripe)).drift == (
+        f"top-up {topup.id} of $25.00 has credit again after its organization was deleted: refund it",
+    )
+    by_hand = till.stripe.refund(payment, 2500)
+    await till.money.take_event(event(claimed(ClaimKind.REFUND, payment, 2500, claim_id=by_hand["id"])))
+    assert (await compare(till.treasury, stripe)).drift == ()

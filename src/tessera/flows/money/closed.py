@@ -32,10 +32,16 @@ async def close_what_was_left(treasury: Treasury) -> None:
 
 
 async def list_stranded(treasury: Treasury, payments: Payments) -> list[str]:
-    """What was paid to deleted organizations and has not gone back, in words for the operator."""
+    """What was paid or came back to deleted organizations and has not been sent back, in words for the operator."""
+    since = treasury.now() - LATE_S
+    came_back = await treasury.store.list_came_back(payments.service, payments.mode, since)
     return [
-        f"top-up {topup.id} of ${format_usd(topup.amount_nanos)} was paid after {_REASON}: refund it"
-        for topup in await _paid_late(treasury, payments, untouched=False)
+        f"top-up {topup.id} of ${format_usd(topup.amount_nanos)} {what} after {_REASON}: refund it"
+        for what, found in (
+            ("was paid", await _paid_late(treasury, payments, untouched=False)),
+            ("has credit again", came_back),
+        )
+        for topup in found
     ]
 
 

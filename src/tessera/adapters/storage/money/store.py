@@ -77,6 +77,9 @@ class SqlMoney:
             lambda connection: closed.list_paid_late(connection, service, mode, since, untouched=untouched)
         )
 
+    async def list_came_back(self, service: Service, mode: Mode, since: int) -> tuple[TopUp, ...]:
+        return await self._storage._read(closed.list_came_back, service, mode, since)
+
     async def take_event(self, event: PaymentEvent) -> Verdict:
         return await self._change(events.take_event, event)
 
