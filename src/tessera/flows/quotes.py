@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +18,10 @@ from tessera.flows.world import World, date_of
 from tessera.ports import SavedQuote
 
 SURFACES = {"/v1/chat/completions": Surface.CHAT, "/v1/responses": Surface.RESPONSES}
+
+_FIELDS: dict[str, Any] = {"url": str, "body": None, "custom_id": str | None, "method": Literal["POST"] | None}
+"""What a line of a batch has, and what it is; a body is read as what its url takes. Any other field would be the call's
+own in the wrong place, and change nothing here."""
 
 
 async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
@@ -69,20 +74,34 @@ async def find_quote(world: World, caller: Caller, quote_id: str) -> bytes:
 
 
 def _read(raw: bytes) -> tuple[str, bytes]:
-    """The url and the bytes of the body. Raises invalid_request for anything else, a key that stands twice included."""
+    """The url and the bytes of the body. Raises invalid_request for anything else, naming the field at fault."""
     try:
         found = members(raw, 0, len(raw))
-        url_at, body_at = found["url"], found["body"]
-        return msgspec.json.decode(raw[url_at[1] : url_at[2]], type=str), raw[body_at[1] : body_at[2]]
-    except KeyError as error:
-        why = f"{error.args[0]} is missing"
     except RecursionError:
-        why = "it is nested too deeply"
+        raise _unreadable("it is nested too deeply") from None
     except (ValueError, UnicodeDecodeError) as error:
-        why = str(error)
-    raise TesseraError(
+        raise _unreadable(str(error) if raw.strip() else "the request is empty") from None
+    for name in ("url", "body"):
+        if name not in found:
+            raise _unreadable(f"{name} is missing", name)
+    values = {}
+    for name, (_, start, end) in found.items():
+        if name not in _FIELDS:
+            raise _unreadable(f"{name[:64]!r} is none of its fields; those of the call stand in body", name[:64])
+        if name != "body":
+            try:
+                values[name] = msgspec.json.decode(raw[start:end], type=_FIELDS[name])
+            except (ValueError, UnicodeDecodeError) as error:
+                raise _unreadable(f"{name}: {error}", name) from None
+    _, start, end = found["body"]
+    return values["url"], raw[start:end]
+
+
+def _unreadable(why: str, param: str | None = None) -> TesseraError:
+    return TesseraError(
         ErrorCode.INVALID_REQUEST,
         f'A quote is asked for with {{"url": "/v1/chat/completions", "body": {{…}}}}: {why}.',
+        param=param,
     )
 
 

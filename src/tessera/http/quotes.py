@@ -8,10 +8,12 @@ from tessera.http.exchange import Exchange
 
 async def create(world: World, caller: Caller, exchange: Exchange) -> None:
     """Quotes a real request; nothing is sent and nothing is held."""
+    exchange.query(())
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
     await exchange.reply(200, await make_quote(world, caller, body))
 
 
 async def show(world: World, caller: Caller, exchange: Exchange) -> None:
     """Shows a quote made earlier."""
+    exchange.query(())
     await exchange.reply(200, await find_quote(world, caller, exchange.path_params["id"]))

@@ -17,6 +17,7 @@ PAGE = {
 
 async def show(world: World, caller: Caller, exchange: Exchange) -> None:
     """Shows the receipt of one call."""
+    exchange.query(())
     await exchange.reply_json(200, await receipts.find_request(world, caller, exchange.path_params["id"]))
 
 
@@ -27,6 +28,7 @@ async def index(world: World, caller: Caller, exchange: Exchange) -> None:
 
 async def balance(world: World, caller: Caller, exchange: Exchange) -> None:
     """Shows what can be spent, what running calls hold and what was spent."""
+    exchange.query(())
     await exchange.reply_json(200, await receipts.read_balance(world, caller))
 
 

@@ -52,6 +52,25 @@ def test_two_different_keys_are_no_key(server: TesseraServer, account: Account) 
     assert raw(server, "GET", "/v1/balance", headers)[0] == 401
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/balance"),
+        ("GET", "/v1/requests/req_1"),
+        ("GET", "/v1/quotes/quote_1"),
+        ("POST", "/v1/quotes"),
+        ("POST", "/v1/topups"),
+        ("POST", "/v1/vouchers/redeem"),
+    ],
+)
+def test_a_query_is_refused_by_name_where_a_route_takes_none(
+    server: TesseraServer, account: Account, method: str, path: str
+) -> None:
+    """A key has its own mode: asked for the other one, it must not answer with this."""
+    status, _, body = raw(server, method, f"{path}?mode=live", {"x-api-key": account.key})
+    assert (status, json.loads(body)["error"]["param"]) == (400, "mode")
+
+
 def test_a_key_in_the_address_is_refused(server: TesseraServer, account: Account) -> None:
     status, _, body = raw(server, "GET", f"/v1/balance?api_key={account.key}", {"x-api-key": account.key})
     assert status == 400

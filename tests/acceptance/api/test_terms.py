@@ -19,6 +19,31 @@ def quote(client: openai.OpenAI, **changes: object) -> dict:
     return client.post("/quotes", body={"url": "/v1/chat/completions", "body": {**BODY, **changes}}, cast_to=object)
 
 
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"service_tier": "flex"}, "service_tier"),
+        ({"method": "GET"}, "method"),
+        ({"custom_id": 7}, "custom_id"),
+        ({"url": 7}, "url"),
+    ],
+)
+def test_a_quote_takes_what_a_batch_line_has_and_nothing_beside_it(
+    client: openai.OpenAI, more: dict[str, object], param: str
+) -> None:
+    asked = {"url": "/v1/chat/completions", "body": BODY}
+    line = {**asked, "custom_id": "one", "method": "POST"}
+    assert client.post("/quotes", body=line, cast_to=object)["price"] == quote(client)["price"]
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.post("/quotes", body={**asked, **more}, cast_to=object)
+    assert (refused.value.code, refused.value.param) == ("invalid_request", param)
+
+
+def test_an_empty_request_for_a_quote_is_called_empty(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="the request is empty"):
+        client.post("/quotes", content=b"", cast_to=object, options={"headers": {"content-type": "application/json"}})
+
+
 def test_a_call_is_held_to_its_quote(client: openai.OpenAI) -> None:
     quoted = quote(client)
     raw = call(client, {"Tessera-Quote": quoted["id"]})

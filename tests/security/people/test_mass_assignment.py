@@ -15,6 +15,7 @@ from tessera.domain.people import records
 from tessera.http.route import Door, Route
 
 WRITES = [route for route in PEOPLE_ROUTES if isinstance(route.body, type)]
+WITHOUT_QUERY = [route for route in PEOPLE_ROUTES if not route.query and route.door is not Door.SIGNED]
 STRANGE: list[Any] = [None, 0, -1, 2**63, 1.5, True, "", "x" * 5_000, [], {}, [["x"]], {"$gt": ""}, "\ud800", "\x00"]
 
 
@@ -72,6 +73,18 @@ def test_a_field_that_a_write_does_not_name_is_refused_by_name(
     everything = {**valid, **{name: 1 for name in FIELDS if name not in valid}}
     for role in ROLES[1:]:
         assert write(people, mine, operator, route, role, everything).status in (400, 403)
+    assert kept(mine) == before
+
+
+@pytest.mark.parametrize("route", WITHOUT_QUERY, ids=names)
+def test_a_query_is_refused_by_name_where_a_route_takes_none(
+    people: People, two_organizations: tuple[Full, Full], operator: Browser, route: Route
+) -> None:
+    mine, _ = two_organizations
+    asked = msgspec.structs.replace(route, path=f"{route.path}?mode=test")
+    before = kept(mine)
+    reply = write(people, mine, operator, asked, "owner", body_of(route))
+    assert (reply.status, reply.json["error"]["param"]) == (400, "mode"), reply.text
     assert kept(mine) == before
 
 

@@ -22,7 +22,8 @@ _HEADERS = ((b"cache-control", "no-store"), (b"x-content-type-options", "nosniff
 
 
 def door_of(world: World, route: Route) -> Enter:
-    """What lets callers into a route. Raises what the door and the route's right demand."""
+    """What lets callers into a route. Raises what the door and the route's right demand, and [invalid_request] for a
+    query where the route takes none: what it asks for would not be done."""
     doors: dict[Door, Enter] = {
         Door.OPEN: _anybody,
         Door.PERSON: _person,
@@ -38,6 +39,8 @@ def door_of(world: World, route: Route) -> Enter:
         actor = await enter(accounts, exchange)
         if route.right is not None:
             require(actor.rights, route.right)
+        if not route.query:
+            exchange.query(())
         return actor
 
     return entered

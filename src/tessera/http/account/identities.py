@@ -22,13 +22,11 @@ SIGNED_IN_PATH, SECOND_FACTOR_PATH = "/", "/sign-in/second-factor"
 
 async def list_providers(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
     """Lists the identity providers where people can sign in."""
-    exchange.query(())
     await exchange.reply_json(200, identities.list_providers(accounts))
 
 
 async def begin(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
     """Sends the browser to an identity provider to sign in there."""
-    exchange.query(())
     begun = await provider_sign_in.begin(accounts, exchange.path_params["provider"])
     set_sign_in(accounts, exchange, begun.kept, begun.seconds)
     await exchange.redirect(begun.url)
@@ -65,7 +63,6 @@ async def finish_with_code(accounts: Accounts, _: Actor, exchange: Exchange) -> 
 
 async def list_identities(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Lists who the person is at identity providers."""
-    exchange.query(())
     await exchange.reply_json(200, await identities.list_identities(accounts, actor))
 
 

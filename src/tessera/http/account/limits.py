@@ -14,7 +14,6 @@ MODE = {"mode": {"enum": ["live", "test"], "default": "live"}}
 
 async def show_key(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Shows what a key may use and has used."""
-    exchange.query(())
     await exchange.reply_json(200, await limits.show_limits(accounts, actor, _key(exchange), None))
 
 

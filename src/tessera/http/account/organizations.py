@@ -10,7 +10,6 @@ from tessera.http.exchange import Exchange
 
 async def index(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Lists the organizations of who is signed in."""
-    exchange.query(())
     await exchange.reply_json(200, await organizations.list_organizations(accounts, actor))
 
 

@@ -72,7 +72,6 @@ async def show_session(accounts: Accounts, actor: Actor, exchange: Exchange) -> 
 
 async def list_sessions(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Lists where the person is signed in."""
-    exchange.query(())
     found = await sessions.list_sessions(accounts, actor)
     shown = [_session_object(one, actor.session_id) for one in found]
     await exchange.reply_json(200, list_object(shown, Page(limit=max(1, len(shown)))))

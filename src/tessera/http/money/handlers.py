@@ -20,6 +20,7 @@ SIGNATURE = b"stripe-signature"
 
 async def create_topup(treasury: Treasury, who: Caller | Actor, exchange: Exchange) -> None:
     """Opens a top-up and says where to pay it; the Idempotency-Key makes a repeated click pay once."""
+    exchange.query(())
     fields = await read_fields(exchange, bodies.CreateTopUp)
     topup, repeated = await topups.create_topup(
         treasury,
@@ -68,6 +69,7 @@ async def show_statement(treasury: Treasury, who: Caller | Actor, exchange: Exch
 
 async def redeem_voucher(treasury: Treasury, who: Caller | Actor, exchange: Exchange) -> None:
     """Turns a voucher into credit, once per organization."""
+    exchange.query(())
     fields = await read_fields(exchange, bodies.RedeemVoucher)
     redeemed = await vouchers.redeem_voucher(treasury, owner_of(who, fields.mode), fields.code)
     await exchange.reply_json(200, redeemed)

@@ -63,7 +63,6 @@ async def index(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
 
 async def show(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
     """Shows one organization with its owner and balance."""
-    exchange.query(())
     await exchange.reply_json(200, await customers.show_customer(accounts.clientele, exchange.path_params["customer"]))
 
 

@@ -21,7 +21,6 @@ class SetCredential(Fields, frozen=True, kw_only=True):
 
 async def index(accounts: Accounts, _: Actor, exchange: Exchange) -> None:
     """Lists the providers of the settings and those whose credentials are stored, never the credentials."""
-    exchange.query(())
     await exchange.reply_json(200, await credentials.list_providers(accounts.vault))
 
 
