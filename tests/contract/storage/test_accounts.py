@@ -124,6 +124,23 @@ async def test_a_key_makes_its_project_once(storage: LedgerStorage) -> None:
     assert set(await storage.list_keys(organization)) == set(keys)
 
 
+async def test_a_key_names_its_project_by_id_too_and_makes_none_that_is_named_like_one(storage: LedgerStorage) -> None:
+    organization = await funded(storage, 0)
+    first = await new_key(storage, organization, b"a" * 32)
+
+    async def of(project: str, digest: bytes) -> ApiKey:
+        return await storage.create_key(
+            organization, project=project, mode=Mode.TEST, name="", digest=digest, display="sk"
+        )
+
+    second = await of(first.project_id, b"b" * 32)
+    assert (second.project_id, second.project) == (first.project_id, "default")
+    with pytest.raises(TesseraError) as caught:
+        await of("prj_01a22d733101c2cda0983b24e513a8d2", b"c" * 32)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert {key.project for key in await storage.list_keys(organization)} == {"default"}
+
+
 async def test_a_key_for_nobody_or_an_unknown_key_is_not_found(storage: LedgerStorage) -> None:
     with pytest.raises(TesseraError) as caught:
         await new_key(storage, "org_nobody", b"d" * 32)

@@ -202,6 +202,10 @@ async def test_a_key_ends_at_its_time_and_an_archived_project_has_none(
     assert await storage.find_caller(b"a" * 32) is None
     assert (await people.archive_project(act(me, project.id))).archived_at is not None
     assert await storage.find_caller(b"d" * 32) is None
+    with pytest.raises(TesseraError, match="is archived"):
+        await storage.create_key(
+            organization, project=project.name, mode=Mode.TEST, name="", digest=b"e" * 32, display="sk"
+        )
     assert (await people.end_api_key(act(me, new.id), project.id)) is not None
     assert (await people.end_api_key(act(me, "key_nothing"), project.id)) is None
 

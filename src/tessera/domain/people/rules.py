@@ -73,9 +73,21 @@ def normal_name(text: str, *, param: str = "name") -> str:
 
 def normal_organization_name(text: str) -> str:
     """A name that cannot be taken for an id: operators write either in price rows. Raises [invalid_request]."""
+    return _unlike_ids(text, "org_")
+
+
+def normal_project_name(text: str) -> str:
+    """A name that cannot be taken for an id: limits, alerts and keys name a project by either.
+
+    Raises [invalid_request].
+    """
+    return _unlike_ids(text, "prj_")
+
+
+def _unlike_ids(text: str, prefix: str) -> str:
     name = normal_name(text)
-    if name.lower().startswith("org_"):
-        raise TesseraError(ErrorCode.INVALID_REQUEST, "name must not start with org_, as ids do.", param="name")
+    if name.lower().startswith(prefix):
+        raise TesseraError(ErrorCode.INVALID_REQUEST, f"name must not start with {prefix}, as ids do.", param="name")
     return name
 
 

@@ -10,7 +10,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules, made_rules
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, Project
-from tessera.domain.people.rules import normal_name
+from tessera.domain.people.rules import normal_name, normal_project_name
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
@@ -34,14 +34,14 @@ async def show_project(accounts: Accounts, actor: Actor, project_id: str) -> dic
 
 async def create_project(accounts: Accounts, actor: Actor, name: str) -> dict[str, Any]:
     """A new project. Raises [invalid_request]."""
-    name = normal_name(name)
+    name = normal_project_name(name)
     act = Act(actor=actor, action="project.created", object_id="", details={"name": name})
     return project_object(await accounts.people.create_project(act, name))
 
 
 async def rename_project(accounts: Accounts, actor: Actor, project_id: str, name: str) -> dict[str, Any]:
     """Gives a project another name. Raises [invalid_request, not_found]."""
-    name = normal_name(name)
+    name = normal_project_name(name)
     act = Act(actor=actor, action="project.renamed", object_id=project_id, details={"name": name})
     return project_object(await accounts.people.rename_project(act, name))
 

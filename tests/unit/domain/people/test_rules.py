@@ -12,6 +12,7 @@ from tessera.domain.people.rules import (
     normal_email,
     normal_name,
     normal_organization_name,
+    normal_project_name,
     normal_password,
 )
 
@@ -81,6 +82,12 @@ def test_a_name_is_printable_and_stays_what_it_became(text: str) -> None:
 def test_an_organization_is_not_named_like_an_id(name: str) -> None:
     with pytest.raises(TesseraError):
         normal_organization_name(name)
+
+
+@pytest.mark.parametrize("name", ["prj_0123", "PRJ_x", " Prj_1"])
+def test_a_project_is_not_named_like_an_id(name: str) -> None:
+    with pytest.raises(TesseraError):
+        normal_project_name(name)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.ledger.transfers import Account, CreditKind, credit_source
 from tessera.domain.ledger.wallet import LotBalance, add_lot, check_expiry
 from tessera.domain.money import NANOS_PER_USD, Mode
+from tessera.domain.people.rules import normal_name, normal_project_name
 from tessera.ports import Lot
 
 TEST_CREDIT_NANOS = 100 * NANOS_PER_USD
@@ -53,7 +54,11 @@ SELECT id, name, created_at, suspended, suspended_for FROM organization
 WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1
 """
 _LIST_ORGANIZATIONS = "SELECT id, name, created_at, suspended, suspended_for FROM organization ORDER BY id"
-_FIND_PROJECT = "SELECT id FROM project WHERE organization_id = ? AND name = ?"
+_FIND_PROJECT = """
+SELECT id FROM project WHERE organization_id = ?1 AND (id = ?2 OR name = ?2) ORDER BY id = ?2 DESC LIMIT 1
+"""
+# Waits for who archives it on every engine, and then sees that it was.
+_LOCK_PROJECT = "UPDATE project SET name = name WHERE id = ? RETURNING name, archived_at"
 KEYS = """
 SELECT api_key.id, api_key.name, api_key.mode, api_key.organization_id, project_id, project.name, display,
     api_key.created_at, revoked_at, rules, used_at_us
@@ -131,14 +136,13 @@ def suspend(
 def create_key(
     connection: sqlite3.Connection, checkpoint_key: bytes, key: ApiKey, digest: bytes, make_id: Callable[[str], str]
 ) -> ApiKey:
-    """Stores a key, and its project if that is new, whose id it fills in. Raises [invalid_request, not_found]."""
+    """Stores a key, and its project if that is new, whose id and name it fills in.
+
+    Raises [invalid_request], for an archived project too, and [not_found].
+    """
     name = _checked_name(key.name, "a key") if key.name else ""
     organization = find_organization(connection, key.organization_id)
-    project = _checked_name(key.project, "a project")
-    found = connection.execute(_FIND_PROJECT, (organization.id, project)).fetchone()
-    project_id = found[0] if found else make_id("prj")
-    if found is None:
-        connection.execute(_INSERT_PROJECT, (project_id, organization.id, project, key.created_at))
+    project_id, project = _project_of(connection, organization.id, key, make_id)
     rules = rules_text(key.rules)
     who = (key.id, organization.id, project_id, key.mode.value, name)
     row = (*who, digest, key.display, key.created_at, None, rules)
@@ -154,6 +158,22 @@ def create_key(
         created_at=key.created_at,
         rules=key.rules,
     )
+
+
+def _project_of(
+    connection: sqlite3.Connection, organization_id: str, key: ApiKey, make_id: Callable[[str], str]
+) -> tuple[str, str]:
+    """Id and name of the project that a key names by either; made when nothing has that name."""
+    asked = normal_name(key.project, param="project")
+    found = connection.execute(_FIND_PROJECT, (organization_id, asked)).fetchone()
+    if found is None:
+        project_id, name = make_id("prj"), normal_project_name(asked)
+        connection.execute(_INSERT_PROJECT, (project_id, organization_id, name, key.created_at))
+        return project_id, name
+    name, archived_at = connection.execute(_LOCK_PROJECT, found).fetchone()
+    if archived_at is not None:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, f"The project {name!r} is archived.")
+    return found[0], name
 
 
 def list_keys(connection: sqlite3.Connection, organization_id: str) -> tuple[ApiKey, ...]:
