@@ -121,6 +121,22 @@ def test_a_forgotten_password_is_reset_once_by_mail_and_signs_everybody_out(peop
     assert people.browser(ada.email).sign_in(NEW_PASSWORD).status == 200
 
 
+def test_a_new_password_that_is_too_short_is_told_from_the_one_until_now(people: People) -> None:
+    refused = people.newcomer().post("/account/password", {"password": PASSWORD, "new_password": "short"})
+    assert (refused.status, refused.json["error"]["param"]) == (400, "new_password")
+    assert refused.json["error"]["message"].startswith("new_password must have")
+
+
+def test_who_confirms_a_second_factor_that_waits_for_no_code_is_not_told_to_wait_for_one(people: People) -> None:
+    ada = people.newcomer()
+    none = ada.post("/account/second-factor/confirm", {"code": "000000"})
+    assert (none.status, none.json["error"]["param"]) == (400, None)
+    assert "Begin one first" in none.text
+    secret = ada.post("/account/second-factor", {"password": PASSWORD}).json["secret"]
+    assert ada.post("/account/second-factor/confirm", {"code": pyotp.TOTP(secret).now()}).status == 200
+    assert "already" in ada.post("/account/second-factor/confirm", {"code": "000000"}).text
+
+
 def test_a_second_factor_is_asked_for_after_the_right_password_only_and_each_code_works_once(people: People) -> None:
     ada = people.newcomer()
     assert ada.post("/account/second-factor", {"password": "not this one"}).status == 401

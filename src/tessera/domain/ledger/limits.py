@@ -221,6 +221,13 @@ def _budgets(meter: Meter, now_us: int) -> list[tuple[str, int, int]]:
 
 
 def _too_many_at_once(meter: Meter, concurrent_max: int) -> TesseraError:
+    if concurrent_max == 0:
+        return TesseraError(
+            ErrorCode.CONCURRENCY_EXCEEDED,
+            f"This {meter.kind} may run no calls: its limit of calls at once is 0. Whoever set it can change it.",
+            should_retry=False,
+            details={"scope": meter.kind.value, "concurrent_max": 0},
+        )
     return TesseraError(
         ErrorCode.CONCURRENCY_EXCEEDED,
         f"This {meter.kind} may run {concurrent_max} calls at once, and runs {meter.open_calls}. Try again when one "

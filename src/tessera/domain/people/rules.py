@@ -91,18 +91,18 @@ def _unlike_ids(text: str, prefix: str) -> str:
     return name
 
 
-def check_password(password: str, email: str) -> None:
+def check_password(password: str, email: str, *, param: str = "password") -> None:
     """Length and the few guesses everybody makes first; nothing about character classes (NIST SP 800-63B-4, 3.1.1.2).
 
-    Raises [invalid_request].
+    Raises [invalid_request] naming the field `param`.
     """
     if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
-        raise _weak(f"password must have {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.")
+        raise _weak(f"{param} must have {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.", param)
     folded = password.casefold()
     if folded in _COMMON or len(set(folded)) < 4 or folded in "01234567890123456789":
-        raise _weak("This password is among the first that are guessed; choose another.")
+        raise _weak("This password is among the first that are guessed; choose another.", param)
     if email and email.partition("@")[0] in folded and len(email.partition("@")[0]) >= len(folded) // 2:
-        raise _weak("password must not be made of the e-mail address.")
+        raise _weak(f"{param} must not be made of the e-mail address.", param)
 
 
 def normal_password(password: str) -> str:
@@ -110,5 +110,5 @@ def normal_password(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def _weak(message: str) -> TesseraError:
-    return TesseraError(ErrorCode.INVALID_REQUEST, message, param="password")
+def _weak(message: str, param: str) -> TesseraError:
+    return TesseraError(ErrorCode.INVALID_REQUEST, message, param=param)

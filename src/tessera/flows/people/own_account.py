@@ -43,7 +43,7 @@ async def change_password(accounts: Accounts, actor: Actor, old: str, new: str, 
     Raises [sign_in_failed, invalid_request, rate_limit_exceeded, overloaded].
     """
     person = await step_up(accounts, actor, old)
-    check_password(new, person.email)
+    check_password(new, person.email, param="new_password")
     act = Act(actor=actor, action="password.changed", object_id=person.id)
     letter, _ = new_letter(accounts, LetterKind.CHANGED, person.email)
     await accounts.people.set_password(act, await accounts.passwords.hash(new), actor.session_id or "", letter)

@@ -24,6 +24,7 @@ STEPS_AROUND = 1
 SECRET_BYTES = 20
 RECOVERY_CODES = 10
 _CODE_BYTES = 10
+_ALREADY = "There is a second factor already. Remove it first."
 _WRONG = "The code is wrong or was used before. Wait for the next one."
 
 
@@ -35,7 +36,7 @@ async def start(accounts: Accounts, actor: Actor) -> dict[str, str]:
     standing = await standing_of(accounts, actor)
     nonce = accounts.random(16).hex()
     if not await accounts.people.start_second_factor(standing.person.id, nonce):
-        raise TesseraError(ErrorCode.INVALID_REQUEST, "There is a second factor already. Remove it first.")
+        raise TesseraError(ErrorCode.INVALID_REQUEST, _ALREADY)
     secret = _secret(accounts, standing.person.id, nonce)
     address = pyotp.TOTP(secret, name=standing.person.email, issuer="Tessera").provisioning_uri()
     return {"object": "second_factor", "secret": secret, "otpauth_url": address}
@@ -47,9 +48,13 @@ async def confirm(accounts: Accounts, actor: Actor, code: str) -> dict[str, obje
     Raises [invalid_request, rate_limit_exceeded].
     """
     standing = await standing_of(accounts, actor)
+    if standing.person.second_factor:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, _ALREADY)
+    if standing.totp_nonce is None:
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "There is no second factor to confirm. Begin one first.")
     await count_try(accounts, "code", standing.person.id, actor.address)
-    step = None if standing.person.second_factor else _step_of(accounts, standing, code)
-    if step is None or standing.totp_nonce is None:
+    step = _step_of(accounts, standing, code)
+    if step is None:
         raise TesseraError(ErrorCode.INVALID_REQUEST, _WRONG, param="code")
     codes = [base64.b32encode(accounts.random(_CODE_BYTES)).decode().lower() for _ in range(RECOVERY_CODES)]
     act = Act(actor=actor, action="second_factor.added", object_id=standing.person.id)

@@ -191,6 +191,12 @@ def test_no_more_calls_run_at_once_than_allowed() -> None:
     assert room([busy], order(), NOON) == 1
 
 
+def test_a_subject_that_may_run_no_calls_is_told_so_and_not_to_try_again() -> None:
+    error = refused(room([meter(concurrent_max=0)], order(), NOON))
+    assert (error.code, error.should_retry) == (ErrorCode.CONCURRENCY_EXCEEDED, False)
+    assert "may run no calls" in error.message
+
+
 def test_a_minutes_worth_of_calls_can_be_made_at_once_and_comes_back_evenly() -> None:
     fast = meter(requests_per_minute=60)
     for _ in range(60):

@@ -55,5 +55,5 @@ def test_no_cell_is_a_formula_and_none_is_lost(value: str) -> None:
 
 @pytest.mark.parametrize("month", ["", "2026", "2026-1", "2026-00", "2026-13", "1999-01", "2026-01-01", "２０２６-01"])
 def test_what_is_no_month_is_refused(month: str) -> None:
-    with pytest.raises(TesseraError):
+    with pytest.raises(TesseraError, match="from 2000-01 to 2099-12"):
         month_bounds(month)
