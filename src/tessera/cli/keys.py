@@ -23,7 +23,9 @@ def command() -> None:
 
 @command.command()
 @click.option("--org", required=True, help="Name or id of the organization.")
-@click.option("--project", default="default", show_default=True, help="Name or id; a name is made when it does not exist.")
+@click.option(
+    "--project", default="default", show_default=True, help="Name or id; a name is made when it does not exist."
+)
 @mode_option
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--endpoint", "endpoints", multiple=True, metavar="PATH", help="Only this endpoint, as /v1/responses.")

@@ -10,6 +10,7 @@ from tessera.cli._options import as_json_option, mode_option, place_options, pri
 
 if TYPE_CHECKING:
     from tessera.domain.ledger.limits import Meter
+    from tessera.domain.money import Mode
 
 _BUDGETS = {"budget_total": "in all", "budget_month": "in a calendar month (UTC)", "budget_day": "on a day (UTC)"}
 _COUNTS = {
@@ -80,7 +81,7 @@ def set_all(
                 kind, subject = SubjectKind.PROJECT, project
             else:
                 kind, subject = SubjectKind.ORGANIZATION, owner.id
-            shown = _shown(await storage.set_limits(owner.id, of, kind, subject, limits))
+            shown = _shown(of, await storage.set_limits(owner.id, of, kind, subject, limits))
         if as_json:
             print_json(shown)
         else:
@@ -104,7 +105,8 @@ def list_all(org: str, mode: str, config: Path | None, data: Path | None, as_jso
     async def work() -> None:
         async with open_storage(settings) as opened:
             owner = await opened.storage.find_organization(org)
-            found = [_shown(meter) for meter in await opened.storage.list_meters(owner.id, Mode(mode))]
+            of = Mode(mode)
+            found = [_shown(of, meter) for meter in await opened.storage.list_meters(owner.id, of)]
         if as_json:
             print_json(found)
             return
@@ -127,7 +129,7 @@ def _budget_nanos(name: str, text: str | None) -> int | None:
         raise click.BadParameter(str(error), param_hint=f"--{name.replace('_', '-')}") from None
 
 
-def _shown(meter: "Meter") -> dict[str, Any]:
+def _shown(mode: "Mode", meter: "Meter") -> dict[str, Any]:
     """A meter as it is printed: amounts as decimal strings of USD, a month or day that is over as nothing spent."""
     import time
 
@@ -141,6 +143,7 @@ def _shown(meter: "Meter") -> dict[str, Any]:
     return {
         "kind": meter.kind.value,
         "id": meter.subject_id,
+        "mode": mode.value,
         "spent": format_usd(meter.spent_nanos),
         "month": format_usd(meter.month_nanos if meter.month >= month_of(now_us) else 0),
         "day": format_usd(meter.day_nanos if meter.day >= day_of(now_us) else 0),

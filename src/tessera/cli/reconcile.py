@@ -43,6 +43,10 @@ def command(
     """List settlements that were refused, and calls whose provider's usage could not be true."""
     from tessera.bootstrap import open_storage
 
+    if payments and provider is not None:
+        raise click.UsageError("Give --payments or --provider, not both.")
+    if provider is None and (admin_key, start, end) != (None, None, None):
+        raise click.UsageError("--admin-key, --from and --until go with --provider.")
     settings = read_settings(config, data)
     check_data(settings)
     if payments:

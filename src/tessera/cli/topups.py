@@ -9,7 +9,6 @@ from tessera.cli._options import (
     as_json_option,
     every,
     format_time,
-    mode_option,
     open_money,
     parse_amount,
     place_options,
@@ -27,15 +26,17 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--org", help="Name or id of an organization (default: all).")
-@mode_option
+@click.option("--mode", type=click.Choice(["live", "test"]), help="Which money of it (default: live).")
 @place_options
 @as_json_option
-def list_all(org: str | None, mode: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+def list_all(org: str | None, mode: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List top-ups, newest first: of one organization and mode, or of all."""
     from tessera.bootstrap import open_storage
     from tessera.domain.money import Mode, format_usd
     from tessera.flows.money.topups import topup_object
 
+    if mode is not None and org is None:
+        raise click.UsageError("--mode goes with --org: the list of all has both.")
     settings = read_settings(config, data)
 
     async def work() -> None:
@@ -48,7 +49,7 @@ def list_all(org: str | None, mode: str, config: Path | None, data: Path | None,
             if owner is None:
                 found = await every(store.list_all_topups)
             else:
-                found = await every(partial(store.list_topups, owner.id, Mode(mode)))
+                found = await every(partial(store.list_topups, owner.id, Mode(mode or "live")))
         if as_json:
             whose = [{"organization": one.organization_id, "fee_nanos": one.fee_nanos} for one in found]
             print_json([topup_object(one) | more for one, more in zip(found, whose, strict=True)])

@@ -31,6 +31,8 @@ _DAY_S = 86_400
 def command(context: click.Context, org: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Show what an organization used and was charged, by mode and model."""
     if context.invoked_subcommand is not None:
+        if as_json or any(given is not None for given in (org, config, data)):
+            raise click.UsageError(f"Give the options of {context.invoked_subcommand} after it.")
         return
     if org is None:
         raise click.UsageError("Missing option '--org'.")

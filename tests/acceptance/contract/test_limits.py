@@ -107,10 +107,11 @@ def test_a_mistaken_limit_is_refused_in_words(server: TesseraServer, account: Ac
 
 def test_limits_and_use_are_listed_by_key_project_and_organization(server: TesseraServer, account: Account) -> None:
     charge = chat(server, account).headers["tessera-charge"]
-    limit(server, account, "--budget-total", "1.50")
+    assert limit(server, account, "--budget-total", "1.50")["mode"] == "test", "the key's own"
     done = server.tessera("limits", "list", "--org", account.organization, "--mode", "test", "--json")
     found = {row["kind"]: row for row in json.loads(done.stdout)}
     assert set(found) == {"key", "project", "organization"}
     assert {row["spent"] for row in found.values()} == {charge}
+    assert {row["mode"] for row in found.values()} == {"test"}
     assert found["key"]["budget_total"] == "1.50"
     assert found["organization"]["budget_total"] is None

@@ -82,7 +82,9 @@ def month_bounds(month: str) -> tuple[int, int]:
     """When a month such as 2026-11 begins and ends, in seconds since 1970, UTC. Raises [invalid_request]."""
     match = _MONTH.fullmatch(month)
     if match is None:
-        raise TesseraError(ErrorCode.INVALID_REQUEST, "month must be one from 2000-01 to 2099-12, written as 2026-11.", param="month")
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST, "month must be one from 2000-01 to 2099-12, written as 2026-11.", param="month"
+        )
     first = date(int(match[1]), int(match[2]), 1)
     after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
     return _seconds(first), _seconds(after)

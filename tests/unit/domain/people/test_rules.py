@@ -12,8 +12,8 @@ from tessera.domain.people.rules import (
     normal_email,
     normal_name,
     normal_organization_name,
-    normal_project_name,
     normal_password,
+    normal_project_name,
 )
 
 NOT_ADDRESSES = [
