@@ -38,8 +38,8 @@ class UsageRecords(Protocol):
         ...
 
     async def sum_settled(self, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
-        """What all organizations were charged and what it cost, of calls settled and payments' fees booked in
-        [start_at, end_at), seconds since 1970, by UTC day."""
+        """What all organizations were charged and what it cost, of calls settled, charges given back and payments' fees
+        booked in [start_at, end_at), seconds since 1970, by UTC day."""
         ...
 
     async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:

@@ -60,7 +60,7 @@ def command(
 
 
 def _show(found: dict[str, Any], names: dict[str, str]) -> None:
-    amounts = ("charge", "cost", "loss", "fee", "margin", "waived")
+    amounts = ("charge", "refund", "cost", "loss", "fee", "margin", "waived")
     groups = [*(["start"] if found["per"] != "all" else []), *found["by"]]
     rows = [
         [*_place(line, groups, names), str(line["requests"]), *(line[name] for name in amounts)]
@@ -70,8 +70,8 @@ def _show(found: dict[str, Any], names: dict[str, str]) -> None:
         total = found["total"]
         label = ["total", *[""] * len(groups)][: len(groups)]
         rows.append([*label, str(total["requests"]), *(total[name] for name in amounts)])
-    columns = [*(name.upper() for name in groups), "CALLS", "CHARGED USD", "COST", "LOST", "FEES", "MARGIN", "WAIVED"]
-    print_table(columns, rows, empty=f"No calls from {found['start']} until {found['end']}.")
+    columns = [*(name.upper() for name in groups), "CALLS", "CHARGED USD", "REFUNDED", "COST", "LOST", "FEES"]
+    print_table([*columns, "MARGIN", "WAIVED"], rows, empty=f"No calls from {found['start']} until {found['end']}.")
 
 
 def _place(line: dict[str, Any], groups: list[str], names: dict[str, str]) -> list[str]:

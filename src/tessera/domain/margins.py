@@ -25,20 +25,22 @@ class Period(StrEnum):
 
 class MarginSums(msgspec.Struct, frozen=True, kw_only=True):
     """Exact sums over usage events. `cost_nanos` is the provider's bill for what customers pay, `loss_nanos` for what
-    none of them pays, `waived_nanos` what measured usage would have cost customers beyond their holds. `fee_nanos` is
-    what payment services kept: it belongs to no call."""
+    none of them pays, `waived_nanos` what measured usage would have cost customers beyond their holds. `refund_nanos`
+    is what was given back of charges, whenever they were charged. `fee_nanos` is what payment services kept: it belongs
+    to no call."""
 
     requests: int
     charge_nanos: int
     waived_nanos: int
     cost_nanos: int
     loss_nanos: int
+    refund_nanos: int = 0
     fee_nanos: int = 0
 
     @property
     def margin_nanos(self) -> int:
         """What is left of the charges; below zero where providers bill more than customers paid."""
-        return self.charge_nanos - self.cost_nanos - self.loss_nanos - self.fee_nanos
+        return self.charge_nanos - self.refund_nanos - self.cost_nanos - self.loss_nanos - self.fee_nanos
 
     def __add__(self, other: "MarginSums") -> "MarginSums":
         return MarginSums(
@@ -47,6 +49,7 @@ class MarginSums(msgspec.Struct, frozen=True, kw_only=True):
             waived_nanos=self.waived_nanos + other.waived_nanos,
             cost_nanos=self.cost_nanos + other.cost_nanos,
             loss_nanos=self.loss_nanos + other.loss_nanos,
+            refund_nanos=self.refund_nanos + other.refund_nanos,
             fee_nanos=self.fee_nanos + other.fee_nanos,
         )
 

@@ -8,7 +8,7 @@ import pytest
 from people_calls import Browser, People, send
 
 PATH = "/account/operator/margins"
-AMOUNTS = ("charge", "waived", "cost", "loss", "margin")
+AMOUNTS = ("charge", "refund", "waived", "cost", "loss", "fee", "margin")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,8 @@ def check_sums(report: dict[str, Any]) -> None:
     for name in AMOUNTS:
         assert sum(line[f"{name}_nanos"] for line in report["data"]) == report["total"][f"{name}_nanos"]
     for line in (*report["data"], report["total"]):
-        assert line["margin_nanos"] == line["charge_nanos"] - line["cost_nanos"] - line["loss_nanos"]
+        taken = sum(line[f"{name}_nanos"] for name in ("refund", "cost", "loss", "fee"))
+        assert line["margin_nanos"] == line["charge_nanos"] - taken
 
 
 def test_margins_are_told_apart_and_add_up(people: People, operator: Browser) -> None:
@@ -44,6 +45,20 @@ def test_margins_are_told_apart_and_add_up(people: People, operator: Browser) ->
     }
     used = operator.get(f"{operator.at()}/usage?mode=test").json["data"]
     assert sum(line["charge_nanos"] for line in lines) == sum(bucket["charge_nanos"] for bucket in used)
+
+
+def test_what_was_given_back_of_a_charge_is_no_margin(people: People, operator: Browser) -> None:
+    key = operator.post(f"{operator.at()}/projects/{operator.project()}/api_keys", {"mode": "test"}).json["value"]
+    body = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
+    headers = {"Authorization": f"Bearer {key}"}
+    call = send(people.base_url, "POST", "/v1/chat/completions", body, headers)
+    people.server.tessera("refund", call.headers["x-request-id"])
+    report = operator.get(f"{PATH}?mode=test&by=model,provider").json
+    check_sums(report)
+    (line,) = [line for line in report["data"] if line["model"] == "gpt-5"]
+    assert line["refund_nanos"] == line["charge_nanos"] == call.json["usage"]["charge_nanos"]
+    assert (line["requests"], line["provider"], line["margin_nanos"]) == (1, "sandbox", -line["cost_nanos"])
+    assert "REFUNDED" in people.server.tessera("margins", "--mode", "test").stdout
 
 
 def test_the_command_says_the_same_as_the_route(people: People, operator: Browser) -> None:

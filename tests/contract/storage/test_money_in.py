@@ -273,6 +273,10 @@ async def test_a_calls_charge_is_refunded_once_to_the_lots_that_paid_it(
     assert [lot.remaining_nanos for lot in after.lots] == [USD, 3 * USD]
     entries = await storage.list_entries(organization, Mode.LIVE, Page(limit=100))
     assert {entry.request_id for entry in entries if entry.kind == "charge_refund"} == {request}
+    days = await storage.sum_settled(Mode.LIVE, 0, 2**32)
+    assert sum(row.sums.charge_nanos for row in days) == 4 * USD
+    assert [(row.organization_id, row.sums.requests) for row in days if row.sums.refund_nanos] == [(organization, 0)]
+    assert sum(row.sums.margin_nanos for row in days) == USD - sum(row.sums.cost_nanos for row in days)
     for wrong in (0, -1, 4 * USD + 1):
         with pytest.raises(TesseraError):
             await money.refund_call(await spend(storage, organization, USD // 100), wrong, "")

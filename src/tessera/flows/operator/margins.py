@@ -72,7 +72,7 @@ def _line(line: Margin) -> dict[str, Any]:
 
 def _amounts(sums: MarginSums) -> dict[str, Any]:
     amounts: dict[str, Any] = {"requests": sums.requests}
-    for name in ("charge", "waived", "cost", "loss", "fee", "margin"):
+    for name in ("charge", "refund", "waived", "cost", "loss", "fee", "margin"):
         nanos = getattr(sums, f"{name}_nanos")
         amounts[name] = format_usd(nanos)
         amounts[f"{name}_nanos"] = nanos

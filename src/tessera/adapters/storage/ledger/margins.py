@@ -31,22 +31,50 @@ WHERE kind IN ('fee', 'fee_returned') AND created_at_us >= ? AND created_at_us <
 GROUP BY created_at_us / 86400000000, organization_id ORDER BY day, organization_id
 """
 
+# Of calls of any time: in the day they were given back.
+_REFUNDS = """
+SELECT refunded_at / 86400 AS day, organization_id, model, deployment, sum(refund.amount_nanos)
+FROM charge_refund AS refund JOIN usage_event AS event ON event.hold_number = refund.hold_number
+JOIN hold ON hold.number = refund.hold_number JOIN wallet ON wallet.id = hold.wallet_id
+WHERE refunded_at >= ? AND refunded_at < ? AND wallet.mode = ?
+GROUP BY refunded_at / 86400, organization_id, model, deployment
+ORDER BY day, organization_id, model, deployment
+"""
+
+_NOTHING = {"requests": 0, "charge_nanos": 0, "waived_nanos": 0, "cost_nanos": 0, "loss_nanos": 0}
+
 
 def sum_settled(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
     """See the port."""
-    return (*_of_calls(connection, mode, start_at, end_at), *_of_payments(connection, mode, start_at, end_at))
+    return (
+        *_of_calls(connection, mode, start_at, end_at),
+        *_of_refunds(connection, mode, start_at, end_at),
+        *_of_payments(connection, mode, start_at, end_at),
+    )
+
+
+def _of_refunds(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
+    return tuple(
+        SettledSums(
+            day=row[0],
+            organization_id=row[1],
+            model=row[2],
+            deployment=row[3],
+            sums=MarginSums(**_NOTHING, refund_nanos=int(row[4])),
+        )
+        for row in connection.execute(_REFUNDS, (start_at, end_at, mode.value)).fetchall()
+    )
 
 
 def _of_payments(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
     rows = connection.execute(_FEES, (start_at * 1_000_000, end_at * 1_000_000, mode.value)).fetchall()
-    nothing = {"requests": 0, "charge_nanos": 0, "waived_nanos": 0, "cost_nanos": 0, "loss_nanos": 0}
     return tuple(
         SettledSums(
             day=row[0],
             organization_id=row[1],
             model="",
             deployment="",
-            sums=MarginSums(**nothing, fee_nanos=int(row[2])),
+            sums=MarginSums(**_NOTHING, fee_nanos=int(row[2])),
         )
         for row in rows
     )
