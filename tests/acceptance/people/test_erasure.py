@@ -100,6 +100,15 @@ def test_a_deleted_organization_is_gone_and_its_money_stays_in_the_books(people:
     assert ada.get("/account/organizations").json["data"] == []
     assert send(people.base_url, "GET", "/v1/balance", None, {"Authorization": f"Bearer {key}"}).status == 401
     assert f"deleted {ada.organization}".encode() in everything_kept(people)
+    for words in (
+        ("keys", "create"),
+        ("credit", "add", "--amount", "5.00"),
+        ("members", "invite", people.new_email()),
+        ("webhooks", "add", "https://example.com/hook"),
+    ):
+        refused = people.server.tessera(*words, "--org", ada.organization, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "not_found" in refused.stderr
     assert ada.get("/account/session").status == 200
     people.server.verify()
 

@@ -101,6 +101,16 @@ async def test_another_organizations_subjects_cannot_be_watched(storage: LedgerS
     assert await store.list_alerts(organization, ALL) == ()
 
 
+async def test_a_deleted_organization_is_told_nothing(storage: LedgerStorage) -> None:
+    organization, store = await funded(storage, 0), alerts_of(storage)
+    delete = Act(actor=operator_actor(organization), action="organization.deleted", object_id=organization)
+    await people_of(storage).erase_organization(delete)
+    for change in (set_alert(store, organization, AlertKind.BALANCE, amount_nanos=1), add_webhook(store, organization)):
+        with pytest.raises(TesseraError) as caught:
+            await change
+        assert caught.value.code is ErrorCode.NOT_FOUND
+
+
 def waiting_letter(store: SqlAlerts, email: str = "ada@example.com", next_at: int = 60) -> Errand:
     """A letter that its process has taken for one try."""
     delivery = Delivery(

@@ -210,6 +210,26 @@ async def test_a_key_ends_at_its_time_and_an_archived_project_has_none(
     assert (await people.end_api_key(act(me, "key_nothing"), project.id)) is None
 
 
+async def test_a_deleted_organization_gets_no_key_no_credit_and_nobody_who_could_join(
+    storage: LedgerStorage, people: SqlPeople
+) -> None:
+    ada, organization = await newcomer(people)
+    me = acting(ada, organization)
+    await people.erase_organization(act(me, organization))
+    key = {"mode": Mode.LIVE, "name": "", "digest": b"k" * 32, "display": "sk"}
+    for change in (
+        storage.create_key(organization, project="default", **key),  # type: ignore[arg-type]
+        storage.add_credit(organization, Mode.LIVE, 1, kind="manual", note=""),
+        people.invite(act(me), "bob@example.com", Role.OWNER, "invitation", FAR),
+    ):
+        with pytest.raises(TesseraError) as caught:
+            await change
+        assert caught.value.code is ErrorCode.NOT_FOUND
+    assert await storage.list_keys(organization) == ()
+    assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 0
+    assert await people.list_invitations(organization, Page()) == ()
+
+
 async def test_a_rotated_key_gets_of_a_total_budget_what_running_calls_cannot_spend(
     storage: LedgerStorage, people: SqlPeople
 ) -> None:

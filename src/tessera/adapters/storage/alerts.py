@@ -35,7 +35,7 @@ INSERT INTO alert (
 """
 _REMOVE_ALERT = "DELETE FROM alert WHERE organization_id = $1 AND id = $2 RETURNING id"
 _COUNT_ALERTS = "SELECT count(*) FROM alert WHERE organization_id = $1"
-_LOCK = "UPDATE organization SET name = name WHERE id = $1 RETURNING id"
+_LOCK_OPEN = "UPDATE organization SET name = name WHERE id = $1 AND closed_at IS NULL RETURNING id"
 _FIND_KEY = "SELECT id FROM api_key WHERE organization_id = $1 AND id = $2 AND mode = $3"
 _FIND_PROJECT = "SELECT id FROM project WHERE organization_id = $1 AND (id = $2 OR name = $2)"
 
@@ -93,7 +93,7 @@ class SqlAlerts(Deliveries):
     @change
     def create_alert(self, act: Act, alert: Alert) -> Steps[Alert]:
         """See the port."""
-        yield from rows(_LOCK, alert.organization_id)
+        yield from _lock(alert.organization_id)
         yield from _check_room(_COUNT_ALERTS, alert.organization_id, ALERTS_MAX, "alerts")
         subject_id = yield from _find_subject(alert)
         made = msgspec.structs.replace(alert, subject_id=subject_id)
@@ -119,7 +119,7 @@ class SqlAlerts(Deliveries):
     @change
     def create_webhook(self, act: Act, webhook: Webhook) -> Steps[Webhook]:
         """See the port."""
-        yield from rows(_LOCK, webhook.organization_id)
+        yield from _lock(webhook.organization_id)
         yield from _check_room(_COUNT_WEBHOOKS, webhook.organization_id, WEBHOOKS_MAX, "webhooks")
         yield from rows(_INSERT_WEBHOOK, *msgspec.structs.astuple(webhook))
         yield from record(self, act)
@@ -280,6 +280,12 @@ def _find_subject(alert: Alert) -> Steps[str]:
         text = f"This organization has no {alert.subject_kind} {subject!r} in {alert.mode} mode."
         raise TesseraError(ErrorCode.NOT_FOUND, text)
     return str(row[0])
+
+
+def _lock(organization_id: str) -> Steps[None]:
+    """Waits for who changes the organization. Raises [not_found] when it was deleted."""
+    if (yield from first(_LOCK_OPEN, organization_id)) is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {organization_id!r} any more.")
 
 
 def _check_room(count: str, organization_id: str, most: int, what: str) -> Steps[None]:

@@ -53,6 +53,8 @@ _FIND_ORGANIZATION = """
 SELECT id, name, created_at, suspended, suspended_for FROM organization
 WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1
 """
+# Waits for who deletes it on every engine, and then sees that it was.
+_LOCK_OPEN = "UPDATE organization SET name = name WHERE id = ? AND closed_at IS NULL RETURNING id"
 _LIST_ORGANIZATIONS = "SELECT id, name, created_at, suspended, suspended_for FROM organization ORDER BY id"
 _FIND_PROJECT = """
 SELECT id FROM project WHERE organization_id = ?1 AND (id = ?2 OR name = ?2) ORDER BY id = ?2 DESC LIMIT 1
@@ -112,6 +114,12 @@ def find_organization(connection: sqlite3.Connection, name_or_id: str) -> Organi
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {name_or_id!r}.")
     return _organization(row)
+
+
+def check_open(connection: sqlite3.Connection, organization_id: str) -> None:
+    """That nobody deleted an organization, nor does before the end of this commit. Raises [not_found]."""
+    if connection.execute(_LOCK_OPEN, (organization_id,)).fetchone() is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {organization_id!r} any more.")
 
 
 def list_organizations(connection: sqlite3.Connection) -> tuple[Organization, ...]:

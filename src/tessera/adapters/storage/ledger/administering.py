@@ -92,6 +92,7 @@ class Administering(Connected):
         )
 
         def work(connection: sqlite3.Connection, _: Books) -> ApiKey:
+            accounts.check_open(connection, organization_id)
             made = accounts.create_key(connection, self.secrets.checkpoint_key, key, digest, self._make_id)
             details = {"name": made.name, "mode": made.mode.value, "project": made.project_id, "ends_at": None}
             details["rules"] = accounts.rules_text(made.rules)
@@ -122,6 +123,7 @@ class Administering(Connected):
         expires_at: int | None = None,
     ) -> Lot:
         def work(connection: sqlite3.Connection, books: Books) -> Lot:
+            accounts.check_open(connection, organization_id)
             terms = (amount_nanos, kind, note, expires_at)
             lot = accounts.add_credit(connection, books, organization_id, mode, *terms, self._clock(), self._make_id)
             details = {"mode": mode.value, "kind": kind, "amount_nanos": amount_nanos, "expires_at": expires_at}

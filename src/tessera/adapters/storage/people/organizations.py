@@ -35,6 +35,7 @@ _OWNERS = "SELECT count(*) FROM membership WHERE organization_id = $1 AND role =
 
 # Changes of one organization's members wait for each other on every engine: who counts owners sees the last change.
 LOCK = "UPDATE organization SET name = name WHERE id = $1 RETURNING id"
+LOCK_OPEN = "UPDATE organization SET name = name WHERE id = $1 AND closed_at IS NULL RETURNING id"
 
 _RENAME = "UPDATE organization SET name = $2 WHERE id = $1"
 _TAKEN = "SELECT id FROM organization WHERE name = $1 AND id <> $2"
