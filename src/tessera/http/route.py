@@ -42,10 +42,11 @@ class Route(msgspec.Struct, frozen=True):
     """One method on one path. Rights hang here, never on the path's text.
 
     `body` and `reply` name schemas of the API's description (a struct describes itself), `surface` is the dialect of
-    its errors, `query` its query parameters. A `paid` route takes the headers that say what a call may cost, and can
-    stream. `right` is what a member or admin key must have. `money` routes work on a `Treasury`, whoever enters;
-    `files` are the kinds of file a route can answer with beside JSON, `headers` what it takes beside the usual. A route
-    that `redirects` sends a browser on, and has no reply of its own.
+    its errors, `query` its query parameters: behind every door but KEY and SIGNED, a route that names none refuses any.
+    A `paid` route takes the headers that say what a call may cost, and can stream. `right` is what a member or admin
+    key must have. `money` routes work on a `Treasury`, whoever enters; `files` are the kinds of file a route can answer
+    with beside JSON, `headers` what it takes beside the usual. A route that `redirects` sends a browser on, and has no
+    reply of its own.
     """
 
     method: str

@@ -172,7 +172,7 @@ def _project_of(
     connection: sqlite3.Connection, organization_id: str, key: ApiKey, make_id: Callable[[str], str]
 ) -> tuple[str, str]:
     """Id and name of the project that a key names by either; made when nothing has that name."""
-    asked = normal_name(key.project, param="project")
+    asked = key.project_id or normal_name(key.project, param="project")
     found = connection.execute(_FIND_PROJECT, (organization_id, asked)).fetchone()
     if found is None:
         project_id, name = make_id("prj"), normal_project_name(asked)
