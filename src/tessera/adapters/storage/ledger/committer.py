@@ -14,7 +14,7 @@ from tessera.adapters.storage.ledger.books import Books, ConflictError
 from tessera.adapters.storage.ledger.group import Answer, Group, Order, VoidOrder, record_refusal
 from tessera.adapters.storage.ledger.lease import Lease
 from tessera.adapters.storage.ledger.outbox import Outbox, read_outbox
-from tessera.adapters.storage.ledger.unavailable import unavailable
+from tessera.adapters.storage.ledger.unavailable import taken_over, unavailable
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.ledger.orders import HoldOrder, Outcome
@@ -38,6 +38,7 @@ class NotDurableError(Exception):
 class Committer(ABC):
     """The one writer of this process. `changed` is called when another process has committed.
 
+    `outdated` says that a newer Tessera has migrated the database: no hold is placed then, and what runs is settled.
     `failures` are the errors that say the database or the disk failed, `refusals` those that say it refused what one
     order would write; each database has its own.
     """
@@ -67,6 +68,7 @@ class Committer(ABC):
         self.lease = Lease(data_dir, owner)
         self.outbox = Outbox(data_dir, owner)
         self.changed: Callable[[], None] = lambda: None
+        self.outdated = False
 
     @abstractmethod
     def connection(self) -> Any:
@@ -74,7 +76,7 @@ class Committer(ABC):
 
     @abstractmethod
     def look(self) -> None:
-        """Notices, between transactions, that other processes have committed. Raises `failures`."""
+        """Notices, between transactions, that other processes have committed, or migrated. Raises `failures`."""
 
     @abstractmethod
     def _begin(self) -> Any:
@@ -87,6 +89,9 @@ class Committer(ABC):
         """
         answers: list[Answer] = [None] * len(orders)
         waiting = list(range(len(orders)))
+        if self.outdated:
+            waiting = [i for i in waiting if not isinstance(orders[i], HoldOrder)]
+            answers = [taken_over() if isinstance(order, HoldOrder) else None for order in orders]
         while waiting:
             group = [orders[i] for i in waiting]
             self._may_be_written = False
@@ -112,6 +117,12 @@ class Committer(ABC):
                 raise unavailable(error) from error
             raise
         return result
+
+    def note_schema(self, found: int, known: int) -> None:
+        """Compares the database's schema with the newest that this version knows."""
+        if found > known and not self.outdated:
+            log.critical("ledger.taken_over", schema=found, known=known)
+        self.outdated = found > known
 
     def retry(self) -> None:
         """Tries again what the database did not take: voids of doubtful holds, then the outbox."""

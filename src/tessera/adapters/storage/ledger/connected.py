@@ -15,7 +15,7 @@ from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.secrets import Secrets
 from tessera.adapters.storage.ledger.sweep import heartbeat, sweep
 from tessera.adapters.storage.ledger.turns import Turns
-from tessera.adapters.storage.ledger.unavailable import unavailable
+from tessera.adapters.storage.ledger.unavailable import taken_over, unavailable
 from tessera.adapters.storage.ledger.witness import write_witness
 from tessera.adapters.storage.ledger.writer import Duties, Writer
 from tessera.domain.auth import Caller
@@ -149,9 +149,14 @@ class Connected(ABC):
         return self._writer
 
     async def _change(self, work: Callable[..., T], *, of_keys: bool = False) -> T:
-        """Runs a change in a commit of its own. One of keys forgets the callers before anybody hears of it."""
+        """Runs a change in a commit of its own. One of keys forgets the callers before anybody hears of it.
+
+        Raises [storage_unavailable], also when a newer Tessera has taken over, and what `work` raises.
+        """
 
         def change() -> T:
+            if self._committer.outdated:
+                raise taken_over()
             result = self._committer.change(work)
             if of_keys:
                 self._forget_callers()

@@ -3,6 +3,15 @@
 from tessera.domain.errors import ErrorCode, TesseraError
 
 
+def taken_over() -> TesseraError:
+    """What a caller sees of a process whose database a newer Tessera has migrated: another serves, or soon will."""
+    return TesseraError(
+        ErrorCode.STORAGE_UNAVAILABLE,
+        "A newer version of this gateway has taken over; this process begins nothing any more. Try again shortly.",
+        retry_after_s=1,
+    )
+
+
 def unavailable(error: Exception) -> TesseraError:
     """What a caller sees when the database cannot answer: a 503 that says nothing of this machine."""
     refusal = TesseraError(

@@ -17,6 +17,7 @@ from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.adapters.storage.postgres.books import PostgresBooks
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.machine import PostgresMachine
+from tessera.adapters.storage.sqlite.migrations import newest
 from tessera.domain.ledger.losses import LossLimits
 from tessera.log import get_logger
 
@@ -25,7 +26,7 @@ log = get_logger(__name__)
 TRIES_MAX = 4
 _PAUSE_S = 0.02
 CHANNEL = "tessera_revision"
-_REVISION = "SELECT number FROM revision"
+_REVISION = "SELECT revision.number, schema_version.number FROM revision, schema_version"
 _TRANSACTION = "SELECT pg_current_xact_id_if_assigned()::text"
 _OUTCOME = "SELECT pg_xact_status($1::xid8)"
 
@@ -72,10 +73,11 @@ class PostgresCommitter(Committer):
     def look(self) -> None:
         """Notices, even without a notification, that callers may be stale. Raises psycopg.Error."""
         try:
-            revision = self.connection().execute(_REVISION).fetchone()[0]
+            revision, schema = self.connection().execute(_REVISION).fetchone()
         except psycopg.Error:
             self._roll_back(broken=True)
             raise
+        self.note_schema(schema, newest())
         if revision != self._revision:
             self._revision = revision
             self.changed()

@@ -66,7 +66,7 @@ def migrate(connection: "psycopg.Connection[tuple[object, ...]]", *, until: int 
 def is_current(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
     """Whether the schema is up to date, found without locking anything."""
     row = connection.execute(_EXISTS).fetchone()
-    return row is not None and row[0] is True and _number(connection) == len(migrations())
+    return row is not None and row[0] is True and _number(connection) == sqlite_migrations.newest()
 
 
 def _number(connection: "psycopg.Connection[tuple[object, ...]]") -> int:

@@ -8,6 +8,7 @@ from tessera.adapters.storage.ledger.committer import Committer
 from tessera.adapters.storage.ledger.group import Order
 from tessera.adapters.storage.sqlite.books import SqliteBooks
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect
+from tessera.adapters.storage.sqlite.migrations import newest
 from tessera.domain.ledger.losses import LossLimits
 
 
@@ -39,15 +40,18 @@ class SqliteCommitter(Committer):
 
     def look(self) -> None:
         """See `Committer.look`."""
-        if self.books.refresh(self.connection()):
-            self.changed()
+        self._refresh(self.connection())
 
     def _begin(self) -> sqlite3.Connection:
         connection = self.connection()
         connection.execute("BEGIN IMMEDIATE")
+        self._refresh(connection)
+        return connection
+
+    def _refresh(self, connection: sqlite3.Connection) -> None:
         if self.books.refresh(connection):
             self.changed()
-        return connection
+            self.note_schema(connection.execute("PRAGMA user_version").fetchone()[0], newest())
 
     def _lock(self, connection: sqlite3.Connection, orders: Sequence[Order]) -> None:
         """BEGIN IMMEDIATE has locked everything."""

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import time
+from functools import cache
 from importlib import resources
 
 from tessera.adapters.storage.sqlite.connection import BUSY_TIMEOUT_S
@@ -28,6 +29,12 @@ def named_migrations() -> list[tuple[int, str, str]]:
     if [number for number, _, _ in found] != list(range(1, len(found) + 1)):
         raise ValueError("migrations must be numbered 0001, 0002, … without a gap")
     return found
+
+
+@cache
+def newest() -> int:
+    """The number of the schema that this version makes and knows."""
+    return len(migrations())
 
 
 def migrate(connection: sqlite3.Connection) -> int:
@@ -59,7 +66,7 @@ def migrate(connection: sqlite3.Connection) -> int:
 
 def is_current(connection: sqlite3.Connection) -> bool:
     """Whether the schema is up to date, found without locking anything."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0]) == len(migrations())
+    return int(connection.execute("PRAGMA user_version").fetchone()[0]) == newest()
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
