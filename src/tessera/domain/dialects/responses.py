@@ -254,16 +254,22 @@ def _result(body: Body, item: dict[str, Any], where: str, images: list[ImagePart
 
 
 def _reasoning(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -> tuple[str, list[str]]:
-    """An earlier turn's reasoning, sent back. Its encrypted form decrypts to no more bytes than it has."""
+    """An earlier turn's reasoning, sent back. Its encrypted form decrypts to no more bytes than it has; an id alone
+    stands for reasoning that the provider has stored, as much as it is."""
     checks.fields(item, _REASONING_ITEM, where + ".")
-    texts = []
-    for field in ("summary", "content"):
+    texts: dict[str, list[str]] = {"summary": [], "content": []}
+    for field, found in texts.items():
         for index, part in enumerate(item.get(field) or ()):
             at = f"{where}.{field}[{index}]"
-            texts.append(checks.string(checks.obj(part, at).get("text"), f"{at}.text"))
-    if item.get("encrypted_content") is not None:
-        texts.append(item["encrypted_content"])
-    return "assistant", texts
+            found.append(checks.string(checks.obj(part, at).get("text"), f"{at}.text"))
+    encrypted = item.get("encrypted_content") or ""
+    if item.get("id") is not None and not encrypted and not any(texts["content"]):
+        unsupported(
+            f"{where} is reasoning that the provider has stored, of no known size: send its encrypted_content, which "
+            'include: ["reasoning.encrypted_content"] asks for, or leave the item out.',
+            f"{where}.id",
+        )
+    return "assistant", [*texts["summary"], *texts["content"], encrypted]
 
 
 _Reader = Callable[[Body, dict[str, Any], str, list[ImagePart]], tuple[str, list[str]]]

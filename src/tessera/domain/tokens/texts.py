@@ -89,11 +89,16 @@ def _add_tools(tally: _Tally, tools: tuple[Tool, ...], framing: Framing) -> bool
     for tool in tools:
         tally.tokens += constants.function
         tally.add(f"{tool.name}:{_without_dot(tool.description)}")
-        properties = _properties(tool)
-        if properties is None:
+        taken = _schema(tool)
+        if taken is None:
             published = False
             tally.add(tool.parameters.decode("utf-8", "replace"))
             continue
+        properties = taken.get("properties", {})
+        rest = _beside_properties(taken)
+        if rest:
+            published = False
+            tally.add(msgspec.json.encode(rest).decode())
         if properties:
             tally.tokens += constants.properties
         for name, schema in properties.items():
@@ -124,16 +129,30 @@ def _add_property(tally: _Tally, name: str, schema: object, framing: Framing) ->
     return plain and not rest
 
 
-def _properties(tool: Tool) -> Mapping[str, Any] | None:
-    """The properties of a tool's schema; empty when it takes none, None when it is not a schema of an object."""
+def _schema(tool: Tool) -> Mapping[str, Any] | None:
+    """The schema of what a tool takes; empty when it takes nothing, None when it is not a schema of properties."""
     if not tool.parameters:
         return {}
     try:
         schema = msgspec.json.decode(tool.parameters)
     except (msgspec.DecodeError, RecursionError):
         return None
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else None
-    return properties if isinstance(properties, dict) else None
+    return schema if isinstance(schema, dict) and isinstance(schema.get("properties", {}), dict) else None
+
+
+def _beside_properties(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What a schema says that is in none of the published examples: anything but the type of an object, its properties,
+    which of them are required and whether there may be others."""
+    required, names = schema.get("required"), schema.get("properties", {})
+    known = {
+        "type": schema.get("type") == "object",
+        "properties": True,
+        "required": isinstance(required, list)
+        and len(required) <= len(names)
+        and all(isinstance(one, str) and one in names for one in required),
+        "additionalProperties": isinstance(schema.get("additionalProperties"), bool),
+    }
+    return {key: value for key, value in schema.items() if not known.get(key)}
 
 
 def _without_dot(text: str) -> str:

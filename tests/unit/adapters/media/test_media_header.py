@@ -149,6 +149,24 @@ def test_padding_and_lone_markers_between_segments_are_gone_over() -> None:
     assert probe_header(files.jpeg_claiming(40, 30, b"\xff\xff\xff", b"\xff\x01"), complete=True).width == 40
 
 
+def hidden(mark: bytes) -> bytes:
+    """A small JPEG behind a larger one that stands where the segment of an odd marker would be."""
+    larger = files.saved("JPEG", files.picture(960, 640))[2:]
+    return b"\xff\xd8" + mark + (len(larger) + 2).to_bytes(2, "big") + larger + files.saved("JPEG")[2:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [hidden(b"\xff\0"), hidden(b"\xff\xff\0"), files.saved()[:33] + files.saved("PNG", files.picture(960, 640))[8:]],
+    ids=["jpeg-stuffed-byte", "jpeg-stuffed-byte-behind-padding", "png-two-heads"],
+)
+def test_a_file_that_a_decoder_shows_larger_than_it_says_first_is_refused(data: bytes) -> None:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert image.size == (960, 640)
+    assert refused(data).code is ErrorCode.IMAGE_PARSE_ERROR
+
+
 def test_a_camera_its_lens_and_a_description_are_read() -> None:
     data = files.saved("JPEG", exif=files.exif(make="Canon", lens="8-15mm Fisheye", description="Chest X-ray"))
     header = probe_header(data, complete=True)

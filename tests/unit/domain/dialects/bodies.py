@@ -95,7 +95,12 @@ FULL_RESPONSES: dict[str, Any] = {
                 {"type": "input_image", "image_url": "https://example.com/b.jpg"},
             ],
         },
-        {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {
+            "id": "rs_1",
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "hm"}],
+            "encrypted_content": "gAAAAABm",
+        },
         {
             "id": "msg_1",
             "type": "message",

@@ -127,6 +127,29 @@ def test_unknown_parts_are_refused(kind: str) -> None:
     assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "input[0].content[0].type")
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"encrypted_content": None}, {"encrypted_content": ""}, {"content": [{"type": "reasoning_text", "text": ""}]}],
+)
+def test_reasoning_that_only_the_provider_has_is_refused(more: dict[str, Any]) -> None:
+    item = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], **more}
+    error = refusal(responses_body(input=[{"role": "user", "content": "a"}, item]))
+    assert (error.code, error.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "input[1].id")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"id": "rs_1", "encrypted_content": "gAAAA"},
+        {"id": "rs_1", "content": [{"type": "reasoning_text", "text": "gAAAA"}]},
+        {"summary": [{"type": "summary_text", "text": "gAAAA"}]},
+    ],
+)
+def test_reasoning_that_stands_in_the_call_is_counted(more: dict[str, Any]) -> None:
+    request = responses(responses_body(input=[{"type": "reasoning", "summary": [], **more}]))
+    assert "".join(request.messages[0].texts) == "gAAAA"
+
+
 def test_reasoning_that_costs_more_is_refused() -> None:
     assert refusal(responses_body(reasoning={"mode": "pro"})).param == "reasoning.mode"
     responses(responses_body(reasoning={"mode": "standard", "effort": "high", "summary": "auto"}))

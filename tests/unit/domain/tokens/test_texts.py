@@ -64,6 +64,8 @@ WEATHER_TOOL = Tool(
     ).encode(),
 )
 
+LONG = "word " * 1000
+
 
 def request_of(messages, surface: Surface = Surface.CHAT, **fields: object) -> InferenceRequest:
     return InferenceRequest(
@@ -130,6 +132,37 @@ def test_what_the_cookbook_does_not_cover_is_not_claimed_exact(fields):
     span, confidence = count("gpt-4o", request_of(WEATHER, **fields))
     assert confidence is Confidence.INFERRED
     assert span.max > span.predicted
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {}, "description": LONG},
+        {"type": "object", "properties": {}, "$defs": {"a": {"description": LONG}}},
+        {"type": "object", "properties": {}, "required": [LONG]},
+        {"type": "object", "properties": {}, "additionalProperties": {"description": LONG}},
+        {"type": "object", "patternProperties": {"a": {"description": LONG}}},
+        {"oneOf": [{"description": LONG}]},
+        {"type": LONG, "properties": {}},
+        {"type": "grammar", "grammar": {"syntax": "lark", "definition": LONG}},
+    ],
+    ids=lambda schema: "-".join(schema),
+)
+def test_what_a_schema_says_beside_its_properties_is_counted_and_not_claimed_exact(schema):
+    body = json.dumps(schema).encode()
+    span, confidence = count("gpt-4o", request_of(WEATHER, tools=(Tool(name="f", parameters=body),)))
+    assert span.predicted >= O200K(LONG)
+    assert span.max >= len(LONG)
+    assert confidence is Confidence.INFERRED
+
+
+@pytest.mark.parametrize("more", [{"required": ["a"]}, {"required": []}, {"additionalProperties": False}])
+def test_a_flat_schema_stays_exact_whatever_of_it_is_required(more):
+    flat = {"type": "object", "properties": {"a": {"type": "string", "description": "x"}}}
+    bodies = [json.dumps(schema).encode() for schema in (flat, {**flat, **more})]
+    spans = [count("gpt-4o", request_of(WEATHER, tools=(Tool(name="f", parameters=body),))) for body in bodies]
+    assert spans[0] == spans[1]
+    assert spans[1][1] is Confidence.PUBLISHED
 
 
 @pytest.mark.parametrize("role", ["developer", "tool"])

@@ -8,7 +8,7 @@ SIGNATURE = b"\xff\xd8\xff"
 _SEGMENTS_MAX = 2_000
 _SIZES = frozenset((0xC0, 0xC1, 0xC2, 0xC9, 0xCA))  # baseline, extended, progressive; Huffman or arithmetic
 _OTHER_SIZES = frozenset((0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF))
-_FILL, _SCAN, _END, _APP1 = 0xFF, 0xDA, 0xD9, 0xE1
+_FILL, _STUFFED, _SCAN, _END, _APP1 = 0xFF, 0x00, 0xDA, 0xD9, 0xE1
 _ALONE = frozenset((_FILL, 0x01, *range(0xD0, 0xD9)))  # markers without a length; FF FF is one FF of padding
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -44,6 +44,9 @@ def read_jpeg(source: Source) -> Header:
 
 
 def _check_segment(marker: int, length: int, size: bytes | None) -> None:
+    if marker == _STUFFED:
+        # Decoders look for the next marker right behind it, so that what would be jumped over here is what they show.
+        raise DamagedError("a segment does not start with a marker")
     if marker == _END:
         raise DamagedError("it has no image data")
     if length < 2:

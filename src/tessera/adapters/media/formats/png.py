@@ -7,6 +7,8 @@ from tessera.adapters.media.source import Source
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNKS_MAX = 1_000
 _BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+# Of two sizes some decoders believe the first, some the last.
+_MISPLACED = {b"IEND": "it has no image data", b"IHDR": "it states its size twice"}
 _XMP = b"XML:com.adobe.xmp\0\0"  # the second zero: not compressed; a compressed packet is left alone
 
 
@@ -26,8 +28,8 @@ def read_png(source: Source) -> Header:
     for _ in range(_CHUNKS_MAX):
         if kind == b"IDAT":
             return _header(width, height, bits, exif, projection, frames)
-        if kind == b"IEND":
-            raise DamagedError("it has no image data")
+        if kind in _MISPLACED:
+            raise DamagedError(_MISPLACED[kind])
         if kind == b"eXIf" and exif is NO_EXIF:
             exif = read_exif(source, offset + 8, length)
         elif kind == b"acTL" and length == 8:
