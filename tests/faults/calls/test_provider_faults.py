@@ -8,7 +8,7 @@ import json
 import pytest
 
 from fault_calls import HELLO, assert_free, call, settled
-from live_calls import Live
+from live_calls import CREDENTIAL, Live
 from scripted_provider import (
     End,
     Pause,
@@ -165,6 +165,24 @@ def test_f08_a_stream_whose_text_is_no_text_ends_in_an_error_and_its_hold_ends_t
     assert (status, len(live.first.received)) == (200, 1)
     assert json.loads(sent.decode().splitlines()[-2].removeprefix("data: "))["code"] == "provider_error"
     assert assert_free(live)["outcome"] == "provider_error"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("begun", [False, True])
+def test_f08_what_a_provider_says_of_its_failure_names_no_host_key_or_account(
+    live: Live, begun: bool, stream: bool
+) -> None:
+    said = f"worker at http://10.1.2.3:8000/v1 of org-AbCdEf123 refused {CREDENTIAL}, ask ops@provider.example"
+    failed = {"error": {"message": said}}
+    events = chat_events(["one ", "two "])[:3] if begun else []
+    answer = sse_reply([*events, failed]) if stream else json_reply({**(chat_completion() if begun else {}), **failed})
+    live.first.script(answer)
+    live.second.always = answer
+    seen = call(live, **(STREAM if stream else {}))
+    error = seen.events[-1]["error"] if stream and begun else seen.error
+    assert error["message"] == "The provider failed: worker at … of … refused …, ask …"
+    assert live.first.received
+    assert_free(live)
 
 
 def test_f08_a_whole_answer_that_says_it_failed_is_asked_for_elsewhere_else_502_and_free(live: Live) -> None:

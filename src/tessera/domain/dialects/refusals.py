@@ -9,9 +9,11 @@ import msgspec
 from tessera.domain.errors import ErrorCode, TesseraError
 
 _MESSAGE_LENGTH_MAX = 300
+_MESSAGE_READ_MAX = 10_000
+"""Of a provider's message: what is in it is the provider's choice and, where it quotes the request, the caller's."""
 _RETRY_AFTER_S_MAX = 3600
 _SECRETS = re.compile(
-    r"https?://\S+|\bsk[-_][\w*.-]+|\b(?:org|proj|key|user|acct)[-_][\w*.-]{4,}|\b[\w.-]+@[\w.-]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
+    r"https?://\S+|\bsk[-_][\w*.-]+|\b(?:org|proj|key|user|acct)[-_][\w*.-]{4,}|(?<![\w.-])[\w.-]++@[\w.-]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
 )
 _KEPT_CODES = {
     "context_length_exceeded": ErrorCode.CONTEXT_LENGTH_EXCEEDED,
@@ -66,13 +68,18 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, *, flex: 
             ErrorCode.OVERLOADED, "The provider is overloaded; nothing was charged.", retry_after_s=retry_after_s or 1
         ), True
     if status in (400, 409, 413, 415, 422):
-        message = _SECRETS.sub("…", error.message)[:_MESSAGE_LENGTH_MAX]
+        message = stripped(error.message)
         return TesseraError(
             _KEPT_CODES.get(code, ErrorCode.INVALID_REQUEST),
             f"The provider refused the request: {message}" if message else "The provider refused the request.",
             param=error.param,
         ), False
     return TesseraError(ErrorCode.PROVIDER_ERROR, f"The provider failed (status {status}); nothing was charged."), True
+
+
+def stripped(message: str) -> str:
+    """A provider's own words as a caller may read them: without addresses, keys or account names, and not too many."""
+    return _SECRETS.sub("…", message[:_MESSAGE_READ_MAX])[:_MESSAGE_LENGTH_MAX]
 
 
 def _read(body: bytes) -> _Error:

@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from tessera.domain.dialects.refusals import stripped
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Surface, Tier
@@ -27,7 +28,6 @@ _SIDES = {
     for surface in Surface
 }
 _DECODE = msgspec.json.Decoder().decode
-_MESSAGE_MAX = 300
 
 
 class ReplyFacts(msgspec.Struct, kw_only=True):
@@ -95,9 +95,9 @@ def decode_reply(raw: bytes) -> dict[str, Any]:
 
 
 def provider_said(error: object) -> NoReturn:
-    """Raises what a provider reported in the place of an answer, its words shortened."""
+    """Raises what a provider reported in the place of an answer, in its words as far as a caller may read them."""
     message = error.get("message") if isinstance(error, dict) else error
-    said = message[:_MESSAGE_MAX] if isinstance(message, str) and message else "no reason given"
+    said = stripped(message) if isinstance(message, str) and message else "no reason given"
     raise TesseraError(ErrorCode.PROVIDER_ERROR, f"The provider failed: {said}")
 
 
