@@ -159,6 +159,7 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
         name = message.get("name")
         if body.payloads:
             texts = [body.text(text) for text in texts]
+            name = name and body.text(name)
         found.append(Message(role=role, texts=tuple(texts), name=name))
     return tuple(found)
 

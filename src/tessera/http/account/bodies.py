@@ -204,9 +204,12 @@ B = TypeVar("B", bound=Fields)
 async def read_fields(exchange: Exchange, kind: type[B]) -> B:
     """The body as one of these. Raises [invalid_request] naming the field, request_too_large, request_timeout."""
     raw = await exchange.body(BODY_BYTES_MAX, BODY_SECONDS_MAX)
-    value = open_body(raw, depth_max=DEPTH_MAX).value
+    body = open_body(raw, depth_max=DEPTH_MAX)
+    if body.payloads:
+        # What stands in its place in the value is not what was sent; no field is as long as the shortest of them.
+        raise TesseraError(ErrorCode.INVALID_REQUEST, "A text in this body is longer than any field may be.")
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(body.value, kind)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
         param = path.strip("`").removeprefix("$.") or None

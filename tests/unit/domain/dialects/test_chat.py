@@ -211,6 +211,13 @@ def test_bad_messages_are_named(message: dict[str, Any], param: str) -> None:
     assert refusal(chat_body(messages=[message])).param == param
 
 
+@pytest.mark.parametrize("field", ["content", "name"])
+def test_a_text_that_looks_like_a_data_url_is_counted_as_it_was_written(field: str) -> None:
+    long = "data:," + "word " * 2000
+    (message,) = chat(chat_body(messages=[{"role": "user", "content": "x", field: long}])).messages
+    assert (message.texts[0] if field == "content" else message.name) == long
+
+
 @pytest.mark.parametrize("messages", [None, [], "x", {}, [1], ["x"], [None]])
 def test_messages_are_required(messages: object) -> None:
     assert refusal(chat_body(messages=messages)).code is ErrorCode.INVALID_REQUEST
