@@ -55,10 +55,13 @@ class ProbedImage(msgspec.Struct, frozen=True, kw_only=True):
 class Media(Protocol):
     """Looks at images from strangers."""
 
-    async def probe(self, images: Sequence[ImagePart]) -> tuple[ProbedImage, ...]:
+    async def probe(
+        self, images: Sequence[ImagePart], take: Callable[[int], None] | None = None
+    ) -> tuple[ProbedImage, ...]:
         """Size, format and advisories of each image; an address is fetched once, guarded.
 
-        Raises [invalid_image_url, failed_to_download_image, invalid_base64_image, unsupported_image_format,
+        `take` is told of each piece of a file, in bytes, as it is fetched, and may raise to end that. Raises
+        [invalid_image_url, failed_to_download_image, invalid_base64_image, unsupported_image_format,
         image_too_large, image_parse_error, too_many_images].
         """
         ...

@@ -57,7 +57,7 @@ class SimMedia:
     def __init__(self, process: "Process") -> None:
         self._process = process
 
-    async def probe(self, images: Sequence[ImagePart]) -> tuple[ProbedImage, ...]:
+    async def probe(self, images: Sequence[ImagePart], take: object = None) -> tuple[ProbedImage, ...]:
         await self._process.pause(5.0)
         if self._process.simulation.strikes("image gone"):
             self._process.simulation.fired("image gone")

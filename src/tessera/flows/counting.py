@@ -1,5 +1,7 @@
 """Count a request's input before it is sent, for nothing: by our own rules, or by the provider's own counter."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from tessera.domain.auth import Caller
@@ -25,14 +27,20 @@ class _Counted(msgspec.Struct):
 
 
 async def count_input_tokens(
-    world: World, caller: Caller, raw: bytes, request_id: str, *, by_provider: bool
+    world: World,
+    caller: Caller,
+    raw: bytes,
+    request_id: str,
+    *,
+    by_provider: bool,
+    take: Callable[[int], None] | None = None,
 ) -> tuple[int, str]:
     """The input tokens of a Responses request, and who counted: `provider` where that is wanted and the model's
     provider has a counter, else `tessera`. Free: nothing is held.
 
     Raises what the call itself would raise before it is held, and the provider's refusal to count.
     """
-    found = await estimate(world, caller, Surface.RESPONSES, raw, world.clock.today())
+    found = await estimate(world, caller, Surface.RESPONSES, raw, world.clock.today(), take=take)
     if by_provider and caller.mode is Mode.LIVE:
         for deployment, surface in found.plan:
             if deployment.provider == COUNTER and surface is Surface.RESPONSES:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -34,7 +34,8 @@ _DIGEST_ON_LOOP_BYTES_MAX = 1024 * 1024
 class Call(msgspec.Struct, frozen=True):
     """One call as the transport received it: which surface, the body's bytes, the terms in its headers.
 
-    `headers` are the few caller headers a provider may see.
+    `headers` are the few caller headers a provider may see. `take` is told of the bytes that are fetched for the call
+    beside its body.
     """
 
     surface: Surface
@@ -42,6 +43,7 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes
     terms: Terms
     headers: Mapping[str, str]
+    take: Callable[[int], None] | None = None
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -95,7 +97,7 @@ async def _place(
         volume = quoted_volume(quote)
     elif world.prices.knows_volumes:
         volume = await volume_of(world, caller, as_of)
-    estimated = await estimate(world, caller, call.surface, call.body, as_of, volume_nanos=volume)
+    estimated = await estimate(world, caller, call.surface, call.body, as_of, volume_nanos=volume, take=call.take)
     try:
         found = agree(call.terms, quote, estimated)
     except TesseraError as error:

@@ -1,6 +1,6 @@
 """A quote for the real request, before it is sent: kept, so that a later call can be held to it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ _FIELDS: dict[str, Any] = {"url": str, "body": None, "custom_id": str | None, "m
 own in the wrong place, and change nothing here."""
 
 
-async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
+async def make_quote(world: World, caller: Caller, raw: bytes, take: Callable[[int], None] | None = None) -> bytes:
     """The quote, as JSON, of `{"url": "/v1/chat/completions", "body": {the real request}}`; a batch line is one too.
 
     Raises what the call itself would raise before it is held.
@@ -38,7 +38,7 @@ async def make_quote(world: World, caller: Caller, raw: bytes) -> bytes:
     created_at_us = world.clock.now_us()
     today = date_of(created_at_us)
     volume = await volume_of(world, caller, today)
-    found = await estimate(world, caller, surface, body, today, volume_nanos=volume)
+    found = await estimate(world, caller, surface, body, today, volume_nanos=volume, take=take)
     created_at = created_at_us // 1_000_000
     quote = msgspec.structs.replace(
         found.quote,

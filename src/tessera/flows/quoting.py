@@ -78,9 +78,19 @@ async def volume_of(world: World, caller: Caller, as_of: date) -> int | None:
 
 
 async def estimate(
-    world: World, caller: Caller, surface: Surface, raw: bytes, as_of: date, *, volume_nanos: int | None = None
+    world: World,
+    caller: Caller,
+    surface: Surface,
+    raw: bytes,
+    as_of: date,
+    *,
+    volume_nanos: int | None = None,
+    take: Callable[[int], None] | None = None,
 ) -> Estimate:
-    """Counts and prices a call on `surface`. Raises every refusal that needs no money and no provider to find."""
+    """Counts and prices a call on `surface`. Raises every refusal that needs no money and no provider to find.
+
+    `take` is told of the bytes of images that are fetched for it: see `ports.Media.probe`.
+    """
     body = open_body(raw) if len(raw) <= _OPEN_AT_ONCE_BYTES_MAX else await _open_in_steps(raw)
     request = PARSERS[surface](body)
     if caller.mode is Mode.TEST:
@@ -91,7 +101,7 @@ async def estimate(
     tier = request.tier or Tier.DEFAULT
     ways, rows = offer(world, caller, model, surface, tier, as_of, volume_nanos)
     output_cap = _output_cap(caller, model, request)
-    images = await world.media.probe(request.images) if request.images else ()
+    images = await world.media.probe(request.images, take) if request.images else ()
     framing = world.catalogue.framing(model.id)
     counting = _counting(world, model, framing, request, images, as_of)
     at_once = request.text_bytes <= _COUNT_ON_LOOP_BYTES_MAX and world.counts_at_once(framing.encoding)

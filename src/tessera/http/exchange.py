@@ -214,6 +214,10 @@ class Exchange:
     def _take(self, more_bytes: int, bytes_max: int) -> None:
         if self.body_bytes + more_bytes > bytes_max:
             raise _too_large(bytes_max)
+        self.take(more_bytes)
+
+    def take(self, more_bytes: int) -> None:
+        """Counts so many bytes as held for this request until its reply is sent. Raises [overloaded]."""
         if self.load is not None:
             self.load.take(more_bytes)
         self.body_bytes += more_bytes

@@ -10,7 +10,7 @@ async def create(world: World, caller: Caller, exchange: Exchange) -> None:
     """Quotes a real request; nothing is sent and nothing is held."""
     exchange.query(())
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
-    await exchange.reply(200, await make_quote(world, caller, body))
+    await exchange.reply(200, await make_quote(world, caller, body, exchange.take))
 
 
 async def show(world: World, caller: Caller, exchange: Exchange) -> None:

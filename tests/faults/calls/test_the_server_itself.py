@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fault_calls import HELLO, call, live_server, settled, start, until
+import image_files as files
+from fault_calls import HELLO, Seen, call, live_server, settled, start, until
 from live_calls import Live
 from raw_http import ask, dial, hear, listen, request
-from scripted_provider import chat_events, chat_reply, error_reply, hang, sse_reply
+from scripted_provider import bytes_reply, chat_events, chat_reply, error_reply, hang, sse_reply
 from servers import running_server
 
 
@@ -48,6 +49,30 @@ def test_f33_bodies_in_hand_are_bounded_together(tmp_path: Path) -> None:
             first.sendall(half[-10:])
             assert hear(first).status == 200
         assert call(live).status == 200
+
+
+def test_f33_images_fetched_for_calls_are_in_hand_as_bodies_are(tmp_path: Path) -> None:
+    with live_server(tmp_path, "bodies_bytes_max = 100000\n") as live:
+        gate = threading.Event()
+        live.first.always = lambda request: (gate.wait(60), chat_reply())[1]
+        live.images.always = bytes_reply(files.saved("PNG") + bytes(60_000), content_type="image/png")
+        url = f"http://127.0.0.1:{live.images.port}/a.png"
+        messages = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+        running = start(live, messages=messages)
+        until(lambda: live.first.received)
+        quoted = {"url": "/v1/chat/completions", "body": {**HELLO, "messages": messages}}
+        part = {"type": "input_image", "image_url": url}
+        counted = {"model": "gpt-4o", "input": [{"role": "user", "content": [part]}]}
+        for seen in (
+            call(live, messages=messages),
+            Seen(*live.post("/quotes", json.dumps(quoted).encode())),
+            Seen(*live.post("/responses/input_tokens", json.dumps(counted).encode())),
+        ):
+            assert (seen.status, seen.error["code"]) == (503, "overloaded")
+        gate.set()
+        assert hear(running).status == 200
+        assert call(live, messages=messages).status == 200
+        assert [receipt["status"] for receipt in live.get("/requests")["data"]] == ["settled"] * 2
 
 
 def test_f33_under_memory_pressure_new_work_is_shed_and_health_still_answers(tmp_path: Path) -> None:

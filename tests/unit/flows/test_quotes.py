@@ -76,7 +76,7 @@ class Month:
     async def describe(self, _images: Sequence[bytes], _question: str) -> str:
         return "four colours"
 
-    async def probe(self, images: Sequence[ImagePart]) -> tuple[ProbedImage, ...]:
+    async def probe(self, images: Sequence[ImagePart], take: object = None) -> tuple[ProbedImage, ...]:
         self.time.now += self.image_s
         image = ProbedImage(
             index=0, source="data", format="png", width=64, height=64, orientation=1, size_bytes=67, content=b"png"

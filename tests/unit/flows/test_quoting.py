@@ -320,7 +320,7 @@ async def test_a_long_text_and_a_vocabulary_that_must_be_read_are_counted_beside
 class SizedImages:
     """Images whose addresses say how large they are. Implements the `Media` port."""
 
-    async def probe(self, images: Sequence[ImagePart]) -> tuple[ProbedImage, ...]:
+    async def probe(self, images: Sequence[ImagePart], take: object = None) -> tuple[ProbedImage, ...]:
         return tuple(
             ProbedImage(
                 index=image.index,

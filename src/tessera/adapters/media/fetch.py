@@ -41,11 +41,18 @@ class _FailedError(Exception):
 
 
 class ByteBudget:
-    """How many bytes the images of one call may still bring together."""
+    """How many bytes the images of one call may still bring together. `take` hears of each that is downloaded."""
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, take: Callable[[int], None] | None = None) -> None:
         self._bytes_max = bytes_max
         self._left = bytes_max
+        self._take = take
+
+    def download(self, size: int, param: str | None) -> None:
+        """Takes `size` bytes that were not in the call's body. Raises as `spend` and `take`."""
+        self.spend(size, param)
+        if self._take is not None:
+            self._take(size)
 
     def spend(self, size: int, param: str | None) -> None:
         """Takes `size` bytes. Raises [image_too_large] when the images together are too many."""
@@ -176,7 +183,7 @@ class _Download:
             if size > self._limits.image_bytes_max:
                 raise too_large(self._limits.image_bytes_max, self._param)
             if self._budget is not None:
-                self._budget.spend(len(piece), self._param)
+                self._budget.download(len(piece), self._param)
             elapsed = time.monotonic() - started
             if elapsed > self._limits.rate_grace_s and size < elapsed * self._limits.rate_bytes_min:
                 raise _FailedError("it sends too slowly")

@@ -1,7 +1,7 @@
 """Looks at the images of a call: the media port."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
 import msgspec
@@ -37,7 +37,9 @@ class MediaProber:
         wanted = can_convert() if convert is None else convert
         self._converter = Converter(self._limits.pixels_max) if wanted else None
 
-    async def probe(self, images: Sequence[ImagePart]) -> tuple[ProbedImage, ...]:
+    async def probe(
+        self, images: Sequence[ImagePart], take: Callable[[int], None] | None = None
+    ) -> tuple[ProbedImage, ...]:
         """As `ports.Media.probe`."""
         if len(images) > self._limits.images_max:
             raise TesseraError(
@@ -45,7 +47,7 @@ class MediaProber:
                 f"The call has {len(images)} images; this server takes at most {self._limits.images_max}. Send fewer.",
                 param=images[self._limits.images_max].param or None,
             )
-        budget = ByteBudget(self._limits.images_bytes_max)
+        budget = ByteBudget(self._limits.images_bytes_max, take)
         found: dict[int, ProbedImage] = {}
         addresses: dict[str, ImagePart] = {}
         for place, part in enumerate(images):

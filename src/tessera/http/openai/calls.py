@@ -42,7 +42,7 @@ async def input_tokens(world: World, caller: Caller, exchange: Exchange) -> None
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
     with Presence(exchange):
         count, who = await count_input_tokens(
-            world, caller, body, exchange.request_id, by_provider=wanted == "provider"
+            world, caller, body, exchange.request_id, by_provider=wanted == "provider", take=exchange.take
         )
         exchange.add_header(b"tessera-count", who)
         await exchange.reply_json(200, {"object": "response.input_tokens", "input_tokens": count})
@@ -55,7 +55,8 @@ async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surfa
         headers = {name.decode(): value for name in FORWARDED_HEADERS if (value := exchange.header(name)) is not None}
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
     with Presence(exchange):
-        served = await infer(world, caller, Call(surface, endpoint, body, terms, headers), exchange.request_id)
+        call = Call(surface, endpoint, body, terms, headers, exchange.take)
+        served = await infer(world, caller, call, exchange.request_id)
         exchange.add_header(b"tessera-price-max", format_usd(served.price_max_nanos))
         if served.rate is not None:
             _add_rate(exchange, served.rate)
