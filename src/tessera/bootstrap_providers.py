@@ -30,6 +30,8 @@ one of them is first called, because it would take 25 MB from every server."""
 OPENAI, SIGHT, SANDBOX = "openai", "sight", "sandbox"
 DEFAULT_SURFACES = (Surface.CHAT, Surface.RESPONSES)
 _NONE_STORED: Mapping[str, tuple[Surface, ...]] = {}
+_AHEAD_BYTES_MAX = 1024 * 1024
+"""More than the transport can have of a reply that the flows have not taken yet."""
 KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
 
 
@@ -110,7 +112,8 @@ def _transport_limits(settings: Settings) -> "TransportLimits":
     return TransportLimits(
         first_byte_s=settings.limits.first_byte_seconds_max,
         gap_s=settings.limits.gap_seconds_max,
-        reply_bytes_max=settings.limits.reply_bytes_max,
+        # Above the flows' own bound, which knows who pays for a reply that is too large.
+        reply_bytes_max=settings.limits.reply_bytes_max + _AHEAD_BYTES_MAX,
     )
 
 

@@ -105,6 +105,20 @@ def spoiled(running: Running, error: TesseraError) -> bool:
     return True
 
 
+def overlong(running: Running) -> TesseraError:
+    """Notes that a whole answer is larger than is accepted, and gives the refusal.
+
+    Whoever asked for so much did it: nothing counts against the deployment, and no other is asked, which would answer
+    as much again at the operator's cost.
+    """
+    running.overlong = running.spoiled = True
+    running.attempts[-1] = msgspec.structs.replace(running.attempts[-1], error=ErrorCode.PROVIDER_ERROR)
+    return TesseraError(
+        ErrorCode.PROVIDER_ERROR,
+        "The answer is larger than this server accepts. Ask for a stream, or for fewer choices, tokens or logprobs.",
+    )
+
+
 def _count_against(running: Running, deployment: Deployment, status: int | None, error: TesseraError) -> None:
     """Counts a provider's fault against its deployment. The sandbox fails when its caller asks it to."""
     if deployment.provider == SANDBOX:

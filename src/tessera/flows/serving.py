@@ -21,7 +21,7 @@ from tessera.domain.request import Surface
 from tessera.flows.leaving import UnbrokenBody, body_of, reads_on
 from tessera.flows.metering import OutputMeter
 from tessera.flows.quoting import Estimate
-from tessera.flows.sending import open_upstream, spoiled
+from tessera.flows.sending import open_upstream, overlong, spoiled
 from tessera.flows.settling import NO_FACTS, Running, price_up, receipt_of, settle, write
 from tessera.flows.world import World
 from tessera.ports import UpstreamReply
@@ -75,7 +75,7 @@ async def _whole(running: Running, surface: Surface, upstream: UpstreamReply) ->
             running.first_byte_ms = running.elapsed_ms()
         size += len(piece)
         if size > limits.reply_bytes_max:
-            raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider's reply is larger than this server accepts.")
+            raise overlong(running)
         pieces.append(piece)
     raw = b"".join(pieces)
     facts = read_reply(surface, raw)

@@ -50,8 +50,9 @@ class Running(msgspec.Struct, eq=False):
 
     `accepted` says that the deployment in hand took the call, or may have, `sent` that the call was surely on its way;
     `lost` are those before it that took it and gave no answer. `ways` are the deployments not tried yet. `spoiled`
-    says that an answer went wrong after it had begun, `unheard` that the client left before any output; `on_cancel` is
-    what the deployment in hand bills for an answer that is not read to its end.
+    says that an answer went wrong after it had begun, `overlong` that it was larger than is accepted, `unheard` that
+    the client left before any output; `on_cancel` is what the deployment in hand bills for an answer that is not read
+    to its end.
     """
 
     world: World
@@ -67,6 +68,7 @@ class Running(msgspec.Struct, eq=False):
     ways: Iterator[tuple[Deployment, Surface]] | None = None
     lost: list[Deployment] = []
     spoiled: bool = False
+    overlong: bool = False
     unheard: bool = False
     on_cancel: OnCancel = OnCancel.UNKNOWN
     first_byte_ms: int | None = None
@@ -115,7 +117,8 @@ async def price_up(running: Running, outcome: Outcome, facts: ReplyFacts) -> Usa
             if known.usage is not None and _is_beyond_model(running, known.usage):
                 known = msgspec.structs.replace(known, usage=None, absurd=True)
             reported = None if known.absurd else known.usage
-            output_tokens = 0
+            # Of an answer that nobody read, all that was asked for may be billed.
+            output_tokens = running.found.output_cap * running.found.request.choices if running.overlong else 0
             if known.output_text and (reported is None or reported.output_tokens == 0):
                 output_tokens = await _count_output(running, known.output_text)
             delivered = _delivered(running, outcome, known, reported, output_tokens)

@@ -4,10 +4,11 @@ Each test asserts that its fault happened: the scripted provider received the ca
 """
 
 import json
+from pathlib import Path
 
 import pytest
 
-from fault_calls import HELLO, assert_free, call, settled
+from fault_calls import HELLO, assert_free, call, live_server, settled
 from live_calls import CREDENTIAL, Live
 from scripted_provider import (
     End,
@@ -209,6 +210,37 @@ def test_f09_a_stream_that_ignores_the_cap_is_cut_there_and_its_provider_hung_up
     receipt = settled(live)
     assert receipt["outcome"] == "completed"
     assert 0 < receipt["charge"]["nanos"] <= receipt["quote"]["price"]["max_nanos"]
+
+
+def test_f09_a_stream_larger_than_is_accepted_is_cut_there_and_paid_for(tmp_path: Path) -> None:
+    with live_server(tmp_path, "reply_bytes_max = 200000\nejection_seconds = 30\n") as live:
+        padded = [{**event, "logprobs": "x" * 1_000} for event in chat_events(["word "] * 4_000)[:-2]]
+        live.first.script(sse_reply(padded))
+        seen = call(live, **{**STREAM, "max_completion_tokens": 5_000})
+        assert (seen.status, seen.events[-1]) == (200, "[DONE]")
+        assert seen.events[-3]["choices"][0]["finish_reason"] == "length"
+        receipt = settled(live)
+        assert receipt["outcome"] == "completed"
+        delivered = seen.text.count("word")
+        assert 100 < delivered < 2_000
+        assert delivered <= receipt["usage"]["output_tokens"] <= delivered + 2
+
+
+def test_f12_a_whole_answer_larger_than_is_accepted_is_asked_for_once_and_a_loss_as_large_as_it_can_be(
+    tmp_path: Path,
+) -> None:
+    with live_server(tmp_path, "reply_bytes_max = 200000\nejection_seconds = 30\n") as live:
+        live.first.always = json_reply({**chat_completion("word " * 400), "logprobs": "x" * 250_000})
+        for _ in range(6):
+            refused = call(live, max_completion_tokens=1_000, n=2)
+            assert (refused.status, refused.error["code"]) == (502, "provider_error")
+            assert "Ask for a stream" in refused.error["message"]
+        # Nobody else is asked, and the deployment is not left alone for what a caller asked of it.
+        assert (len(live.first.received), live.second.received) == (6, [])
+        receipt = assert_free(live)
+        assert [attempt["error"] for attempt in receipt["attempts"]] == ["provider_error"]
+        lost = {entry["account"]: entry["amount_nanos"] for entry in receipt["entries"]}["operator_loss"]
+        assert lost <= -2 * 1_000 * 10_000
 
 
 def test_f09_a_stream_within_its_cap_is_never_cut(live: Live) -> None:
