@@ -29,6 +29,7 @@ from scripted_provider import (
     reset,
     sse_reply,
 )
+from tessera.domain.dialects.frames import FRAME_BYTES_MAX
 
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -241,6 +242,20 @@ def test_f12_a_whole_answer_larger_than_is_accepted_is_asked_for_once_and_a_loss
         assert [attempt["error"] for attempt in receipt["attempts"]] == ["provider_error"]
         lost = {entry["account"]: entry["amount_nanos"] for entry in receipt["entries"]}["operator_loss"]
         assert lost <= -2 * 1_000 * 10_000
+
+
+def test_f09_a_last_event_larger_than_an_event_may_be_ends_the_stream_and_what_came_is_paid_for(live: Live) -> None:
+    opening = {"type": "response.created", "response": {"id": "resp_1", "object": "response", "output": []}}
+    said = [{"type": "response.output_text.delta", "delta": "word "}] * 40
+    last = {"type": "response.completed", "response": {"id": "resp_1", "logprobs": "x" * (2 * FRAME_BYTES_MAX)}}
+    live.first.script(sse_reply([opening, *said, last]))
+    body = {"model": "gpt-5.2-pro", "input": "Hello", "max_output_tokens": 50, "stream": True}
+    status, _, sent = live.post("/responses", json.dumps(body).encode())
+    end = json.loads(sent.decode().splitlines()[-2].removeprefix("data: "))
+    assert (status, end["type"], end["response"]["status"]) == (200, "response.incomplete", "incomplete")
+    receipt = settled(live)
+    assert (receipt["outcome"], receipt["usage"]["source"]) == ("completed", "local")
+    assert 40 <= receipt["usage"]["output_tokens"] <= 42
 
 
 def test_f09_a_stream_within_its_cap_is_never_cut(live: Live) -> None:

@@ -21,6 +21,13 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     data: bytes | None
 
 
+class OverlongFrameError(TesseraError):
+    """An event has not ended within `FRAME_BYTES_MAX`: a [provider_error]."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.PROVIDER_ERROR, "The provider sent an event that never ends.")
+
+
 class FrameCutter:
     """Cuts a byte stream into frames. `rest` is what has not ended yet."""
 
@@ -29,7 +36,7 @@ class FrameCutter:
         self._searched = 0
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that `chunk` completes. Raises [provider_error] for a frame beyond `FRAME_BYTES_MAX`."""
+        """The frames that `chunk` completes. Raises OverlongFrameError for one that goes on beyond the bound."""
         text = self.rest + chunk if self.rest else chunk
         frames: list[Frame] = []
         start = 0
@@ -50,7 +57,7 @@ class FrameCutter:
         self.rest = text[start:] if start else text
         self._searched = len(self.rest)
         if self._searched > FRAME_BYTES_MAX:
-            raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent an event that never ends.")
+            raise OverlongFrameError
         return frames
 
 

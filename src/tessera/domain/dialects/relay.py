@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from tessera.domain.dialects.errors import error_object
-from tessera.domain.dialects.frames import Frame, FrameCutter, make_frame
+from tessera.domain.dialects.frames import Frame, FrameCutter, OverlongFrameError, make_frame
 from tessera.domain.dialects.receipt import Receipt, usage_object, with_receipt
 from tessera.domain.dialects.spans import members
 from tessera.domain.dialects.stream_to_chat import ChatWriter
@@ -64,8 +64,13 @@ class StreamRelay:
                 if self.finished:
                     break
         except TesseraError as error:
-            self._watch.fail(error)
-            self.finished = True
+            if isinstance(error, OverlongFrameError) and self._watch.output_chars:
+                # The last word on a long answer says all of it again, with what its caller wanted beside the text: what
+                # was delivered is whole, and paid for.
+                self.cut_length()
+            else:
+                self._watch.fail(error)
+                self.finished = True
         self.output_chars = self._watch.output_chars
         return [b"".join(out)] if len(out) > 1 and self._writer is None else out
 
