@@ -1,4 +1,4 @@
-"""Top-ups, payments, refunds, disputes and vouchers on every database: money moves once, or not at all."""
+"""Top-ups, payments, refunds and disputes on every database: money moves once, or not at all."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -13,14 +13,13 @@ from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.payments.news import Nothing, Outcome, Unpaid
-from tessera.domain.payments.records import ClaimKind, Service, TopUpState, Voucher
+from tessera.domain.payments.records import ClaimKind, Service, TopUpState
 from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 USD = NANOS_PER_USD
-REDEMPTIONS = 500
 
 
 @pytest.fixture
@@ -38,23 +37,6 @@ async def spend(storage: LedgerStorage, organization_id: str, amount_nanos: int)
     await storage.hold(order)
     await storage.settle(usage_event(order, amount_nanos))
     return order.id
-
-
-def voucher(amount_nanos: int = USD, **changes: object) -> Voucher:
-    fields: dict[str, object] = {
-        "id": new_id("vch"),
-        "display": "TESS-…",
-        "mode": Mode.LIVE,
-        "amount_nanos": amount_nanos,
-        "redemptions_max": 1,
-        "redemptions": 0,
-        "expires_at": None,
-        "credit_seconds": None,
-        "note": "for a test",
-        "created_at": 0,
-        "revoked_at": None,
-    }
-    return Voucher(**(fields | changes))  # type: ignore[arg-type]
 
 
 # ---- top-ups -----------------------------------------------------------------------------------------------------
@@ -283,55 +265,6 @@ async def test_a_calls_charge_is_refunded_once_to_the_lots_that_paid_it(
     with pytest.raises(TesseraError) as unknown:
         await money.refund_call("req_unknown", None, "")
     assert unknown.value.code is ErrorCode.NOT_FOUND
-
-
-# ---- vouchers ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.timeout(280)
-async def test_five_hundred_redemptions_at_once_of_one_voucher_are_one(storage: LedgerStorage, money: SqlMoney) -> None:
-    """T7: by many organizations, each several times."""
-    organizations = [await funded(storage, 0) for _ in range(20)]
-    await money.create_voucher(voucher(5 * USD), "digest")
-    redeeming = (money.redeem_voucher(organizations[i % 20], Mode.LIVE, "digest") for i in range(REDEMPTIONS))
-    results = await asyncio.gather(*redeeming, return_exceptions=True)
-    refusals = [result for result in results if isinstance(result, TesseraError)]
-    assert len(refusals) == REDEMPTIONS - 1
-    assert {refusal.code for refusal in refusals} == {ErrorCode.INVALID_REQUEST}
-    assert sum([await available(storage, one) for one in organizations]) == 5 * USD
-
-
-async def test_a_voucher_of_several_uses_is_redeemed_once_by_each_organization(
-    storage: LedgerStorage, money: SqlMoney
-) -> None:
-    await money.create_voucher(voucher(USD, redemptions_max=2, credit_seconds=3600), "digest")
-    first, second, third = [await funded(storage, 0) for _ in range(3)]
-    lot = await money.redeem_voucher(first, Mode.LIVE, "digest")
-    assert (lot.kind, lot.amount_nanos) == ("promotion", USD)
-    assert lot.expires_at == lot.created_at + 3600
-    for organization, mode in ((first, Mode.LIVE), (second, Mode.TEST)):
-        with pytest.raises(TesseraError) as refused:
-            await money.redeem_voucher(organization, mode, "digest")
-        assert refused.value.code is ErrorCode.INVALID_REQUEST
-    await money.redeem_voucher(second, Mode.LIVE, "digest")
-    with pytest.raises(TesseraError):
-        await money.redeem_voucher(third, Mode.LIVE, "digest")
-    (stored,) = await money.list_vouchers(Page(limit=10))
-    assert stored.redemptions == 2
-
-
-async def test_unknown_revoked_and_expired_vouchers_are_refused_alike(storage: LedgerStorage, money: SqlMoney) -> None:
-    organization = await funded(storage, 0)
-    revoked = await money.create_voucher(voucher(), "revoked")
-    await money.create_voucher(voucher(expires_at=1), "expired")
-    await money.revoke_voucher(revoked.id)
-    messages = set()
-    for digest in ("unknown", "revoked", "expired"):
-        with pytest.raises(TesseraError) as refused:
-            await money.redeem_voucher(organization, Mode.LIVE, digest)
-        messages.add(refused.value.message)
-    assert len(messages) == 1
-    assert await available(storage, organization) == 0
 
 
 # ---- statements ----------------------------------------------------------------------------------------------------
