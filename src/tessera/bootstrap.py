@@ -337,6 +337,7 @@ def _call_limits(settings: Settings) -> "CallLimits":
         body_bytes_max=limits.body_bytes_max,
         body_seconds_max=limits.body_seconds_max,
         reply_bytes_max=limits.reply_bytes_max,
+        call_seconds_max=limits.call_seconds_max,
         attempts_max=limits.attempts_max,
         ejection_seconds=limits.ejection_seconds,
         quote_seconds=limits.quote_seconds,

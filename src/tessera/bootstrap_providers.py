@@ -32,6 +32,7 @@ DEFAULT_SURFACES = (Surface.CHAT, Surface.RESPONSES)
 _NONE_STORED: Mapping[str, tuple[Surface, ...]] = {}
 _AHEAD_BYTES_MAX = 1024 * 1024
 """More than the transport can have of a reply that the flows have not taken yet."""
+_LATER_S = 60
 KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
 
 
@@ -112,7 +113,8 @@ def _transport_limits(settings: Settings) -> "TransportLimits":
     return TransportLimits(
         first_byte_s=settings.limits.first_byte_seconds_max,
         gap_s=settings.limits.gap_seconds_max,
-        # Above the flows' own bound, which knows who pays for a reply that is too large.
+        # Above the flows' own bounds, which know who pays for a reply that is too large or takes too long.
+        total_s=settings.limits.call_seconds_max + _LATER_S,
         reply_bytes_max=settings.limits.reply_bytes_max + _AHEAD_BYTES_MAX,
     )
 

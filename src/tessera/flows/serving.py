@@ -165,6 +165,8 @@ class LiveStream:
         assert body is not None
         meter = OutputMeter(running)
         bytes_max = running.world.limits.reply_bytes_max
+        now_ms = running.world.clock.monotonic_ms
+        until_ms = running.started_ms + running.world.limits.call_seconds_max * 1000
         try:
             try:
                 for piece in self._first:
@@ -173,7 +175,7 @@ class LiveStream:
                     for piece in relay.feed(chunk):
                         yield piece if self._kept is None else self._keep(piece)
                     self._received += len(chunk)
-                    if relay.output_chars > meter.look_at or self._received > bytes_max:
+                    if relay.output_chars > meter.look_at or self._received > bytes_max or now_ms() > until_ms:
                         await self._cut_if_long(relay, meter)
                 relay.end()
             except (TesseraError, asyncio.CancelledError) as error:
@@ -205,8 +207,12 @@ class LiveStream:
             await settle(running, outcome, relay.facts if relay else NO_FACTS, _refused(running, error))
 
     async def _cut_if_long(self, relay: StreamRelay, meter: OutputMeter) -> None:
+        running = self._running
+        limits = running.world.limits
         if not relay.finished and (
-            self._received > self._running.world.limits.reply_bytes_max or await meter.over(relay.facts)
+            self._received > limits.reply_bytes_max
+            or running.elapsed_ms() > limits.call_seconds_max * 1000
+            or await meter.over(relay.facts)
         ):
             relay.cut_length()
 

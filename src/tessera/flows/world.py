@@ -53,6 +53,7 @@ class CallLimits(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 64 * 1024 * 1024
     body_seconds_max: int = 30
     reply_bytes_max: int = 64 * 1024 * 1024
+    call_seconds_max: int = 3600
     stored_reply_bytes_max: int = 1024 * 1024
     attempts_max: int = 3
     ejection_seconds: int = 30

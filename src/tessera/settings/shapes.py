@@ -132,6 +132,7 @@ class LimitSettings(Shape, frozen=True, kw_only=True):
     write_seconds_max: int = 30
     first_byte_seconds_max: int = 900
     gap_seconds_max: int = 120
+    call_seconds_max: int = 3600
     idle_seconds_max: int = 75
     drain_seconds_max: int = 30
     calls_max: int = 4096

@@ -227,6 +227,20 @@ def test_f09_a_stream_larger_than_is_accepted_is_cut_there_and_paid_for(tmp_path
         assert delivered <= receipt["usage"]["output_tokens"] <= delivered + 2
 
 
+def test_f09_a_stream_that_lasts_longer_than_a_call_may_is_cut_then_and_paid_for(tmp_path: Path) -> None:
+    with live_server(tmp_path, "call_seconds_max = 1\nejection_seconds = 30\n") as live:
+        live.first.script(sse_reply(chat_events(["word "] * 400), delay_s=0.05))
+        seen = call(live, **{**STREAM, "max_completion_tokens": 5_000})
+        assert (seen.status, seen.events[-1]) == (200, "[DONE]")
+        assert seen.events[-3]["choices"][0]["finish_reason"] == "length"
+        assert live.first.received[0].left_early.wait(10)
+        receipt = settled(live)
+        delivered = seen.text.count("word")
+        assert 0 < delivered < 300
+        assert receipt["outcome"] == "completed"
+        assert delivered <= receipt["usage"]["output_tokens"] <= delivered + 2
+
+
 def test_f12_a_whole_answer_larger_than_is_accepted_is_asked_for_once_and_a_loss_as_large_as_it_can_be(
     tmp_path: Path,
 ) -> None:
