@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.ledger.books import Books, sign_wallet
+from tessera.adapters.storage.ledger.books import SUSPEND, Books, sign_wallet
 from tessera.adapters.storage.ledger.group import INSERT_CREDIT
 from tessera.adapters.storage.ledger.losses import forgive
 from tessera.administration_ports import ApiKey, Organization
@@ -130,12 +130,12 @@ def list_organizations(connection: sqlite3.Connection) -> tuple[Organization, ..
 def suspend(
     connection: sqlite3.Connection, books: Books, organization_id: str, reason: SuspensionReason | None
 ) -> Organization:
-    """Suspends an organization, or lifts its suspension with None: then its losses count from zero again.
-
-    Raises [not_found].
+    """Suspends an organization, or lifts its suspension with None, whatever it was: an operator says so. Lifted, its
+    losses count from zero again. Raises [not_found].
     """
     organization = find_organization(connection, organization_id)
-    books.suspend(connection, organization.id, reason)
+    connection.execute(SUSPEND, (int(reason is not None), reason.value if reason else None, organization.id))
+    books.note_suspension(organization.id, reason)
     if reason is None:
         forgive(connection, organization.id)
     return find_organization(connection, organization.id)

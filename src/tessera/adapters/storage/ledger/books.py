@@ -45,7 +45,7 @@ WRITE_LOT = """
 UPDATE lot SET remaining_nanos = ?, held_nanos = ?, spent_nanos = ?, expired_nanos = ? WHERE id = ? AND wallet_id = ?
 """
 
-_SUSPEND = "UPDATE organization SET suspended = ?, suspended_for = ? WHERE id = ?"
+SUSPEND = "UPDATE organization SET suspended = ?, suspended_for = ? WHERE id = ?"
 _AS_IT_WAS_READ = " AND suspended = ? AND coalesce(suspended_for, '') = ?"
 
 CACHED_WALLETS_MAX = 10_000
@@ -229,12 +229,6 @@ class Books(ABC):
                 should_retry=False,
             )
 
-    def suspend(self, connection: sqlite3.Connection, organization_id: str, reason: SuspensionReason | None) -> None:
-        """Suspends an organization in both modes, or lifts its suspension with None, whatever it was: an operator says
-        so."""
-        connection.execute(_SUSPEND, (int(reason is not None), reason.value if reason else None, organization_id))
-        self._note_suspension(organization_id, reason)
-
     def suspend_by_itself(self, connection: sqlite3.Connection, book: Book, reason: SuspensionReason | None) -> bool:
         """Suspends a book's organization, or lifts its suspension, for what has happened in the ledger; False, and
         nothing changes, if an operator has changed the suspension since it was read: a wallet's lock does not hold it.
@@ -242,12 +236,13 @@ class Books(ABC):
         before = book.wallet.suspended_for
         now = (int(reason is not None), reason.value if reason else None, book.organization_id)
         was = (int(book.wallet.suspended), before.value if before else "")
-        changed: int = connection.execute(_SUSPEND + _AS_IT_WAS_READ, (*now, *was)).rowcount
+        changed: int = connection.execute(SUSPEND + _AS_IT_WAS_READ, (*now, *was)).rowcount
         if changed:
-            self._note_suspension(book.organization_id, reason)
+            self.note_suspension(book.organization_id, reason)
         return changed == 1
 
-    def _note_suspension(self, organization_id: str, reason: SuspensionReason | None) -> None:
+    def note_suspension(self, organization_id: str, reason: SuspensionReason | None) -> None:
+        """An organization was suspended in this transaction, or its suspension lifted: in both modes."""
         for mode in Mode:
             book = self._books.get((organization_id, mode))
             if book is not None:
