@@ -21,10 +21,13 @@ from benchmarks.gateway import bodies, machine, programs, servers
 from benchmarks.gateway.cases import CASES, DIRECT_CASES, Figures, Plan
 from benchmarks.gateway.exact import exact
 from benchmarks.gateway.load import Load
+from benchmarks.gateway.turns import turns
 
 RESULTS = Path(__file__).parent / "results.json"
 ONCE = ("many_streams",)
 """Cases that take long and decide nothing by a few percent: first round only."""
+ALONE = "turns"
+"""A case of both together, which is no part of a whole run."""
 
 
 def main() -> None:
@@ -59,6 +62,9 @@ def main() -> None:
             if "exact" in asked.case and "tessera" in asked.only:
                 results["exact"] = exact(_own(folder, "exact"), load, upstream)
                 _show("tessera", "exact", results["exact"])
+            if ALONE in asked.case and {"tessera", "litellm"} <= set(asked.only):
+                results["turns"] = turns(_own(folder, "turns"), load, upstream)
+                _show("both", "turns", results["turns"])
     if asked.save:
         if "small" in asked.case:
             from benchmarks.micro import measure
@@ -154,7 +160,7 @@ def _arguments() -> argparse.Namespace:
     )
     names, cases = list(servers.CANDIDATES), [*CASES, "exact"]
     parser.add_argument("--only", action="append", choices=names, help="This candidate; may be given again.")
-    parser.add_argument("--case", action="append", choices=cases, help="This case; may be given again.")
+    parser.add_argument("--case", action="append", choices=[*cases, ALONE], help="This case; may be given again.")
     parser.add_argument("--seconds", type=float, default=5, help="Length of one measurement.")
     parser.add_argument("--rounds", type=int, default=None, help="Default: 3, and 1 with --only or --case.")
     parser.add_argument("--nice", type=int, default=0, help="-10 takes both cores from what else runs (root).")
