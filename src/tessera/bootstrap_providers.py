@@ -33,6 +33,7 @@ _NONE_STORED: Mapping[str, tuple[Surface, ...]] = {}
 _AHEAD_BYTES_MAX = 1024 * 1024
 """More than the transport can have of a reply that the flows have not taken yet."""
 _LATER_S = 60
+"""How long after the flows' own bound the transport gives a call up: they see it at the next piece."""
 KEYS_OF_LATER_DIALECTS = {"ANTHROPIC_API_KEY": "Anthropic", "GEMINI_API_KEY": "Gemini"}
 
 

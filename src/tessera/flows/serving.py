@@ -175,8 +175,12 @@ class LiveStream:
                     for piece in relay.feed(chunk):
                         yield piece if self._kept is None else self._keep(piece)
                     self._received += len(chunk)
-                    if relay.output_chars > meter.look_at or self._received > bytes_max or now_ms() > until_ms:
-                        await self._cut_if_long(relay, meter)
+                    if not relay.finished and (
+                        self._received > bytes_max
+                        or now_ms() > until_ms
+                        or (relay.output_chars > meter.look_at and await meter.over(relay.facts))
+                    ):
+                        relay.cut_length()
                 relay.end()
             except (TesseraError, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and not running.ended_by_us:
@@ -205,16 +209,6 @@ class LiveStream:
             await self._close()
         finally:
             await settle(running, outcome, relay.facts if relay else NO_FACTS, _refused(running, error))
-
-    async def _cut_if_long(self, relay: StreamRelay, meter: OutputMeter) -> None:
-        running = self._running
-        limits = running.world.limits
-        if not relay.finished and (
-            self._received > limits.reply_bytes_max
-            or running.elapsed_ms() > limits.call_seconds_max * 1000
-            or await meter.over(relay.facts)
-        ):
-            relay.cut_length()
 
     async def _end(self, relay: StreamRelay) -> AsyncGenerator[bytes, None]:
         """Settles a stream that the provider ended, then its terminal frames."""

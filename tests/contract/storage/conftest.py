@@ -16,6 +16,19 @@ Opener = Callable[..., Awaitable[LedgerStorage]]
 ENGINES = ("postgres", "sqlite")
 
 
+class Clock:
+    """The wall clock of a storage in microseconds, which a test sets."""
+
+    def __init__(self, now_us: int) -> None:
+        self.now_us = now_us
+
+    def __call__(self) -> int:
+        return self.now_us
+
+    def wait(self, seconds: int) -> None:
+        self.now_us += seconds * 1_000_000
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """The database under test."""

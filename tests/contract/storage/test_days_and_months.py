@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.storage.conftest import Opener
+from contract.storage.conftest import Clock, Opener
 from ledger_calls import funded, hold_order, release, usage_event
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -25,19 +25,9 @@ MINUTE_US = 60_000_000
 BUDGETS = {"day": "budget_day_nanos", "month": "budget_month_nanos"}
 
 
-class Clock:
-    """The wall clock of a ledger, which a test sets."""
-
-    def __init__(self) -> None:
-        self.now_us = NEW_YEAR_US
-
-    def __call__(self) -> int:
-        return self.now_us
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NEW_YEAR_US)
 
 
 @pytest.fixture

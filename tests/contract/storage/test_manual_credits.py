@@ -1,7 +1,7 @@
 """The contract of `Customers`, credit by hand: what one operator may give, and what takes two. On every database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contract.storage.conftest import Clock, Opener
 from customer_calls import USD, about, available, credit, person_of, refused
 from ledger_calls import new_id
 from tessera.adapters.storage.customers import SqlCustomers
@@ -22,27 +23,13 @@ from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 
-Opener = Callable[..., Awaitable[LedgerStorage]]
 POLICY = CreditPolicy(alone_max_nanos=100 * USD, waits_s=3_600)
 DAY_S = 24 * 3600
 
 
-class Clock:
-    """The time in microseconds, set by hand."""
-
-    def __init__(self) -> None:
-        self.now_us = 1_800_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now_us
-
-    def wait(self, seconds: int) -> None:
-        self.now_us += seconds * 1_000_000
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000_000_000)
 
 
 @pytest.fixture

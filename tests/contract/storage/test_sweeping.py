@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.storage.conftest import Opener
+from contract.storage.conftest import Clock, Opener
 from ledger_calls import funded, hold_order, stored_reply, usage_event
 from tessera.adapters.storage.ledger import sweep
 from tessera.adapters.storage.ledger.storage import LedgerStorage
@@ -17,19 +17,9 @@ pytestmark = pytest.mark.anyio
 HOUR_US = 3_600_000_000
 
 
-class Clock:
-    """The wall clock, which a test sets."""
-
-    def __init__(self) -> None:
-        self.now_us = time.time_ns() // 1000
-
-    def __call__(self) -> int:
-        return self.now_us
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(time.time_ns() // 1000)
 
 
 @pytest.fixture

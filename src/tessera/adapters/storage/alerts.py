@@ -7,6 +7,7 @@ import msgspec
 from tessera.adapters.storage.deliveries import DELIVERY, WEBHOOK, Deliveries, delivery_of, notice_of, webhook_of
 from tessera.adapters.storage.ended_periods import has_ended, meter_at_end
 from tessera.adapters.storage.people.audit_log import record
+from tessera.adapters.storage.people.organizations import lock_open
 from tessera.adapters.storage.people.steps import Steps, change, first, read, rows
 from tessera.domain.alerts import Alert, AlertKind, Period, Reading, Verdict, judge, next_raised
 from tessera.domain.deliveries import DeliveryKind, Notice, Webhook
@@ -35,7 +36,6 @@ INSERT INTO alert (
 """
 _REMOVE_ALERT = "DELETE FROM alert WHERE organization_id = $1 AND id = $2 RETURNING id"
 _COUNT_ALERTS = "SELECT count(*) FROM alert WHERE organization_id = $1"
-_LOCK_OPEN = "UPDATE organization SET name = name WHERE id = $1 AND closed_at IS NULL RETURNING id"
 _FIND_KEY = "SELECT id FROM api_key WHERE organization_id = $1 AND id = $2 AND mode = $3"
 _FIND_PROJECT = "SELECT id FROM project WHERE organization_id = $1 AND (id = $2 OR name = $2)"
 
@@ -93,7 +93,7 @@ class SqlAlerts(Deliveries):
     @change
     def create_alert(self, act: Act, alert: Alert) -> Steps[Alert]:
         """See the port."""
-        yield from _lock(alert.organization_id)
+        yield from lock_open(alert.organization_id)
         yield from _check_room(_COUNT_ALERTS, alert.organization_id, ALERTS_MAX, "alerts")
         subject_id = yield from _find_subject(alert)
         made = msgspec.structs.replace(alert, subject_id=subject_id)
@@ -119,7 +119,7 @@ class SqlAlerts(Deliveries):
     @change
     def create_webhook(self, act: Act, webhook: Webhook) -> Steps[Webhook]:
         """See the port."""
-        yield from _lock(webhook.organization_id)
+        yield from lock_open(webhook.organization_id)
         yield from _check_room(_COUNT_WEBHOOKS, webhook.organization_id, WEBHOOKS_MAX, "webhooks")
         yield from rows(_INSERT_WEBHOOK, *msgspec.structs.astuple(webhook))
         yield from record(self, act)
@@ -280,12 +280,6 @@ def _find_subject(alert: Alert) -> Steps[str]:
         text = f"This organization has no {alert.subject_kind} {subject!r} in {alert.mode} mode."
         raise TesseraError(ErrorCode.NOT_FOUND, text)
     return str(row[0])
-
-
-def _lock(organization_id: str) -> Steps[None]:
-    """Waits for who changes the organization. Raises [not_found] when it was deleted."""
-    if (yield from first(_LOCK_OPEN, organization_id)) is None:
-        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {organization_id!r} any more.")
 
 
 def _check_room(count: str, organization_id: str, most: int, what: str) -> Steps[None]:

@@ -87,11 +87,10 @@ class Committer(ABC):
 
         Errors are answers, not exceptions. `NotDurableError` says of a settlement that it must be handed in again.
         """
-        answers: list[Answer] = [None] * len(orders)
-        waiting = list(range(len(orders)))
-        if self.outdated:
-            waiting = [i for i in waiting if not isinstance(orders[i], HoldOrder)]
-            answers = [taken_over() if isinstance(order, HoldOrder) else None for order in orders]
+        answers: list[Answer] = [
+            taken_over() if self.outdated and isinstance(order, HoldOrder) else None for order in orders
+        ]
+        waiting = [position for position, answer in enumerate(answers) if answer is None]
         while waiting:
             group = [orders[i] for i in waiting]
             self._may_be_written = False

@@ -1,6 +1,7 @@
 """What was charged and what it cost, over all organizations. Runs on SQLite and, translated, on PostgreSQL."""
 
 import sqlite3
+from typing import Any
 
 from tessera.domain.margins import MarginSums, SettledSums
 from tessera.domain.money import Mode
@@ -24,7 +25,7 @@ ORDER BY day, organization_id, model, deployment
 """
 
 _FEES = """
-SELECT created_at_us / 86400000000 AS day, organization_id,
+SELECT created_at_us / 86400000000 AS day, organization_id, '' AS model, '' AS deployment,
     sum(CASE WHEN kind = 'fee' THEN amount_nanos ELSE -amount_nanos END)
 FROM adjustment JOIN wallet ON wallet.id = adjustment.wallet_id
 WHERE kind IN ('fee', 'fee_returned') AND created_at_us >= ? AND created_at_us < ? AND wallet.mode = ?
@@ -54,30 +55,13 @@ def sum_settled(connection: sqlite3.Connection, mode: Mode, start_at: int, end_a
 
 
 def _of_refunds(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
-    return tuple(
-        SettledSums(
-            day=row[0],
-            organization_id=row[1],
-            model=row[2],
-            deployment=row[3],
-            sums=MarginSums(**_NOTHING, refund_nanos=int(row[4])),
-        )
-        for row in connection.execute(_REFUNDS, (start_at, end_at, mode.value)).fetchall()
-    )
+    rows = connection.execute(_REFUNDS, (start_at, end_at, mode.value)).fetchall()
+    return tuple(_of_group(row, MarginSums(**_NOTHING, refund_nanos=int(row[4]))) for row in rows)
 
 
 def _of_payments(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
     rows = connection.execute(_FEES, (start_at * 1_000_000, end_at * 1_000_000, mode.value)).fetchall()
-    return tuple(
-        SettledSums(
-            day=row[0],
-            organization_id=row[1],
-            model="",
-            deployment="",
-            sums=MarginSums(**_NOTHING, fee_nanos=int(row[2])),
-        )
-        for row in rows
-    )
+    return tuple(_of_group(row, MarginSums(**_NOTHING, fee_nanos=int(row[4]))) for row in rows)
 
 
 def _of_calls(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at: int) -> tuple[SettledSums, ...]:
@@ -86,14 +70,14 @@ def _of_calls(connection: sqlite3.Connection, mode: Mode, start_at: int, end_at:
         return ()
     values = (first, last, mode.value, start_at * 1_000_000, end_at * 1_000_000)
     return tuple(
-        SettledSums(
-            day=row[0],
-            organization_id=row[1],
-            model=row[2],
-            deployment=row[3],
-            sums=MarginSums(
-                requests=row[4], charge_nanos=row[5], waived_nanos=row[6], cost_nanos=row[7], loss_nanos=row[8]
-            ),
+        _of_group(
+            row,
+            MarginSums(requests=row[4], charge_nanos=row[5], waived_nanos=row[6], cost_nanos=row[7], loss_nanos=row[8]),
         )
         for row in connection.execute(_SUMS, values).fetchall()
     )
+
+
+def _of_group(row: tuple[Any, ...], sums: MarginSums) -> SettledSums:
+    """Sums of the day, organization, model and deployment that a row begins with."""
+    return SettledSums(day=row[0], organization_id=row[1], model=row[2], deployment=row[3], sums=sums)

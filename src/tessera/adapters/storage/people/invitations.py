@@ -4,7 +4,7 @@ from typing import Any
 
 from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.organizations import ADD, LOCK, LOCK_OPEN, MEMBERSHIP, membership_of
+from tessera.adapters.storage.people.organizations import ADD, LOCK, MEMBERSHIP, lock_open, membership_of
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
 from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -78,8 +78,7 @@ class Invitations(Store):
         """A new offer, in place of an open one to the same address. Raises [invalid_request] for a member, or for too
         many open offers, [not_found] when the organization was deleted."""
         where, now = act.where, self.now()
-        if (yield from first(LOCK_OPEN, where)) is None:
-            raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {where!r} any more.")
+        yield from lock_open(where)
         if (yield from first(_IS_MEMBER, where, email)) is not None:
             raise TesseraError(ErrorCode.INVALID_REQUEST, "This person is a member already.", param="email")
         yield from rows(_REPLACE, where, email, now)

@@ -35,7 +35,7 @@ _OWNERS = "SELECT count(*) FROM membership WHERE organization_id = $1 AND role =
 
 # Changes of one organization's members wait for each other on every engine: who counts owners sees the last change.
 LOCK = "UPDATE organization SET name = name WHERE id = $1 RETURNING id"
-LOCK_OPEN = "UPDATE organization SET name = name WHERE id = $1 AND closed_at IS NULL RETURNING id"
+_LOCK_OPEN = "UPDATE organization SET name = name WHERE id = $1 AND closed_at IS NULL RETURNING id"
 
 _RENAME = "UPDATE organization SET name = $2 WHERE id = $1"
 _TAKEN = "SELECT id FROM organization WHERE name = $1 AND id <> $2"
@@ -60,6 +60,12 @@ def membership_of(row: tuple[Any, ...]) -> Membership:
         role=Role(row[5]),
         added_at=row[6],
     )
+
+
+def lock_open(organization_id: str) -> Steps[None]:
+    """Waits for who changes the organization. Raises [not_found] when it was deleted."""
+    if (yield from first(_LOCK_OPEN, organization_id)) is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {organization_id!r} any more.")
 
 
 class Organizations(Store):
