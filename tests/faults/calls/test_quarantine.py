@@ -61,6 +61,17 @@ def test_f10_usage_that_cannot_be_true_is_charged_by_our_count_counted_and_liste
     assert receipt["id"] in live.server.tessera("reconcile").stdout
 
 
+def test_f10_a_last_chunk_that_is_no_json_undoes_no_answer(live: Live) -> None:
+    events = chat_events(["one ", "two ", "three"])
+    events[-2] = {**events[-2], "tokens_per_second": float("nan")}  # type: ignore[dict-item]
+    live.first.script(sse_reply(events))
+    assert call(live, stream=True).status == 200
+    receipt = settled(live)
+    assert (receipt["status"], receipt["usage"]["source"]) == ("settled", "quarantined")
+    assert receipt["usage"]["output_tokens"] == 3
+    assert receipt["charge"]["nanos"] > 0
+
+
 def test_f10_usage_that_is_only_missing_is_not_quarantined(live: Live) -> None:
     before = quarantined(live)
     live.first.script(json_reply({**chat_completion("one two three"), "usage": None}))

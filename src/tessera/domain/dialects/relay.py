@@ -10,7 +10,7 @@ from tessera.domain.dialects.receipt import Receipt, usage_object, with_receipt
 from tessera.domain.dialects.spans import members
 from tessera.domain.dialects.stream_to_chat import ChatWriter
 from tessera.domain.dialects.stream_to_responses import ResponsesWriter
-from tessera.domain.dialects.usage import ReplyFacts, not_a_reply
+from tessera.domain.dialects.usage import NotAReplyError, ReplyFacts
 from tessera.domain.dialects.watch import DONE, ChatWatch, ResponsesWatch, Verdict
 from tessera.domain.errors import TesseraError
 from tessera.domain.request import Surface
@@ -68,6 +68,10 @@ class StreamRelay:
                 # The last word on a long answer says all of it again, with what its caller wanted beside the text: what
                 # was delivered is whole, and paid for.
                 self.cut_length()
+            elif isinstance(error, NotAReplyError) and isinstance(self._watch, ChatWatch) and self._watch.complete:
+                # After the last word of every choice only usage comes: `NaN` in it does not undo an answer.
+                self._watch.lose_usage()
+                self.finished = True
             else:
                 self._watch.fail(error)
                 self.finished = True
@@ -78,7 +82,7 @@ class StreamRelay:
         """Tells that the provider's body ended. A chat stream that said how it ended needs no `[DONE]` to count."""
         watch = self._watch
         if not self.finished and isinstance(watch, ChatWatch):
-            self.finished = watch.facts.finish_reason is not None and not watch.open_choices
+            self.finished = watch.complete
 
     def _take(self, frame: Frame) -> list[bytes]:
         data = frame.data
@@ -99,7 +103,7 @@ class StreamRelay:
         try:
             return self._writer.write(self._watch.last)
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise not_a_reply() from None
+            raise NotAReplyError from None
 
     def cut_length(self) -> None:
         """Ends a stream that ran past its output cap as if the provider had: finish reason `length`.

@@ -13,7 +13,7 @@ from tessera.domain.dialects.request_to_responses import to_responses
 from tessera.domain.dialects.splice import JOIN_MAX, TIER_WORDS, Edits, Piece
 from tessera.domain.dialects.stream_to_chat import chat_id
 from tessera.domain.dialects.stream_to_responses import response_id, response_object, text_part
-from tessera.domain.dialects.usage import decode_reply, not_a_reply, provider_said, read_usage, response_finish
+from tessera.domain.dialects.usage import NotAReplyError, decode_reply, provider_said, read_usage, response_finish
 from tessera.domain.request import InferenceRequest, Surface
 
 
@@ -93,7 +93,7 @@ def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: st
     try:
         said = _completion(reply, model) if caller is Surface.CHAT else _response(reply, model)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
-        raise not_a_reply() from None
+        raise NotAReplyError from None
     return msgspec.json.encode(said)
 
 

@@ -76,7 +76,7 @@ def read_reply(surface: Surface, raw: bytes) -> ReplyFacts:
     try:
         text = "".join(_chat(reply, facts) if surface is Surface.CHAT else _response(reply, facts))
     except (KeyError, TypeError, AttributeError):
-        raise not_a_reply() from None
+        raise NotAReplyError from None
     facts.output_chars = len(text)
     facts.has_output = text != ""
     facts.output_text = text[:OUTPUT_TEXT_MAX]
@@ -90,7 +90,7 @@ def decode_reply(raw: bytes) -> dict[str, Any]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         reply = None
     if not isinstance(reply, dict):
-        raise not_a_reply()
+        raise NotAReplyError
     return reply
 
 
@@ -101,9 +101,11 @@ def provider_said(error: object) -> NoReturn:
     raise TesseraError(ErrorCode.PROVIDER_ERROR, f"The provider failed: {said}")
 
 
-def not_a_reply() -> TesseraError:
-    """What is raised for bytes that make no sense as an answer."""
-    return TesseraError(ErrorCode.PROVIDER_ERROR, "The provider sent something that is not an answer.")
+class NotAReplyError(TesseraError):
+    """The provider sent bytes that make no sense as an answer: a [provider_error]."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.PROVIDER_ERROR, "The provider sent something that is not an answer.")
 
 
 def _chat(reply: dict[str, Any], facts: ReplyFacts) -> list[str]:

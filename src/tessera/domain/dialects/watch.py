@@ -7,10 +7,10 @@ import msgspec
 
 from tessera.domain.dialects.usage import (
     OUTPUT_TEXT_MAX,
+    NotAReplyError,
     ReplyFacts,
     item_texts,
     message_texts,
-    not_a_reply,
     provider_said,
     response_finish,
     served_tier,
@@ -80,14 +80,14 @@ class Watch:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             event = None
         if type(event) is not dict:
-            raise not_a_reply()
+            raise NotAReplyError
         self.last = event
         if event.get("error") is not None:
             provider_said(event["error"])
         try:
             return self._read(event)
         except (KeyError, TypeError, AttributeError):
-            raise not_a_reply() from None
+            raise NotAReplyError from None
 
     def _read(self, event: dict[str, Any]) -> Verdict:
         raise NotImplementedError
@@ -107,6 +107,15 @@ class ChatWatch(Watch):
         self.head: dict[str, Any] = {}
         self.open_choices: set[int] = set()
         self._ended: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every choice has said how it ended."""
+        return bool(self._ended) and not self.open_choices
+
+    def lose_usage(self) -> None:
+        """Notes that what should have told the usage cannot be read; usage that came before it stands."""
+        self._facts.absurd = self._facts.usage is None
 
     def _read(self, event: dict[str, Any]) -> Verdict:
         facts = self._facts

@@ -289,6 +289,30 @@ def test_a_stream_without_done_counts_when_it_said_how_it_ended() -> None:
     assert not cut.finished
 
 
+@pytest.mark.parametrize("caller", [C, R])
+@pytest.mark.parametrize(
+    "last", [b'{"usage": {"prompt_tokens": 10}, "tokens_per_second": NaN}', b"[1]", b'{"choices": 7}']
+)
+def test_what_cannot_be_read_after_every_choice_ended_undoes_no_answer(caller: Surface, last: bytes) -> None:
+    through = relay(C, caller)
+    for part in CHAT_TEXT:
+        through.feed(part)
+    through.feed(b"data: " + last + b"\n\n" + DONE)
+    assert (through.finished, through.error, through.facts.finish_reason) == (True, None, "stop")
+    assert (through.facts.usage, through.facts.absurd) == (None, True)
+    assert b"10000000" in b"".join(through.finish(RECEIPT))
+
+
+def test_usage_that_came_before_what_cannot_be_read_stands() -> None:
+    through = relay(C, C)
+    for part in [*CHAT_TEXT, CHAT_USAGE, b"data: NaN\n\n"]:
+        through.feed(part)
+    assert through.finished
+    assert through.facts.absurd is False
+    assert through.facts.usage is not None
+    assert through.facts.usage.input_tokens == 10
+
+
 def test_an_event_that_never_ends_is_an_error_and_memory_stays_bounded() -> None:
     through = relay(C, C)
     piece = b"data: " + b"x" * 2**20
