@@ -7,7 +7,7 @@
         stripe.send(server, "checkout.session.completed", session)
 
 It has just what Tessera asks: Checkout Sessions with automatic tax, opened and expired, PaymentIntents with their
-charges' balance transactions, payment methods, refunds, disputes, idempotency keys.
+charges' balance transactions and tax calculations, payment methods, refunds, disputes, idempotency keys.
 """
 
 import json
@@ -38,7 +38,8 @@ TEST_MODE = 'stripe_test_key = "env:STRIPE_TEST_KEY"\nstripe_test_webhook_secret
 @dataclass
 class StripeStandIn:
     """Everything it was told and made; `declines` makes saved cards fail, `fails` every answer an error, `gone` are
-    customers that were deleted, `refuses_pages` makes every page a mistake of the account."""
+    customers that were deleted, `nowhere` such without an address, `refuses_pages` makes every page a mistake of the
+    account."""
 
     sessions: list[dict[str, Any]] = field(default_factory=list)
     payments: list[dict[str, Any]] = field(default_factory=list)
@@ -49,6 +50,8 @@ class StripeStandIn:
     refuses_refunds: bool = False
     refuses_pages: bool = False
     gone: set[str] = field(default_factory=set)
+    nowhere: set[str] = field(default_factory=set)
+    calculations: dict[str, dict[str, Any]] = field(default_factory=dict)
     knows_fees: bool = True
     tax_percent: int = 19
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -281,12 +284,44 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/v1/payment_intents":
             if stripe.declines:
                 return 402, _error("card_error", "Your card was declined.", code="card_declined")
-            payment = stripe._payment(int(fields["amount"]), fields["metadata"], live)
-            return 200, payment | {"customer": fields["customer"]}
+            return self._charge(fields, live)
+        if path == "/v1/tax/calculations":
+            return self._calculate(fields)
         if stripe.refuses_refunds:
             return 400, _error("invalid_request_error", "The charge is disputed.", code="charge_disputed")
         refund = stripe.refund(fields["payment_intent"], int(fields["amount"]), metadata=fields["metadata"])
         return 200, refund
+
+    def _charge(self, fields: dict[str, Any], live: bool) -> tuple[int, Any]:
+        """A payment by a saved card; with a calculation of its tax, of just the total of that."""
+        hooks = fields.get("hooks")
+        if hooks is not None:
+            total = self.stripe.calculations[hooks["inputs"]["tax"]["calculation"]]["amount_total"]
+            if int(fields["amount"]) != total:
+                return 400, _error("invalid_request_error", "The amount is not the total of its calculation.")
+        payment = self.stripe._payment(int(fields["amount"]), fields["metadata"], live)
+        payment |= {"customer": fields["customer"], "hooks": hooks}
+        return 200, payment
+
+    def _calculate(self, fields: dict[str, Any]) -> tuple[int, Any]:
+        """The tax beside the one thing that is sold."""
+        if fields["customer"] in self.stripe.nowhere:
+            code = "customer_tax_location_invalid"
+            return 400, _error("invalid_request_error", "The customer's location isn't recognized.", code=code)
+        line = fields["line_items"]["0"]
+        if line["tax_behavior"] != "exclusive":
+            return 400, _error("invalid_request_error", "Tax is to stand beside the price.")
+        tax = int(line["amount"]) * self.stripe.tax_percent // 100
+        calculation = {
+            "id": self.stripe.new_id("taxcalc"),
+            "object": "tax.calculation",
+            "customer": fields["customer"],
+            "amount_total": int(line["amount"]) + tax,
+            "tax_amount_exclusive": tax,
+            "tax_amount_inclusive": 0,
+        }
+        self.stripe.calculations[calculation["id"]] = calculation
+        return 200, calculation
 
     def _expire(self, session_id: str) -> tuple[int, Any]:
         """Only a page that is open can be made to expire."""

@@ -33,11 +33,13 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedCardCharge(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a charge to a saved card. `payment_id` is set once there is a payment; `failure` says why not."""
+    """What became of a charge to a saved card. `payment_id` is set once there is a payment; `failure` says why not.
+    `tax_cents` were charged beside the top-up's amount."""
 
     payment_id: str | None
     settled: bool
     failure: str | None
+    tax_cents: int = 0
 
 
 class Payments(Protocol):
@@ -59,7 +61,8 @@ class Payments(Protocol):
         ...
 
     async def charge_saved_card(self, topup: TopUp, customer_id: str) -> SavedCardCharge:
-        """Charges the card a customer has saved; the same top-up again charges nothing more, within a day."""
+        """Charges the card a customer has saved, and tax beside it where the top-up is taxed; the same top-up again
+        charges nothing more, within a day."""
         ...
 
     async def refund(self, refund: PaymentRefund) -> None:
@@ -188,8 +191,9 @@ class MoneyStore(Protocol):
         """Automatic top-ups whose payment was begun and whose outcome is not known."""
         ...
 
-    async def start_automatic(self, organization_id: str, mode: Mode) -> tuple[TopUp, str] | None:
-        """Begins one, if it is due, none is under way and the month's ceiling allows it; with the customer who pays."""
+    async def start_automatic(self, organization_id: str, mode: Mode, *, taxed: bool) -> tuple[TopUp, str] | None:
+        """Begins one, if it is due, none is under way and the month's ceiling, which is of credit, allows it; with the
+        customer who pays."""
         ...
 
     async def organization_name(self, organization_id: str) -> str:

@@ -53,7 +53,7 @@ class TopUpOrder(msgspec.Struct, frozen=True, kw_only=True):
 class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     """A top-up as it stands. `payment_id` is the service's payment, `lot_id` the credit it became.
 
-    `amount_nanos` is credited; `tax_nanos` is paid beside it where the page is `taxed`. What was refunded and disputed
+    `amount_nanos` is credited; `tax_nanos` is paid beside it where it is `taxed`. What was refunded and disputed
     has its tax in it; `returned_tax_nanos` of them is tax. `fee_nanos` is what the service kept,
     `fee_due_at` when it is asked for that next.
     """

@@ -28,7 +28,8 @@ TOPUP_KEY = "tessera_topup"
 KIND_KEY = "tessera_kind"
 REFUND_KEY = "tessera_refund"
 TAX_KEY = "tessera_tax"
-"""On payments of pages that collect tax: the page says how much of them is tax, the payment itself does not."""
+"""On payments with tax: how many cents of them are tax, or `BY_PAGE` where only the page says that."""
+BY_PAGE = "automatic"
 
 ID_LENGTH_MAX = 255
 
@@ -115,9 +116,11 @@ def payment_news(what: str, payment: dict[str, Any]) -> News:
     if what == "succeeded":
         if payment.get("status") != "succeeded":
             return Refused(reason="its payment has not succeeded")
-        if _metadata(payment, TAX_KEY) is not None:
+        tax = _metadata(payment, TAX_KEY) or "0"
+        if tax == BY_PAGE:
             return Nothing(reason="its page says how much of it is tax")
-        return _paid(topup_id, payment, payment.get("id"), payment.get("amount_received"))
+        cents = int(tax) if tax.isascii() and tax.isdigit() else None
+        return _paid(topup_id, payment, payment.get("id"), payment.get("amount_received"), cents)
     automatic = _metadata(payment, KIND_KEY) == TopUpKind.AUTOMATIC
     if what in ("payment_failed", "canceled") and automatic:
         return Unpaid(topup_id=topup_id, expired=False, reason="the saved card was declined")

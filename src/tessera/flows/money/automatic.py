@@ -68,7 +68,7 @@ async def top_up_what_is_low(treasury: Treasury) -> int:
             paid += await _charge(treasury, topup, found.customer_id)
     for organization_id, mode in await treasury.store.list_due():
         if mode in treasury.payments:
-            started = await treasury.store.start_automatic(organization_id, mode)
+            started = await treasury.store.start_automatic(organization_id, mode, taxed=treasury.automatic_tax)
             if started is not None:
                 paid += await _charge(treasury, *started)
     return paid
@@ -87,8 +87,9 @@ async def _charge(treasury: Treasury, topup: TopUp, customer_id: str) -> bool:
         news = Paid(
             topup_id=topup.id,
             payment_id=charge.payment_id,
-            amount_cents=cents_of(topup.amount_nanos),
+            amount_cents=cents_of(topup.amount_nanos) + charge.tax_cents,
             currency=CURRENCY,
+            tax_cents=charge.tax_cents,
         )
         await _tell(treasury, topup, news)
         return True

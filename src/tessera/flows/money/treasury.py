@@ -45,7 +45,7 @@ class Treasury:
     `payments` are the services that take money, by mode; `webhook_secrets` pairs each secret with the mode it proves.
     `digest` is HMAC-SHA-256 under the operator's pepper; `now` gives seconds since 1970; `base_url` is where pages
     lead; `print_pdf` makes a PDF of a document, which `printing` lets happen one at a time. `automatic_tax` has
-    Stripe's pages collect tax beside the price.
+    Stripe collect tax beside the price.
     """
 
     store: MoneyStore

@@ -26,7 +26,10 @@ OBJECTS = st.fixed_dictionaries(
     | {"total_details": VALUES | st.fixed_dictionaries({"amount_tax": VALUES})}
     | {"balance_transactions": VALUES | st.lists(VALUES | TRANSACTIONS, max_size=2)}
     | {"latest_charge": VALUES | st.fixed_dictionaries({"balance_transaction": VALUES | TRANSACTIONS})}
-    | {"metadata": VALUES | st.dictionaries(st.sampled_from(["tessera_topup", "tessera_refund"]), VALUES)},
+    | {
+        "metadata": VALUES
+        | st.dictionaries(st.sampled_from(["tessera_topup", "tessera_refund", "tessera_tax"]), VALUES)
+    },
 )
 KINDS = st.sampled_from(
     [
@@ -63,3 +66,15 @@ def test_the_mode_is_that_of_the_secret(mode: Mode, livemode: bool) -> None:
     event = {"id": "evt_1", "type": "customer.created", "livemode": livemode, "data": {"object": {}}}
     news = read_event(json.dumps(event).encode(), mode).news
     assert isinstance(news, Nothing if livemode is (mode is Mode.LIVE) else Refused)
+
+
+@pytest.mark.parametrize(
+    ("tax", "said"),
+    [(None, 0), ("0", 0), ("380", 380), ("2380", 2380), ("2381", Refused), ("-1", Refused), ("3.8", Refused)]
+    + [("٣", Refused), ("1" * 255, Refused), ("automatic", Nothing)],
+)
+def test_a_payment_says_how_much_of_it_is_tax_or_leaves_it_to_its_page(tax: str | None, said: object) -> None:
+    metadata = {"tessera_topup": "tu_1"} | ({} if tax is None else {"tessera_tax": tax})
+    payment = {"id": "pi_1", "status": "succeeded", "amount_received": 2380, "currency": "usd", "metadata": metadata}
+    news = news_of("payment_intent.succeeded", payment)
+    assert (news.tax_cents if isinstance(news, Paid) else type(news)) == said

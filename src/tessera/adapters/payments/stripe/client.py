@@ -13,6 +13,7 @@ from tessera.domain.money import Mode, format_usd
 from tessera.domain.payments.news import FeeTaken, News, Nothing, PaymentEvent
 from tessera.domain.payments.records import CURRENCY, PaymentRefund, Service, TopUp, TopUpKind, cents_of
 from tessera.domain.payments.stripe_events import (
+    BY_PAGE,
     KIND_KEY,
     REFUND_KEY,
     TAX_KEY,
@@ -61,7 +62,7 @@ class StripePayments:
     ) -> Checkout:
         """See the port."""
         metadata = {TOPUP_KEY: topup.id, KIND_KEY: topup.kind.value}
-        of_payment = metadata | ({TAX_KEY: "automatic"} if topup.taxed else {})
+        of_payment = metadata | ({TAX_KEY: BY_PAGE} if topup.taxed else {})
         payment: dict[str, Any] = {"metadata": of_payment, "description": f"Tessera top-up {topup.id}"}
         price: dict[str, Any] = {
             "currency": CURRENCY,
@@ -125,8 +126,9 @@ class StripePayments:
             methods = None
         if methods is None or not methods.data:
             return SavedCardCharge(payment_id=None, settled=False, failure="there is no saved card any more")
+        cents = cents_of(topup.amount_nanos)
         params: Any = {
-            "amount": cents_of(topup.amount_nanos),
+            "amount": cents,
             "currency": CURRENCY,
             "customer": customer_id,
             "payment_method": methods.data[0].id,
@@ -135,7 +137,15 @@ class StripePayments:
             "description": f"Tessera automatic top-up {topup.id}",
             "metadata": {TOPUP_KEY: topup.id, KIND_KEY: TopUpKind.AUTOMATIC.value},
         }
+        tax_cents = 0
         try:
+            if topup.taxed:
+                calculation = await self._calculate_tax(topup, customer_id)
+                tax_cents = calculation.tax_amount_exclusive
+                params["amount"] = cents + tax_cents
+                params["metadata"][TAX_KEY] = str(tax_cents)
+                # Stripe's tax reports then take the payment, and what of it is refunded.
+                params["hooks"] = {"inputs": {"tax": {"calculation": calculation.id}}}
             payment = await self._call(
                 lambda: self._client.v1.payment_intents.create(params=params, options={"idempotency_key": topup.id})
             )
@@ -144,7 +154,15 @@ class StripePayments:
         settled = payment.status == "succeeded"
         waiting = settled or payment.status == "processing"
         failure = None if waiting else f"the payment is {payment.status}"
-        return SavedCardCharge(payment_id=payment.id, settled=settled, failure=failure)
+        return SavedCardCharge(payment_id=payment.id, settled=settled, failure=failure, tax_cents=tax_cents)
+
+    async def _calculate_tax(self, topup: TopUp, customer_id: str) -> "stripe.tax.Calculation":
+        """Stripe's calculation of the tax beside a top-up, from where its customer is. Raises _RefusedError, for a
+        customer whose address is not known among others."""
+        line: Any = {"amount": cents_of(topup.amount_nanos), "reference": topup.id, "tax_behavior": "exclusive"}
+        params: Any = {"currency": CURRENCY, "customer": customer_id, "line_items": [line]}
+        options: Any = {"idempotency_key": f"{topup.id}.tax"}
+        return await self._call(lambda: self._client.v1.tax.calculations.create(params=params, options=options))
 
     async def refund(self, refund: PaymentRefund) -> None:
         """See the port."""
@@ -246,7 +264,11 @@ class _RefusedError(TesseraError):
             should_retry=False,
         )
         self.said = error.user_message or str(error.code or "it was refused")
-        self.for_payer = self.said if isinstance(error, stripe.CardError) else "Stripe refused the payment"
+        self.for_payer = "Stripe refused the payment"
+        if isinstance(error, stripe.CardError):
+            self.for_payer = self.said
+        elif error.code == "customer_tax_location_invalid":
+            self.for_payer = "Stripe does not know where you are taxed: pay once on its page, and save the card there"
         self.is_missing = error.code == "resource_missing"
         log.error("stripe.refused", code=error.code, param=error.param, said=self.said, request=error.request_id)
 

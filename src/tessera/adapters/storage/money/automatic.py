@@ -87,7 +87,7 @@ def list_started(connection: Any) -> tuple[TopUp, ...]:
     return tuple(topup for topup in found if topup is not None)
 
 
-def start_automatic(desk: Desk, organization_id: str, mode: Mode) -> tuple[TopUp, str] | None:
+def start_automatic(desk: Desk, organization_id: str, mode: Mode, taxed: bool) -> tuple[TopUp, str] | None:
     """Begins one automatic top-up, decided under the wallet's lock: due, none under way, within the month's ceiling.
 
     Gives it with the customer whose card pays, or None when there is nothing to do.
@@ -115,6 +115,7 @@ def start_automatic(desk: Desk, organization_id: str, mode: Mode) -> tuple[TopUp
         amount_nanos=chosen.amount_nanos,
         idempotency_key=topup_id,
         fingerprint="",
+        taxed=taxed,
     )
     insert_topup(desk, order)
     started = find_topup(desk.connection, order.id)

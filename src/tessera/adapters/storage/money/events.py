@@ -144,7 +144,7 @@ def _wrong(event: PaymentEvent, topup: TopUp, news: Paid) -> str | None:
     if news.currency != CURRENCY:
         return f"it was paid in {news.currency[:8]!r}, not in {CURRENCY}"
     if news.tax_cents and not topup.taxed:
-        return f"{news.tax_cents} cents are tax, and its page was to collect none"
+        return f"{news.tax_cents} cents are tax, and none was to be collected"
     if (news.amount_cents - news.tax_cents) * NANOS_PER_CENT != topup.amount_nanos:
         return (
             f"{news.amount_cents} cents were paid, {news.tax_cents} of them tax; ${format_usd(topup.amount_nanos)} "

@@ -171,8 +171,8 @@ class SqlMoney:
     async def list_started(self) -> tuple[TopUp, ...]:
         return await self._storage._read(automatic.list_started)
 
-    async def start_automatic(self, organization_id: str, mode: Mode) -> tuple[TopUp, str] | None:
-        return await self._change(automatic.start_automatic, organization_id, mode)
+    async def start_automatic(self, organization_id: str, mode: Mode, *, taxed: bool) -> tuple[TopUp, str] | None:
+        return await self._change(automatic.start_automatic, organization_id, mode, taxed)
 
     # ---- statements and comparisons -------------------------------------------------------------------------------
 
