@@ -184,7 +184,7 @@ class MoneyStore(Protocol):
         ...
 
     async def list_due(self) -> tuple[tuple[str, Mode], ...]:
-        """Whose balance is below the threshold they set."""
+        """Some of those whose balance is below the threshold they set, and whose card may pay now."""
         ...
 
     async def list_started(self) -> tuple[TopUp, ...]:

@@ -13,7 +13,7 @@ from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.payments.news import Nothing, Outcome, Unpaid
-from tessera.domain.payments.records import ClaimKind, Service, TopUpState
+from tessera.domain.payments.records import AutomaticTopUp, ClaimKind, Service, TopUpState
 from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
@@ -334,3 +334,32 @@ async def test_the_card_of_a_top_up_is_kept_and_the_next_one_takes_its_place(
         kept = await money.find_automatic(organization, Mode.LIVE)
         assert kept is not None
         assert kept.customer_id == customer
+
+
+async def test_only_who_can_be_topped_up_is_due_so_that_nobody_at_a_ceiling_keeps_others_waiting(
+    storage: LedgerStorage, money: SqlMoney
+) -> None:
+    organization = await funded(storage, 0)
+    order = topup_order(organization, 5 * USD, save_card=True)
+    topup, _ = await money.create_topup(order)
+    await money.take_event(event(paid(topup, new_id("pi"), customer_id="cus_1")))
+    wanted = AutomaticTopUp(
+        organization_id=organization,
+        mode=Mode.LIVE,
+        customer_id=None,
+        enabled=True,
+        threshold_nanos=1_000 * USD,
+        amount_nanos=20 * USD,
+        month_max_nanos=59 * USD,
+        failure=None,
+    )
+    await money.set_automatic(wanted)
+    for _ in range(2):
+        assert (organization, Mode.LIVE) in await money.list_due()
+        started = await money.start_automatic(organization, Mode.LIVE, taxed=False)
+        assert started is not None
+        assert (organization, Mode.LIVE) not in await money.list_due(), "one is under way"
+        assert await money.start_automatic(organization, Mode.LIVE, taxed=False) is None
+        await money.take_event(event(paid(started[0], new_id("pi"))))
+    assert (organization, Mode.LIVE) not in await money.list_due(), "a third would pass the month's ceiling"
+    assert await money.start_automatic(organization, Mode.LIVE, taxed=False) is None

@@ -30,6 +30,15 @@ JOIN wallet ON wallet.organization_id = automatic.organization_id AND wallet.mod
 JOIN organization ON organization.id = automatic.organization_id
 WHERE enabled = 1 AND organization.suspended = 0
     AND available_nanos + held_nanos - disputed_nanos < threshold_nanos
+    AND NOT EXISTS (
+        SELECT 1 FROM topup WHERE topup.organization_id = automatic.organization_id AND topup.mode = automatic.mode
+            AND kind = 'automatic' AND state IN ('created', 'open')
+    )
+    AND automatic.amount_nanos + (
+        SELECT coalesce(sum(topup.amount_nanos), 0) FROM topup
+        WHERE topup.organization_id = automatic.organization_id AND topup.mode = automatic.mode
+            AND kind = 'automatic' AND state = 'paid' AND created_at >= ?
+    ) <= month_max_nanos
 ORDER BY automatic.organization_id LIMIT 1000
 """
 _OPEN = """
@@ -76,9 +85,9 @@ def fail_automatic(desk: Desk, topup: TopUp, reason: str) -> None:
     desk.connection.execute(_FAIL, (reason, desk.now, topup.organization_id, topup.mode.value))
 
 
-def list_due(connection: Any) -> tuple[tuple[str, Mode], ...]:
-    """Whose balance, with what running calls hold, is below the threshold."""
-    return tuple((row[0], Mode(row[1])) for row in connection.execute(_DUE))
+def list_due(connection: Any, now: int) -> tuple[tuple[str, Mode], ...]:
+    """Some of those whose balance, with what running calls hold, is below the threshold, and for whom one can begin."""
+    return tuple((row[0], Mode(row[1])) for row in connection.execute(_DUE, (month_start(now),)))
 
 
 def list_started(connection: Any) -> tuple[TopUp, ...]:

@@ -166,7 +166,7 @@ class SqlMoney:
         return await self._change(set_it)
 
     async def list_due(self) -> tuple[tuple[str, Mode], ...]:
-        return await self._storage._read(automatic.list_due)
+        return await self._storage._read(automatic.list_due, self._storage._clock() // 1_000_000)
 
     async def list_started(self) -> tuple[TopUp, ...]:
         return await self._storage._read(automatic.list_started)
