@@ -68,5 +68,5 @@ async def _ask(world: World, found: Estimate, deployment: Deployment, request_id
         raise read_refusal(reply.status, reply.headers, body, flex=False)[0]
     try:
         return msgspec.json.decode(body, type=_Counted).input_tokens
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise TesseraError(ErrorCode.PROVIDER_ERROR, "The provider's counter did not answer with a count.") from None

@@ -162,8 +162,26 @@ async def test_a_half_written_line_spoils_no_other(tmp_path: Path) -> None:
     with box.path.open("ab") as file:
         file.write(b'{"half":')
     box.add([second])
-    assert read_outbox(box.path) == ([first, second], 1)
+    assert read_outbox(box.path) == ([first, second], [b'{"half":'])
     assert (box.path.stat().st_mode & 0o777, (tmp_path / "outbox").stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+async def test_a_line_that_cannot_be_read_is_kept_for_the_operator_when_the_rest_is_settled(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100)
+    order = hold_order(organization, 10, mode=Mode.LIVE, owner=storage.owner)
+    await storage.hold(order)
+    box = Outbox(tmp_path, storage.owner)
+    box.add([usage_event(order, 7)])
+    with box.path.open("ab") as file:
+        file.write(b'{"hold_id":"h\xff"}\n')
+    await storage.close()
+    storage = await SqliteStorage.open(tmp_path)
+    assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 93
+    assert not box.path.exists()
+    unread = tmp_path / "outbox" / "unread.txt"
+    assert (unread.read_bytes(), unread.stat().st_mode & 0o777) == (b'{"hold_id":"h\xff"}\n', 0o600)
+    await storage.close()
 
 
 FULL_DISK = """

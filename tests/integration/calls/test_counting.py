@@ -7,7 +7,7 @@ import pytest
 
 from live_calls import CREDENTIAL
 from raw_http import request, talk
-from scripted_provider import ScriptedProvider, error_reply, html_reply, json_reply
+from scripted_provider import ScriptedProvider, error_reply, html_reply, json_reply, raw_reply
 from servers import running_server
 
 CONFIG = """
@@ -56,7 +56,11 @@ def test_on_asking_the_provider_counts_what_it_would_be_sent(counted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"), [(error_reply(500), 502), (error_reply(429), 429), (html_reply(), 502), (json_reply({}), 502)]
+    ("answer", "status"),
+    [
+        *((error_reply(500), 502), (error_reply(429), 429), (html_reply(), 502), (json_reply({}), 502)),
+        (raw_reply(b'HTTP/1.1 200 OK\r\ncontent-length: 50000\r\n\r\n{"x":' + b"[" * 49_995), 502),
+    ],
 )
 def test_a_counter_that_fails_is_not_replaced_by_a_guess(counted, answer, status: int) -> None:
     provider, ask, _ = counted

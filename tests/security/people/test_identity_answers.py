@@ -50,6 +50,7 @@ STRANGE: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
     "dripping": dripping,
     "silent": silent,
     "HTML": lambda handler: reply_json(handler, 200, b"<html>"),
+    "no UTF-8": lambda handler: reply_json(handler, 200, b'{"keys":"\xff"}'),
     "a list": lambda handler: reply_json(handler, 200, []),
     "deep": lambda handler: reply_json(handler, 200, b'{"a":' * 50_000),
     "an error": lambda handler: reply_json(handler, 500, {}),

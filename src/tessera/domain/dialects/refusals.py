@@ -85,7 +85,7 @@ def stripped(message: str) -> str:
 def _read(body: bytes) -> _Error:
     try:
         error = msgspec.json.decode(body, type=_ErrorBody).error
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return _Error()
     return error if isinstance(error, _Error) else _Error(message=error or "")
 

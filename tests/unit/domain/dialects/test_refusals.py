@@ -100,3 +100,9 @@ def test_a_long_message_does_not_hold_the_server_up(message: str) -> None:
 def test_any_body_at_all_is_understood_as_some_refusal(status: int, body: bytes) -> None:
     error, _ = read_refusal(status, {}, body, flex=False)
     assert error.message
+
+
+@pytest.mark.parametrize("head", [b"", b'{"x":', b'{"error":', b'{"error":{"message":"m","x":'])
+def test_a_body_of_brackets_alone_is_understood_as_some_refusal(head: bytes) -> None:
+    error, _ = read_refusal(400, {}, head + b"[" * 50_000, flex=False)
+    assert error.code is ErrorCode.INVALID_REQUEST

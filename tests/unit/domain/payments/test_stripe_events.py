@@ -70,8 +70,10 @@ def test_the_mode_is_that_of_the_secret(mode: Mode, livemode: bool) -> None:
 
 @pytest.mark.parametrize(
     ("tax", "said"),
-    [(None, 0), ("0", 0), ("380", 380), ("2380", 2380), ("2381", Refused), ("-1", Refused), ("3.8", Refused)]
-    + [("٣", Refused), ("1" * 255, Refused), ("automatic", Nothing)],
+    [
+        *((None, 0), ("0", 0), ("380", 380), ("2380", 2380), ("automatic", Nothing)),
+        *((tax, Refused) for tax in ("2381", "-1", "3.8", "٣", "1" * 255)),
+    ],
 )
 def test_a_payment_says_how_much_of_it_is_tax_or_leaves_it_to_its_page(tax: str | None, said: object) -> None:
     metadata = {"tessera_topup": "tu_1"} | ({} if tax is None else {"tessera_tax": tax})

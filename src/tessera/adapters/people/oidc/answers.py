@@ -53,7 +53,7 @@ async def ask(
         raise ProviderUnreachableError(f"it could not be reached: {type(error).__name__}") from error
     try:
         found = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     if 400 <= status < 500:
         error_code = None if found is None else found.get("error")

@@ -110,7 +110,7 @@ class OpenAIBooks:
             raise _strange("a page is too large")
         try:
             page = _decode(body)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             raise _strange("a page is not JSON") from None
         if not isinstance(page, dict):
             raise _strange("a page has another shape")

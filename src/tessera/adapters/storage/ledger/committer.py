@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tessera.adapters.storage.ledger.books import Books, ConflictError
 from tessera.adapters.storage.ledger.group import Answer, Group, Order, VoidOrder, record_refusal
 from tessera.adapters.storage.ledger.lease import Lease
-from tessera.adapters.storage.ledger.outbox import Outbox, read_outbox
+from tessera.adapters.storage.ledger.outbox import Outbox, keep_unread, read_outbox
 from tessera.adapters.storage.ledger.unavailable import taken_over, unavailable
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.losses import LossLimits
@@ -144,11 +144,9 @@ class Committer(ABC):
     def settle_outbox(self, path: Path) -> bool:
         """Brings an outbox file into the database; False if that cannot be reached. The file stays.
 
-        A settlement that its hold refuses is recorded for reconciliation, as any other.
+        A settlement that its hold refuses is recorded for reconciliation, as any other. Lines that are none are kept.
         """
-        events, damaged = read_outbox(path)
-        if damaged:
-            log.error("outbox.damaged", file=path.name, lines=damaged)
+        events, unread = read_outbox(path)
         waiting: list[UsageEvent] = events
         try:
             while waiting:
@@ -157,6 +155,13 @@ class Committer(ABC):
         except self.failures as error:
             log.error("outbox.waits", settlements=len(waiting), error=repr(error))
             return False
+        if unread:
+            log.error("outbox.unread", file=path.name, lines=len(unread))
+            try:
+                keep_unread(path, unread)
+            except OSError as error:
+                log.error("outbox.waits", settlements=0, error=repr(error))
+                return False
         return True
 
     def close(self) -> None:

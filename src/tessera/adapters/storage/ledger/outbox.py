@@ -13,6 +13,8 @@ from tessera.adapters.storage.ledger.secrets import sync_folder
 from tessera.domain.usage import UsageEvent
 
 FOLDER = "outbox"
+UNREAD_FILE = "unread.txt"
+"""Lines that are no settlements, kept for the operator: half of one that a killed process left, what a disk spoiled."""
 RESERVE_FILE = "reserve"
 RESERVE_BYTES = 1024 * 1024
 """Disk space kept aside, given up when the disk is full so that settlements still fit (faults F20)."""
@@ -60,23 +62,29 @@ class Outbox:
         self.waiting.clear()
 
 
-def read_outbox(path: Path) -> tuple[list[UsageEvent], int]:
-    """The events of an outbox file and the number of lines that are none.
+def read_outbox(path: Path) -> tuple[list[UsageEvent], list[bytes]]:
+    """The events of an outbox file, and the lines that are none.
 
     A process killed while writing leaves half a line, which was never acknowledged.
     """
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return [], 0
-    events, damaged = [], 0
+        return [], []
+    events: list[UsageEvent] = []
+    unread: list[bytes] = []
     for line in lines:
         if line:
             try:
                 events.append(_decode(line))
-            except msgspec.DecodeError:
-                damaged += 1
-    return events, damaged
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                unread.append(line)
+    return events, unread
+
+
+def keep_unread(path: Path, lines: list[bytes]) -> None:
+    """Keeps lines of an outbox file that cannot be settled, before the file is forgotten. Raises OSError."""
+    _write(path.with_name(UNREAD_FILE), b"".join(line + b"\n" for line in lines))
 
 
 def outboxes(data_dir: Path) -> dict[str, Path]:
