@@ -47,9 +47,14 @@ _MESSAGE: Mapping[str, Check] = {
     "tool_call_id": checks.string,
     "function_call": checks.obj,
     "refusal": checks.string,
+    "reasoning_content": checks.string,
+    "reasoning": checks.string,
     "annotations": checks.array,
     "audio": checks.refused(_AUDIO),
 }
+_SAID_BESIDE = ("refusal", "reasoning_content", "reasoning")
+"""Texts of a message beside its content. The last two are of servers that show how a model thinks (vLLM, DeepSeek);
+clients send an answer back as they got it."""
 _TEXT: Mapping[str, Check] = {
     "type": checks.string,
     "text": checks.string,
@@ -150,12 +155,15 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
         texts = _content(body, message, role, where, images)
         if role == "assistant":
             texts += _calls(message, where)
-            if message.get("refusal") is not None:
-                texts.append(message["refusal"])
         elif message.get("tool_calls") or message.get("function_call"):
             invalid(f"Only an assistant message calls tools, not {where}.", where)
         if role == "tool":
             checks.named(message.get("tool_call_id"), f"{where}.tool_call_id")
+        elif message.get("tool_call_id") is not None:
+            invalid(f"Only a tool message answers a call, not {where}.", f"{where}.tool_call_id")
+        texts += [message[field] for field in _SAID_BESIDE if message.get(field) is not None]
+        if message.get("annotations"):
+            texts.append(msgspec.json.encode(message["annotations"]).decode())
         name = message.get("name")
         if body.payloads:
             texts = [body.text(text) for text in texts]

@@ -205,6 +205,8 @@ def test_data_urls_are_base64(url: str) -> None:
         ),
         ({"role": "tool", "content": "x"}, "messages[0].tool_call_id"),
         ({"role": "user", "content": "x", "tool_calls": [{"function": {}}]}, "messages[0]"),
+        ({"role": "user", "content": "x", "tool_call_id": "hidden words"}, "messages[0].tool_call_id"),
+        ({"role": "assistant", "content": "x", "reasoning_content": ["x"]}, "messages[0].reasoning_content"),
     ],
 )  # fmt: skip
 def test_bad_messages_are_named(message: dict[str, Any], param: str) -> None:
@@ -216,6 +218,23 @@ def test_a_text_that_looks_like_a_data_url_is_counted_as_it_was_written(field: s
     long = "data:," + "word " * 2000
     (message,) = chat(chat_body(messages=[{"role": "user", "content": "x", field: long}])).messages
     assert (message.texts[0] if field == "content" else message.name) == long
+
+
+@pytest.mark.parametrize("role", ["assistant", "user", "system"])
+@pytest.mark.parametrize("field", ["refusal", "reasoning_content", "reasoning"])
+def test_what_a_message_says_beside_its_content_is_counted(role: str, field: str) -> None:
+    (message,) = chat(chat_body(messages=[{"role": role, "content": "x", field: "more words"}])).messages
+    assert message.texts == ("x", "more words")
+
+
+def test_annotations_of_an_answer_that_is_sent_back_are_counted_as_they_are_written() -> None:
+    told = [{"type": "url_citation", "url_citation": {"title": "long title"}}]
+    answer = {"role": "assistant", "content": "x", "annotations": told}
+    (message,) = chat(chat_body(messages=[answer])).messages
+    assert message.texts[0] == "x"
+    assert "long title" in message.texts[1]
+    (empty,) = chat(chat_body(messages=[answer | {"annotations": []}])).messages
+    assert empty.texts == ("x",)
 
 
 @pytest.mark.parametrize("messages", [None, [], "x", {}, [1], ["x"], [None]])
