@@ -52,7 +52,8 @@ async def test_a_charge_above_the_hold_is_refused_and_the_hold_stays(storage: Le
 async def test_negative_money_is_refused(storage: LedgerStorage, field: str) -> None:
     organization = await funded(storage, 100)
     order = await held(storage, organization, 10)
-    await refused(storage, msgspec.structs.replace(usage_event(order, 1), **{field: -1}))
+    error = await refused(storage, msgspec.structs.replace(usage_event(order, 1), **{field: -1}))
+    assert "does not fit its hold" in error.message
     assert await figures(storage, organization) == (90, 10, 0)
 
 
@@ -64,6 +65,13 @@ async def test_a_charge_leaves_the_rest_available(storage: LedgerStorage) -> Non
     record = await storage.find_request(organization, Mode.LIVE, order.id)
     assert record is not None
     assert record.state == "settled"
+
+
+async def test_nothing_of_a_call_that_is_over_stays_in_memory(storage: LedgerStorage) -> None:
+    organization = await funded(storage, 100)
+    order = await held(storage, organization, 10)
+    await storage.settle(usage_event(order, 7))
+    assert order.id not in storage._committer.books.open_holds
 
 
 async def test_the_same_event_again_changes_nothing(storage: LedgerStorage) -> None:

@@ -10,6 +10,7 @@ from ledger_calls import database, faults, funded, hold_order, new_id, stored_re
 from tessera.adapters.storage.sqlite import SqliteMachine, SqliteStorage
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
+from tessera.domain.quantities import Quantities
 from tessera.ports import Page, SavedQuote
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +53,9 @@ async def test_a_dead_process_loses_its_holds_at_once_and_its_late_settlement_is
     assert record is not None
     assert record.state == "expired"
     assert record.event is not None
-    assert record.event.charge_nanos == 0
+    event = record.event
+    assert (event.status, event.latency_ms, event.predicted_input_tokens, event.predicted_image_tokens) == (0, 0, 0, 0)
+    assert (event.charge_nanos, event.cost_nanos, event.loss_nanos, event.usage) == (0, 0, 0, Quantities())
     assert (await alive.balance(organization, Mode.LIVE)).available_nanos == 100
     for _ in range(2):
         with pytest.raises(TesseraError) as caught:
