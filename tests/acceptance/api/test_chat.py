@@ -3,6 +3,7 @@
 import json
 
 import openai
+import pydantic
 import pytest
 
 from receipts import assert_sound, nanos
@@ -172,3 +173,20 @@ def test_a_call_that_cannot_be_priced_is_refused_by_name(
     assert param is None or refused.value.param == param
     balance = client.get("/balance", cast_to=object)
     assert (balance["held_nanos"], balance["spent_nanos"]) == (0, 0)
+
+
+class Picture(pydantic.BaseModel):
+    """What the sandbox is asked to fill in."""
+
+    title: str
+    people: int
+
+
+@pytest.mark.parametrize("model", [MODEL, "gpt-4.1-mini"])
+def test_an_answer_that_was_read_by_a_schema_goes_on_as_a_conversation(client: openai.OpenAI, model: str) -> None:
+    said: list[object] = [{"role": "user", "content": "What is in this picture?"}]
+    first = client.chat.completions.parse(model=model, messages=said, response_format=Picture)  # type: ignore[arg-type]
+    assert isinstance(first.choices[0].message.parsed, Picture)
+    said += [first.choices[0].message, {"role": "user", "content": "And in words?"}]
+    second = client.chat.completions.create(model=model, messages=said)  # type: ignore[arg-type]
+    assert second.choices[0].message.content

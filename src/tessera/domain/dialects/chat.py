@@ -50,11 +50,14 @@ _MESSAGE: Mapping[str, Check] = {
     "reasoning_content": checks.string,
     "reasoning": checks.string,
     "annotations": checks.array,
+    "parsed": checks.anything,
     "audio": checks.refused(_AUDIO),
 }
 _SAID_BESIDE = ("refusal", "reasoning_content", "reasoning")
 """Texts of a message beside its content. The last two are of servers that show how a model thinks (vLLM, DeepSeek);
 clients send an answer back as they got it."""
+_WRITTEN_BESIDE = ("annotations", "parsed")
+"""What may be of any shape. The official clients put `parsed` into an answer that they have read by a schema."""
 _TEXT: Mapping[str, Check] = {
     "type": checks.string,
     "text": checks.string,
@@ -162,8 +165,7 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
         elif message.get("tool_call_id") is not None:
             invalid(f"Only a tool message answers a call, not {where}.", f"{where}.tool_call_id")
         texts += [message[field] for field in _SAID_BESIDE if message.get(field) is not None]
-        if message.get("annotations"):
-            texts.append(msgspec.json.encode(message["annotations"]).decode())
+        texts += [msgspec.json.encode(message[field]).decode() for field in _WRITTEN_BESIDE if message.get(field)]
         name = message.get("name")
         if body.payloads:
             texts = [body.text(text) for text in texts]

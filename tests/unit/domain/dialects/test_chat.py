@@ -227,13 +227,19 @@ def test_what_a_message_says_beside_its_content_is_counted(role: str, field: str
     assert message.texts == ("x", "more words")
 
 
-def test_annotations_of_an_answer_that_is_sent_back_are_counted_as_they_are_written() -> None:
-    told = [{"type": "url_citation", "url_citation": {"title": "long title"}}]
-    answer = {"role": "assistant", "content": "x", "annotations": told}
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("annotations", [{"type": "url_citation", "url_citation": {"title": "long title"}}]),
+        ("parsed", {"steps": ["long title"]}),
+    ],
+)
+def test_what_an_answer_that_is_sent_back_has_beside_it_is_counted_as_it_is_written(field: str, told: Any) -> None:
+    answer = {"role": "assistant", "content": "x", field: told}
     (message,) = chat(chat_body(messages=[answer])).messages
     assert message.texts[0] == "x"
     assert "long title" in message.texts[1]
-    (empty,) = chat(chat_body(messages=[answer | {"annotations": []}])).messages
+    (empty,) = chat(chat_body(messages=[answer | {field: None if field == "parsed" else []}])).messages
     assert empty.texts == ("x",)
 
 
