@@ -72,11 +72,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
-    """One function tool: `parameters` is its JSON schema, exactly as the caller wrote it."""
+    """One function tool: `parameters` is its JSON schema, exactly as the caller wrote it; or a `custom` tool, whose
+    `parameters` are its grammar, if it has one."""
 
     name: str
     description: str = ""
     parameters: bytes = b""
+    custom: bool = False
 
 
 class OutputFormat(msgspec.Struct, frozen=True, kw_only=True):

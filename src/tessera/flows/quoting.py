@@ -103,7 +103,7 @@ async def estimate(
     output_cap = _output_cap(caller, model, request)
     images = await world.media.probe(request.images, take) if request.images else ()
     framing = world.catalogue.framing(model.id)
-    counting = _counting(world, model, framing, request, images, as_of)
+    counting = _counting(world, model, framing, request, images, ways, as_of)
     at_once = request.text_bytes <= _COUNT_ON_LOOP_BYTES_MAX and world.counts_at_once(framing.encoding)
     count = counting() if at_once else await asyncio.to_thread(counting)
     if model.context_max is not None and count.total.predicted > model.context_max:
@@ -303,12 +303,14 @@ def _counting(
     framing: Framing,
     request: InferenceRequest,
     images: Sequence[ProbedImage],
+    ways: Sequence[tuple[Deployment, Surface]],
     as_of: date,
 ) -> Callable[[], TokenCount]:
     """The counting of a call's input, to be done here or in a thread."""
     rules = world.catalogue.image_rules(model.id, as_of) if images else None
     sizes = [(image.width, image.height) for image in images]
-    return partial(count_request, request, sizes, rules, framing, world.counter_for(framing.encoding))
+    called_on = [surface for _, surface in ways]
+    return partial(count_request, request, sizes, rules, framing, world.counter_for(framing.encoding), called_on)
 
 
 def _quote(

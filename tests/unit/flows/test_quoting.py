@@ -247,6 +247,16 @@ async def test_each_price_a_call_may_be_charged_by_stands_once_and_the_dearest_i
     assert found.quote.max_nanos == max(total * 1000 + 100 * 2000, total * 3000 + 100 * 1000)
 
 
+async def test_text_is_held_at_its_exact_count_only_where_every_way_is_counted_exactly() -> None:
+    chat, responses = deployment("first", Surface.CHAT), deployment("second", Surface.RESPONSES)
+    exact = (await own(own_world(ways=(chat,)))).count
+    assert exact.text.max == exact.text.predicted
+    for ways in ((responses,), (chat, responses)):
+        found = (await own(own_world(ways=ways))).count
+        assert found.text.predicted == exact.text.predicted
+        assert found.text.max > len(body("own"))
+
+
 async def test_a_call_has_the_tier_it_asks_for_or_the_default() -> None:
     assert (await own()).tier is Tier.DEFAULT
     prices = (OperatorRow(model="own", rates=RATES), OperatorRow(model="own", tier=Tier.FLEX, rates=RATES))

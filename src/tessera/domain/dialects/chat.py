@@ -276,7 +276,7 @@ def _tools_and_format(body: Body) -> tuple[tuple[Tool, ...], OutputFormat]:
 def _tool(body: Body, tool: _RawTool) -> Tool:
     function = tool.function or tool.custom
     assert function is not None  # checked before
-    return offered_tool(body, function)
+    return offered_tool(body, function, custom=tool.function is None)
 
 
 def _check_tool(tool: Any, where: str) -> None:

@@ -19,12 +19,13 @@ class RawTool(msgspec.Struct):
     format: msgspec.Raw = msgspec.Raw()
 
 
-def offered_tool(body: Body, tool: RawTool) -> Tool:
+def offered_tool(body: Body, tool: RawTool, *, custom: bool = False) -> Tool:
     """A tool as it is counted."""
     return Tool(
         name=body.text(tool.name),
         description=body.text(tool.description or ""),
         parameters=as_written(body, tool.parameters if bytes(tool.parameters) else tool.format),
+        custom=custom,
     )
 
 
@@ -40,7 +41,7 @@ def call_texts(call: dict[str, Any], where: str, given: str) -> list[str]:
 
 
 def tool_choice(choice: Any, *, nested: bool) -> str:
-    """none, auto, required, or the name of the tool to call.
+    """none, auto, required, `allowed` (auto among some of the tools), or the name of the tool to call.
 
     Chat keeps what an object says in an object of its own under the type (`nested`), responses beside the type.
     Raises [invalid_request, unsupported_parameter].
@@ -62,4 +63,4 @@ def tool_choice(choice: Any, *, nested: bool) -> str:
     if mode not in ("auto", "required"):
         invalid(f"{where}.mode must be auto or required.", f"{where}.mode")
     checks.array(said.get("tools"), f"{where}.tools")
-    return str(mode)
+    return "allowed" if mode == "auto" else str(mode)

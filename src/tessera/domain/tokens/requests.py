@@ -1,8 +1,8 @@
 """Counting a whole call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from tessera.domain.request import InferenceRequest
+from tessera.domain.request import InferenceRequest, Surface
 from tessera.domain.tokens.counts import TokenCount
 from tessera.domain.tokens.framing import Framing
 from tessera.domain.tokens.images import count_image
@@ -16,15 +16,17 @@ def count_request(
     rules: ImageRules | None,
     framing: Framing,
     counter: Callable[[str], int],
+    called_on: Iterable[Surface] = (),
 ) -> TokenCount:
     """The input tokens of a call: its text, and each image at its own detail. Pure; safe in any thread.
 
     `image_sizes` are (width, height) as displayed, one for each of `request.images`; `rules` may be None only when
-    there are none. Raises as `count_image`, ValueError when sizes or rules are missing.
+    there are none; `called_on` are the surfaces a provider may be called on. Raises as `count_image`, ValueError when
+    sizes or rules are missing.
     """
     if len(image_sizes) != len(request.images) or (request.images and rules is None):
         raise ValueError("every image of a request needs its size, and the model its image rules")
-    text, confidence = count_text(request, framing, counter)
+    text, confidence = count_text(request, framing, counter, called_on)
     images = []
     for part, (width, height) in zip(request.images, image_sizes, strict=True):
         assert rules is not None

@@ -1,11 +1,11 @@
 """Counting the text of a call: messages, names, tools and schemas, with the framing around them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from tessera.domain.request import InferenceRequest, Tool
+from tessera.domain.request import InferenceRequest, Surface, Tool
 from tessera.domain.tokens.counts import Confidence, Span
 from tessera.domain.tokens.framing import Framing
 from tessera.domain.tokens.slices import SLICE_CHARS, count_sliced
@@ -15,12 +15,17 @@ TEXT_CHARS_COUNTED_MAX = 4 * 1024 * 1024
 _PUBLISHED_ROLES = frozenset({"system", "user", "assistant"})
 
 
-def count_text(request: InferenceRequest, framing: Framing, counter: Callable[[str], int]) -> tuple[Span, Confidence]:
+def count_text(
+    request: InferenceRequest,
+    framing: Framing,
+    counter: Callable[[str], int],
+    called_on: Iterable[Surface] = (),
+) -> tuple[Span, Confidence]:
     """The tokens of everything in a call that is not an image.
 
-    Where tokenizer and framing are published for this surface and shape of call, predicted = max is the exact count.
-    Otherwise the maximum is the text's UTF-8 bytes (`request.text_bytes`, or what is counted here if that is 0), at
-    most one token each in every known tokenizer, plus the framing's reserve.
+    Where tokenizer and framing are published for this shape of call, its own surface and those it may be `called_on`,
+    predicted = max is the exact count. Otherwise the maximum is the text's UTF-8 bytes (`request.text_bytes`, or what
+    is counted here if that is 0), at most one token each in every known tokenizer, plus the framing's reserve.
     """
     tally = _Tally(counter)
     for message in request.messages:
@@ -32,7 +37,7 @@ def count_text(request: InferenceRequest, framing: Framing, counter: Callable[[s
             tally.tokens += framing.per_name
             tally.add(message.name)
     tally.tokens += framing.priming
-    published = request.surface in framing.published_on
+    published = all(surface in framing.published_on for surface in (request.surface, *called_on))
     for message in request.messages if published else ():
         published = published and message.role in _PUBLISHED_ROLES and len(message.texts) <= 1
     if request.tools:
@@ -88,6 +93,7 @@ def _add_tools(tally: _Tally, tools: tuple[Tool, ...], framing: Framing) -> bool
     published = True
     for tool in tools:
         tally.tokens += constants.function
+        published = published and not tool.custom
         tally.add(f"{tool.name}:{_without_dot(tool.description)}")
         taken = _schema(tool)
         if taken is None:
@@ -117,6 +123,7 @@ def _add_property(tally: _Tally, name: str, schema: object, framing: Framing) ->
     plain = isinstance(kind, str) and isinstance(description, str) and kind not in ("object", "array")
     if isinstance(items, list):
         tally.tokens += framing.tools.enum
+        plain = plain and items != []
         for item in items:
             tally.tokens += framing.tools.enum_item
             tally.add(str(item))

@@ -74,6 +74,18 @@ def test_the_larger_of_both_caps_counts() -> None:
     assert chat(chat_body(max_tokens=None)).output_cap is None
 
 
+def test_a_choice_among_some_tools_is_not_the_plain_one() -> None:
+    for mode, choice in (("auto", "allowed"), ("required", "required")):
+        some = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": []}}
+        assert chat(chat_body(tool_choice=some)).tool_choice == choice
+
+
+def test_a_custom_tool_is_known_as_one() -> None:
+    function = {"type": "function", "function": {"name": "f"}}
+    tools = chat(chat_body(tools=[function, {"type": "custom", "custom": {"name": "c"}}])).tools
+    assert [tool.custom for tool in tools] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("word", "tier"),
     [

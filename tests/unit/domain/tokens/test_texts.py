@@ -64,6 +64,7 @@ WEATHER_TOOL = Tool(
     ).encode(),
 )
 
+NO_VALUES = b'{"type":"object","properties":{"a":{"type":"string","description":"x","enum":[]}}}'
 LONG = "word " * 1000
 
 
@@ -126,6 +127,9 @@ def test_newer_claude_predicts_thirty_percent_more():
         {"tools": (Tool(name="f", parameters=b'{"type":"object","properties":{"a":{"type":"object"}}}'),)},
         {"tools": (Tool(name="f", parameters=b"[1]"),)},
         {"tools": (Tool(name="f", parameters=b"{"),)},
+        {"tools": (Tool(name="f", custom=True),)},
+        {"tools": (WEATHER_TOOL,), "tool_choice": "allowed"},
+        {"tools": (Tool(name="f", parameters=NO_VALUES),)},
     ],
 )
 def test_what_the_cookbook_does_not_cover_is_not_claimed_exact(fields):
@@ -163,6 +167,16 @@ def test_a_flat_schema_stays_exact_whatever_of_it_is_required(more):
     spans = [count("gpt-4o", request_of(WEATHER, tools=(Tool(name="f", parameters=body),))) for body in bodies]
     assert spans[0] == spans[1]
     assert spans[1][1] is Confidence.PUBLISHED
+
+
+def test_a_call_that_may_be_made_on_a_surface_without_published_framing_is_not_claimed_exact():
+    request, framing = request_of(WEATHER), find_framing("gpt-4o")
+    exact, _ = count_text(request, framing, O200K, [Surface.CHAT])
+    assert exact.max == exact.predicted
+    for called_on in ([Surface.RESPONSES], [Surface.CHAT, Surface.RESPONSES]):
+        span, confidence = count_text(request, framing, O200K, called_on)
+        assert (span.predicted, confidence) == (exact.predicted, Confidence.INFERRED)
+        assert span.max > span.predicted
 
 
 @pytest.mark.parametrize("role", ["developer", "tool"])

@@ -37,7 +37,7 @@ def chosen_tool(request: InferenceRequest) -> Tool | None:
         return None
     if request.tool_choice == "required":
         return _fitting_tool(request) or request.tools[0]
-    if request.tool_choice == "auto":
+    if request.tool_choice in ("auto", "allowed"):
         return _fitting_tool(request)
     for tool in request.tools:
         if tool.name == request.tool_choice:
