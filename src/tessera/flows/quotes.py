@@ -12,6 +12,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.pricing.bounds import price_max
 from tessera.domain.pricing.quote import cheaper_changes, quote_object
 from tessera.domain.request import Detail, Surface, Tier
+from tessera.domain.tokens import Confidence
 from tessera.domain.tokens.images import cheapest_detail, count_image
 from tessera.flows.quoting import Estimate, estimate, price_rows, volume_of
 from tessera.flows.world import World, date_of
@@ -106,29 +107,37 @@ def _unreadable(why: str, param: str | None = None) -> TesseraError:
 
 
 def _cheaper(world: World, caller: Caller, found: Estimate) -> Iterator[tuple[str, int]]:
-    """Changes worth knowing about, each with the most the call would then cost."""
+    """Changes worth knowing about, each with the most the call would then cost.
+
+    Where text is bounded by the bytes of the body, what is written for the change counts among them.
+    """
     total, image, choices = found.count.total.max, found.count.image.max, found.request.choices
+    exact = found.count.text_confidence is Confidence.PUBLISHED
     if found.count.images:
-        least, changes = _cheapest_details(world, found)
-        if least < image:
-            after = total - image + least
-            yield changes, max(price_max(row, after, least, found.output_cap, choices) for row in found.rows)
+        least, chosen = _cheapest_details(world, found)
+        after = total - image + least + (0 if exact else sum(len(f', "detail": "{detail}"') for detail in chosen))
+        if after < total:
+            changed = "detail: " + " or ".join(sorted(set(chosen)))
+            yield changed, max(price_max(row, after, least, found.output_cap, choices) for row in found.rows)
     if found.tier is not Tier.FLEX:
         # A tier without a price for every deployment, or for input this long, is no alternative.
         with suppress(TesseraError):
             rows = price_rows(world, caller, found.model, found.plan, Tier.FLEX, found.as_of, found.volume_nanos)
-            flex = max(price_max(row, total, image, found.output_cap, choices) for row in rows)
+            # The word in the place of another tier's is no longer than that.
+            after = total if exact or found.request.tier is not None else total + len(', "service_tier": "flex"')
+            flex = max(price_max(row, after, image, found.output_cap, choices) for row in rows)
             yield "service_tier: flex", flex
 
 
-def _cheapest_details(world: World, found: Estimate) -> tuple[int, str]:
+def _cheapest_details(world: World, found: Estimate) -> tuple[int, list[Detail]]:
+    """The fewest tokens that all images can have, and the level of each one that is to have another."""
     rules = world.catalogue.image_rules(found.model.id, found.as_of)
     least = 0
-    chosen: set[Detail] = set()
+    chosen = []
     for counted in found.count.images:
         detail = cheapest_detail(rules, counted.width, counted.height)
         tokens = count_image(rules, counted.width, counted.height, detail).tokens.max
         if tokens < counted.tokens.max:
-            chosen.add(detail)
+            chosen.append(detail)
         least += min(tokens, counted.tokens.max)
-    return least, "detail: " + " or ".join(sorted(chosen))
+    return least, chosen

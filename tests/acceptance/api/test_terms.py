@@ -63,6 +63,26 @@ def test_a_call_that_could_cost_more_than_its_quote_is_refused(client: openai.Op
     assert refused.value.code == "quote_mismatch"
 
 
+@pytest.mark.parametrize("written", [{}, {"service_tier": "default"}, {"service_tier": "priority"}])
+@pytest.mark.parametrize("model", ["gpt-5.4", "gpt-6-astra", "gpt-4o"])
+def test_what_is_suggested_as_cheaper_is_quoted_at_no_more_than_is_said(
+    client: openai.OpenAI, photograph: str, model: str, written: dict[str, str]
+) -> None:
+    def with_detail(level: dict[str, str]) -> dict[str, object]:
+        image = {"type": "image_url", "image_url": {"url": photograph, **level}}
+        return {"model": model, "messages": [{"role": "user", "content": [image]}], **written}
+
+    for detail in ({}, {"detail": "auto"}, {"detail": "original" if model != "gpt-4o" else "high"}):
+        quoted = quote(client, **with_detail(detail))
+        assert quoted["cheaper"]
+        for option in quoted["cheaper"]:
+            field, word = option["change"].split(": ")
+            changed = with_detail({field: word}) if field == "detail" else {**with_detail(detail), field: word}
+            after = quote(client, **changed)["price"]["max_nanos"]
+            assert after <= nanos(option["price_max"]) < quoted["price"]["max_nanos"]
+            assert nanos(option["saves"]) == quoted["price"]["max_nanos"] - nanos(option["price_max"])
+
+
 def test_another_organizations_quote_is_unknown(client: openai.OpenAI, server: TesseraServer) -> None:
     with openai.OpenAI(base_url=server.api, api_key=server.account().key, max_retries=0) as other:
         quoted = quote(other)
