@@ -77,6 +77,12 @@ def under_quote(found: Estimate, saved: SavedQuote) -> Estimate:
 def agree(terms: Terms, quote: SavedQuote | None, found: Estimate) -> Estimate:
     """The estimate, fitted to the caller's terms. Raises quote_mismatch, price_over_limit."""
     price_max = found.quote.max_nanos
+    if quote is not None and quote.price_version != found.quote.price_version:
+        raise TesseraError(
+            ErrorCode.QUOTE_MISMATCH,
+            "Prices have changed since this quote was made; ask for a new one.",
+            param="Tessera-Quote",
+        )
     if quote is not None and (quote.model != found.model.canonical or price_max > quote.max_nanos):
         raise TesseraError(
             ErrorCode.QUOTE_MISMATCH,

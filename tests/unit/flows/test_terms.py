@@ -107,6 +107,14 @@ async def test_a_call_of_another_model_or_a_nano_dearer_than_its_quote_is_refuse
     assert (refused.value.code, refused.value.param) == (ErrorCode.QUOTE_MISMATCH, "Tessera-Quote")
 
 
+async def test_a_quote_of_other_prices_is_refused_however_little_the_call_costs_now() -> None:
+    found = await estimated()
+    quote = saved(found, max_nanos=10 * found.quote.max_nanos, price_version="book-before")
+    with pytest.raises(TesseraError, match="Prices have changed") as refused:
+        agree(Terms(), quote, found)
+    assert (refused.value.code, refused.value.param) == (ErrorCode.QUOTE_MISMATCH, "Tessera-Quote")
+
+
 async def test_a_call_that_can_cost_exactly_its_highest_price_is_left_as_it_is() -> None:
     found = await estimated()
     assert agree(Terms(price_max_nanos=found.quote.max_nanos), None, found) is found
