@@ -147,6 +147,9 @@ def _is_beyond_model(running: Running, usage: Quantities) -> bool:
 
 def _event(running: Running, outcome: Outcome, facts: ReplyFacts, decided: Owed) -> UsageEvent:
     row, tier = _charged_row(running, facts.served_tier)
+    parted = _parted(running, row, decided.usage)
+    if parted is not decided.usage:
+        decided = msgspec.structs.replace(decided, usage=parted)
     decided, price = _price(running, decided, row)
     nanos = min(price.nanos, running.granted_nanos)
     cost = _cost(running, tier, decided, row, price)
@@ -290,6 +293,15 @@ def _price(running: Running, decided: Owed, row: PriceRow) -> tuple[Owed, Charge
         return _quarantine(running, msgspec.structs.replace(decided, usage=own)), charge(row, own)
 
 
+def _parted(running: Running, row: PriceRow, usage: Quantities) -> Quantities:
+    """Usage with its image tokens named, where the row prices them apart. Hardly any provider names them: then they are
+    those of our own count."""
+    image = running.found.count.image.predicted
+    if not image or usage.input_image_tokens or row.rates_for(usage.input_tokens).input_image is None:
+        return usage
+    return msgspec.structs.replace(usage, input_image_tokens=min(image, usage.input_tokens))
+
+
 def _cost(running: Running, tier: Tier, decided: Owed, price_row: PriceRow, price: Charge) -> tuple[int, int]:
     """What the provider bills for this call, and how much of it no customer pays. Test calls cost nothing, nor does a
     model that neither the list nor the operator has a cost for."""
@@ -301,8 +313,10 @@ def _cost(running: Running, tier: Tier, decided: Owed, price_row: PriceRow, pric
         )
     except TesseraError:
         return 0, 0
-    lost = 0 if decided.lost is NOTHING else charge_nanos(row, decided.lost)
-    return price.nanos if row.version == price_row.version else charge_nanos(row, decided.usage), lost
+    lost = 0 if decided.lost is NOTHING else charge_nanos(row, _parted(running, row, decided.lost))
+    if row.version == price_row.version:
+        return price.nanos, lost
+    return charge_nanos(row, _parted(running, row, decided.usage)), lost
 
 
 def _lost_before(running: Running, tier: Tier) -> int:

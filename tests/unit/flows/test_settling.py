@@ -2,8 +2,9 @@
 
 import json
 import threading
+import types
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -15,12 +16,14 @@ from tessera.adapters.tokenizers import counter_for
 from tessera.domain.dialects.usage import ReplyFacts
 from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
+from tessera.domain.pricing import Rates
 from tessera.domain.pricing.book import OperatorRow
 from tessera.domain.quantities import Quantities
 from tessera.domain.request import Surface, Tier
 from tessera.domain.usage import Attempt, UsageEvent, UsageSource
 from tessera.flows.quoting import estimate
 from tessera.flows.settling import Running, price_up
+from tessera.ports import ProbedImage
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +31,14 @@ DAY = date(2026, 11, 19)
 FIRST, SECOND = DEPLOYMENTS["gpt-4o"]
 TEXT = "one two three"
 USED = Quantities(input_tokens=1000, cached_input_tokens=200, output_tokens=100)
+
+
+async def probe(*_: object) -> tuple[ProbedImage, ...]:
+    return (
+        ProbedImage(
+            index=0, source="url", format="png", width=512, height=512, orientation=1, size_bytes=9, content=b""
+        ),
+    )
 
 
 async def running(
@@ -93,6 +104,34 @@ async def test_a_call_is_charged_at_the_volume_it_was_quoted_at_whichever_tier_s
         found = [await price_up(call, Outcome.COMPLETED, facts(served_tier=served)) for call in (below, reached)]
         assert [rates(event)["output"] for event in found] == [full, half]
         assert found[0].cost_nanos == found[1].cost_nanos
+
+
+@pytest.mark.parametrize("named", [0, 5])
+async def test_images_priced_apart_are_charged_at_their_price_whether_or_not_the_provider_names_them(
+    named: int,
+) -> None:
+    media = cast(Any, types.SimpleNamespace(probe=probe))
+    rates_of = [Rates(input=10_000, output=1, input_image=1_000), Rates(input=4_000, output=1, input_image=400)]
+    rows = [OperatorRow(model="gpt-4o", rates=one) for one in rates_of]
+    world = priced_world(media=media)
+    world.prices = world.catalogue.price_book(rows[:1], rows[1:])
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]
+    found = await estimate(world, caller(), Surface.CHAT, body(messages=picture), DAY)
+    counted = found.count.image.predicted
+    assert counted == 255
+    call = Running(world, caller(), found, hold_order("org_1", 10**9, mode=Mode.LIVE), 10**9, started_ms=-7)
+    call.deployment, call.accepted = FIRST, True
+    event = await price_up(
+        call, Outcome.COMPLETED, facts(usage=Quantities(input_tokens=1000, input_image_tokens=named, output_tokens=1))
+    )
+    image = named or counted
+    assert (event.usage.input_image_tokens, event.usage.input_tokens) == (image, 1000)
+    lines = {line["unit"]: line["quantity"] for line in json.loads(event.charge)["lines"]}
+    assert lines == {"input": 1000 - image, "input_image": image, "output": 1}
+    assert event.charge_nanos == -(-((1000 - image) * 10_000 + image * 1_000 + 1) // 10**6)
+    assert event.cost_nanos == -(-((1000 - image) * 4_000 + image * 400 + 1) // 10**6)
+    less = await price_up(call, Outcome.COMPLETED, facts(usage=Quantities(input_tokens=7, output_tokens=1)))
+    assert less.usage.input_image_tokens == 7, "never more than there was"
 
 
 async def test_without_rows_of_its_own_cost_is_the_price() -> None:
