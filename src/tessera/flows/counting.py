@@ -11,7 +11,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.request import Surface
 from tessera.flows.quoting import Estimate, estimate
-from tessera.flows.sending import upstream_call
+from tessera.flows.sending import upstream_call, upstream_name
 from tessera.flows.world import World
 from tessera.ports import Deployment
 
@@ -52,7 +52,7 @@ async def _ask(world: World, found: Estimate, deployment: Deployment, request_id
     call = upstream_call(found, deployment, Surface.RESPONSES, request_id, {}, world.limits.forward_images)
     sent = b"".join(call.body)
     at = members(sent, 0, len(sent))
-    fields = [b'"model":' + msgspec.json.encode(deployment.upstream_model)]
+    fields = [b'"model":' + msgspec.json.encode(upstream_name(found, deployment))]
     fields += [sent[at[name][0] : at[name][2]] for name in _COUNTED if name in at]
     counting = msgspec.structs.replace(call, body=(b"{" + b",".join(fields) + b"}",), stream=False, counting=True)
     reply = await world.provider(deployment.provider).send(counting)

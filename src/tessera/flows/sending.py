@@ -160,7 +160,7 @@ def upstream_call(
     `forward` is `inline` or `url`: whether fetched images are sent on as data or by their address.
     """
     edits = Edits(
-        model=deployment.upstream_model,
+        model=upstream_name(found, deployment),
         output_cap=found.output_cap,
         tier=found.tier if deployment.explicit_tier or found.tier is not Tier.DEFAULT else None,
         include_usage=True,
@@ -184,6 +184,13 @@ def upstream_call(
         headers=headers,
         on_sent=on_sent,
     )
+
+
+def upstream_name(found: Estimate, deployment: Deployment) -> str:
+    """What a provider is asked for: its own name for the model; a model's own provider knows the dated ids too."""
+    if deployment.provider == found.model.provider and deployment.upstream_model == deployment.model:
+        return found.model.id
+    return deployment.upstream_model
 
 
 def _record(

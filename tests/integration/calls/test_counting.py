@@ -7,7 +7,7 @@ import pytest
 
 from live_calls import CREDENTIAL
 from raw_http import request, talk
-from scripted_provider import ScriptedProvider, error_reply, html_reply, json_reply, raw_reply
+from scripted_provider import ScriptedProvider, chat_reply, error_reply, html_reply, json_reply, raw_reply
 from servers import running_server
 
 CONFIG = """
@@ -28,8 +28,8 @@ def counted(tmp_path_factory: pytest.TempPathFactory):
         with running_server(folder, config=CONFIG.format(provider.base_url), env={"LOCAL_KEY": CREDENTIAL}) as server:
             key = server.account(mode="live").key
 
-            def ask(*lines: str, key: str = key):
-                heard = talk(server.base_url, request("POST", PATH, key, BODY, *lines), linger_s=0.2)
+            def ask(*lines: str, key: str = key, path: str = PATH, body: bytes = BODY):
+                heard = talk(server.base_url, request("POST", path, key, body, *lines), linger_s=0.2)
                 return heard, json.loads(heard.data.partition(b"\r\n\r\n")[2])
 
             yield provider, ask, server
@@ -53,6 +53,23 @@ def test_on_asking_the_provider_counts_what_it_would_be_sent(counted) -> None:
     received = provider.received.pop()
     assert received.path == PATH
     assert received.json() == {"model": "gpt-5.2", "input": "Hello  there"}
+
+
+def test_a_dated_model_is_asked_for_by_its_own_name(counted) -> None:
+    provider, ask, _ = counted
+    provider.script(json_reply({"object": "response.input_tokens", "input_tokens": 4711}))
+    ask("Tessera-Count: provider", body=BODY.replace(b"gpt-5.2", b"gpt-5.2-2025-12-11"))
+    assert provider.received.pop().json()["model"] == "gpt-5.2-2025-12-11"
+
+
+def test_a_dated_model_is_called_by_its_own_name(counted) -> None:
+    provider, ask, server = counted
+    key = server.account(mode="live", credit="1.00").key
+    body = b'{"model":"gpt-5.2-2025-12-11","messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":20}'
+    provider.script(chat_reply("Hello", prompt_tokens=8, completion_tokens=1))
+    heard, _ = ask(key=key, path="/v1/chat/completions", body=body)
+    assert heard.status == 200
+    assert provider.received.pop().json()["model"] == "gpt-5.2-2025-12-11"
 
 
 @pytest.mark.parametrize(
