@@ -88,6 +88,8 @@ class ConfiguredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             limit = getattr(self, name)
             if limit is not None and not 1 <= limit <= 2**31:
                 raise ValueError(f"model {self.id}: {name} must be between 1 and 2147483648")
+        if self.output_default is not None and self.output_max is not None and self.output_default > self.output_max:
+            raise ValueError(f"model {self.id}: output_default is more than output_max")
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -75,6 +75,12 @@ def _operator_row(place: str, row: PriceSetting, catalogue: Catalogue) -> Operat
     if place.startswith("cost") and row.volume_from is not None:
         raise SettingsError(f"{place}.volume_from: what a provider costs does not depend on who calls; leave it out.")
     discount = row.discount_percent
+    if row.valid_from is not None and row.valid_until is not None and row.valid_until <= row.valid_from:
+        raise SettingsError(f"{place}.valid_until: the row holds on no day; valid_until is the day after its last.")
+    if discount is not None and row.above is not None:
+        raise SettingsError(f"{place}.above: a discount is off the list at any length; leave it out, or give rates.")
+    if row.above is not None and row.above.tokens < 1:
+        raise SettingsError(f"{place}.above.tokens must be at least 1.")
     try:
         return OperatorRow(
             model=row.model,

@@ -13,6 +13,9 @@ from tessera.settings.rows import catalogue_of, price_book_of
 TODAY = date(2026, 11, 22)
 
 
+HOLDS = '[[price]]\nmodel = "gpt-4o"\ninput = "1"\noutput = "1"\n'
+
+
 def book(tmp_path: Path, text: str) -> PriceBook:
     (tmp_path / "t.toml").write_text(text)
     settings = load_settings({}, config=tmp_path / "t.toml")
@@ -36,7 +39,15 @@ def book(tmp_path: Path, text: str) -> PriceBook:
         ('[[cost]]\nvolume_from = "1"\ndiscount_percent = "1"', r"cost\[0\].volume_from"),
         ('[[price]]\nvolume_from = "-1"\ndiscount_percent = "1"', r"price\[0\].volume_from"),
         ('[[price]]\nvolume_from = "1e3"\ndiscount_percent = "1"', r"price\[0\].volume_from"),
+        (HOLDS + 'valid_from = "2026-12-02"\nvalid_until = "2026-12-01"', r"price\[0\].valid_until: .*on no day"),
+        (HOLDS + 'valid_from = "2026-12-01"\nvalid_until = "2026-12-01"', r"price\[0\].valid_until: .*on no day"),
+        (
+            '[[price]]\ndiscount_percent = "1"\n[price.above]\ntokens = 9\ninput = "1"\noutput = "1"',
+            r"price\[0\].above",
+        ),
+        (HOLDS + '[price.above]\ntokens = -1\ninput = "1"\noutput = "1"', r"price\[0\].above.tokens"),
         ('[[model]]\nid = "gpt-4o"', "model: .*gpt-4o"),
+        ('[[model]]\nid = "m"\noutput_max = 50\noutput_default = 51', r"model\[0\]: .*output_default"),
         ('[[model]]\nid = "m"\nlike = "gpt-4o"\nimage_tokens_max = 3', r"model\[0\]: .*not both"),
         ('[[model]]\nid = "m"\ncontext_max = 0', r"model\[0\]: .*context_max"),
     ],
