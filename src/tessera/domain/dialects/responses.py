@@ -127,6 +127,7 @@ _REASONING_ITEM: Mapping[str, Check] = {
     "encrypted_content": checks.string,
     "status": checks.string,
 }
+_REASONING_PART: Mapping[str, Check] = {"type": checks.string, "text": checks.string}
 _ROLES = frozenset({"developer", "system", "user", "assistant"})
 
 
@@ -261,7 +262,8 @@ def _reasoning(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -
     for field, found in texts.items():
         for index, part in enumerate(item.get(field) or ()):
             at = f"{where}.{field}[{index}]"
-            found.append(checks.string(checks.obj(part, at).get("text"), f"{at}.text"))
+            checks.fields(checks.obj(part, at), _REASONING_PART, at + ".")
+            found.append(checks.string(part.get("text"), f"{at}.text"))
     encrypted = item.get("encrypted_content") or ""
     if item.get("id") is not None and not encrypted and not any(texts["content"]):
         unsupported(

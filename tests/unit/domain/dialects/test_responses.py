@@ -150,6 +150,13 @@ def test_reasoning_that_stands_in_the_call_is_counted(more: dict[str, Any]) -> N
     assert "".join(request.messages[0].texts) == "gAAAA"
 
 
+@pytest.mark.parametrize("field", ["summary", "content"])
+def test_a_part_of_reasoning_is_text_and_carries_no_image(field: str) -> None:
+    part = {"type": "input_image", "text": "hm", "image_url": "https://example.com/large.png"}
+    refused = refusal(responses_body(input=[{"type": "reasoning", field: [part]}]))
+    assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_PARAMETER, f"input[0].{field}[0].image_url")
+
+
 def test_reasoning_that_costs_more_is_refused() -> None:
     assert refusal(responses_body(reasoning={"mode": "pro"})).param == "reasoning.mode"
     responses(responses_body(reasoning={"mode": "standard", "effort": "high", "summary": "auto"}))
