@@ -23,7 +23,7 @@ from tessera.adapters.storage.people.steps import (
 from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
-from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
+from tessera.domain.ledger.limits import NO_LIMITS, Limits, Meter, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, AdminKey, Project
 from tessera.domain.people.roles import Role
@@ -58,20 +58,8 @@ _KEYS_ALIVE = """
 SELECT id FROM api_key WHERE organization_id = $1 AND project_id = $2 AND (revoked_at IS NULL OR revoked_at > $3)
 ORDER BY id
 """
-# A new key in place of another is bound as that one is; of a total budget it gets what is neither charged nor held: the
-# old key's running calls may cost all that they hold.
-_CARRY_LIMITS = """
-INSERT INTO meter (
-    wallet_id, kind, subject_id, budget_total_nanos, budget_month_nanos, budget_day_nanos, requests_per_minute,
-    tokens_per_minute, concurrent_max
-)
-SELECT wallet_id, kind, CAST($3 AS TEXT),
-    CASE WHEN budget_total_nanos > spent_nanos + held_nanos THEN budget_total_nanos - spent_nanos - held_nanos
-        WHEN budget_total_nanos IS NOT NULL THEN 0 END,
-    budget_month_nanos, budget_day_nanos, requests_per_minute, tokens_per_minute, concurrent_max
-FROM meter
-WHERE wallet_id IN (SELECT id FROM wallet WHERE organization_id = $1) AND kind = 'key' AND subject_id = $2
-"""
+# Who reads what a key has used, to decide on it, waits for who is placing a hold, and is waited for.
+_LOCK_WALLET = "UPDATE wallet SET chain_seq = chain_seq WHERE organization_id = $1 AND mode = $2"
 _ADD_MAKER = "INSERT INTO api_key_maker (api_key_id, person_id) VALUES ($1, $2)"
 
 # What the maker is now: a maker who left the organization leaves no key behind that works.
@@ -203,7 +191,7 @@ class Projects(Store):
             return made
         if (in_place_of,) not in [tuple(row[:1]) for row in alive]:
             raise TesseraError(ErrorCode.NOT_FOUND, "There is no such key that still works.")
-        yield from rows(_CARRY_LIMITS, key.organization_id, in_place_of, made.id)
+        yield from _carry_limits(made, in_place_of, at_once=old_ends_at <= self.now())
         yield RevokeKey(in_place_of, old_ends_at)
         act = Act(
             actor=actor,
@@ -329,6 +317,25 @@ def _key(organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey]:
     if row is None:
         raise TesseraError(ErrorCode.NOT_FOUND, f"There is no key {key_id[:64]!r} in this project.")
     return key_of(row)
+
+
+def _carry_limits(made: ApiKey, old_id: str, *, at_once: bool) -> Steps[None]:
+    """Binds a new key as the one in whose place it is; of a total budget it gets what is neither charged nor held.
+
+    Where the old key ends at once, that is gone from its own: a call that it let in a moment ago may be held after this.
+    """
+    yield from rows(_LOCK_WALLET, made.organization_id, made.mode.value)
+    subjects = (made.organization_id, made.mode, SubjectKind.KEY)
+    meter: Meter = yield ReadMeter(*subjects, old_id)
+    limits, budget = meter.limits, meter.limits.budget_total_nanos
+    if limits == NO_LIMITS:
+        return
+    if budget is not None:
+        kept = min(budget, meter.spent_nanos + meter.held_nanos)
+        if at_once:
+            yield SetLimits(*subjects, old_id, msgspec.structs.replace(limits, budget_total_nanos=kept))
+        limits = msgspec.structs.replace(limits, budget_total_nanos=budget - kept)
+    yield SetLimits(*subjects, made.id, limits)
 
 
 def _mode_of(
