@@ -62,6 +62,11 @@ def test_calls_a_minute_are_told_in_headers_and_past_them_a_call_is_refused_unti
     assert refused.status == 429
     assert refused.body["error"]["code"] == "rate_limit_exceeded"
     assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["x-ratelimit-limit-requests"] == "2"
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert 0 < float(refused.headers["x-ratelimit-reset-requests"].removesuffix("s")) <= 60
+    assert refused.headers["x-ratelimit-limit-tokens"] == "10000"
+    assert 0 < int(refused.headers["x-ratelimit-remaining-tokens"]) < 10_000
     limit(server, account)
     assert chat(server, account).status == 200
 

@@ -63,6 +63,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 NO_LIMITS = Limits()
 
 
+class RateLimitError(TesseraError):
+    """A call that is over a limit per minute; `rate` is what all limits of its meters still allow."""
+
+    rate: RateLeft | None = None
+
+
 class Meter(msgspec.Struct, kw_only=True):
     """What one subject has used in one mode; changed in place while a group is decided.
 
@@ -121,6 +127,7 @@ def room(meters: Sequence[Meter], order: HoldOrder, now_us: int) -> int | Tesser
             return _too_many_at_once(meter, limits.concurrent_max)
         refusal = _too_fast(meter, order, now_us)
         if refusal is not None:
+            refusal.rate = rate_left(meters, now_us)
             return refusal
         for name, budget, spent in _budgets(meter, now_us):
             left = budget - spent - meter.held_nanos
@@ -237,7 +244,7 @@ def _too_many_at_once(meter: Meter, concurrent_max: int) -> TesseraError:
     )
 
 
-def _too_fast(meter: Meter, order: HoldOrder, now_us: int) -> TesseraError | None:
+def _too_fast(meter: Meter, order: HoldOrder, now_us: int) -> RateLimitError | None:
     limits = meter.limits
     for unit, units, per_minute, at_us in (
         ("requests", 1, limits.requests_per_minute, meter.requests_at_us),
@@ -247,7 +254,7 @@ def _too_fast(meter: Meter, order: HoldOrder, now_us: int) -> TesseraError | Non
             continue
         details: dict[str, str | int | None] = {"scope": meter.kind.value, "unit": unit, "per_minute": per_minute}
         if units > per_minute:
-            return TesseraError(
+            return RateLimitError(
                 ErrorCode.RATE_LIMIT_EXCEEDED,
                 f"This call can use {units} {unit}, more than this {meter.kind} may use in a minute ({per_minute}). "
                 "Lower its output limit or its input.",
@@ -256,7 +263,7 @@ def _too_fast(meter: Meter, order: HoldOrder, now_us: int) -> TesseraError | Non
             )
         over_us = _behind_us(at_us, now_us) + _cost_us(units, per_minute) - MINUTE_US
         if over_us > 0:
-            return TesseraError(
+            return RateLimitError(
                 ErrorCode.RATE_LIMIT_EXCEEDED,
                 f"This {meter.kind} may use {per_minute} {unit} a minute and has used them. Try again in a moment.",
                 retry_after_s=-(-over_us // 1_000_000),

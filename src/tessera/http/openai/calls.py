@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Mapping
 
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.ledger.limits import RateLimitError
 from tessera.domain.ledger.orders import RateLeft, StoredReply
 from tessera.domain.money import format_usd
 from tessera.domain.request import Surface
@@ -56,7 +57,12 @@ async def _call(world: World, caller: Caller, exchange: Exchange, surface: Surfa
     body = await exchange.body(world.limits.body_bytes_max, world.limits.body_seconds_max)
     with Presence(exchange):
         call = Call(surface, endpoint, body, terms, headers, exchange.take)
-        served = await infer(world, caller, call, exchange.request_id)
+        try:
+            served = await infer(world, caller, call, exchange.request_id)
+        except RateLimitError as refused:
+            if refused.rate is not None:
+                _add_rate(exchange, refused.rate)
+            raise
         exchange.add_header(b"tessera-price-max", format_usd(served.price_max_nanos))
         if served.rate is not None:
             _add_rate(exchange, served.rate)
