@@ -185,13 +185,17 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A call as stored: its hold, its entries and, once resolved, its usage event. `state` is open, settled, …"""
+    """A call as stored: its hold, its entries and, once resolved, its usage event. `state` is open, settled, …
+
+    `refunded_nanos` is what was given back of its charge since.
+    """
 
     hold: HoldOrder
     held_nanos: int
     state: str
     event: UsageEvent | None
     entries: tuple[LedgerEntry, ...]
+    refunded_nanos: int = 0
 
 
 class SavedQuote(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,6 +68,8 @@ def request_object(record: RequestRecord) -> dict[str, Any]:
         "charge": charge,
         "policy": policy,
         "waived_nanos": event.waived_nanos if event else 0,
+        "refunded": format_usd(record.refunded_nanos),
+        "refunded_nanos": record.refunded_nanos,
         "deployment": event.deployment or None if event else None,
         "attempts": [msgspec.structs.asdict(attempt) for attempt in event.attempts] if event else [],
         "entries": [{"account": entry.account, "amount_nanos": entry.amount_nanos} for entry in record.entries],

@@ -48,6 +48,8 @@ def listed(folder: Path, *arguments: str) -> dict[str, Any]:
     ("arguments", "says"),
     [
         (("--model", "gpt-4p"), "gpt-4o"),
+        (("--provider", "opneai"), "There is no provider 'opneai'; did you mean 'openai'?"),
+        (("--model", "gpt-4o", "--provider", "nobody-at-all"), "There is no provider 'nobody-at-all'."),
         (("--as-of", "tomorrow"), "as_of must be a day"),
         (("--as-of", "2026-02-30"), "as_of must be a day"),
     ],

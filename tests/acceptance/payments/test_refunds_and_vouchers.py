@@ -43,6 +43,7 @@ def test_a_calls_charge_is_refunded_once(shop: Shop) -> None:
     charge = reply.json["usage"]["charge_nanos"]
     request = reply.headers["x-request-id"]
     assert charge > 0
+    assert shop.call(account, "GET", f"/v1/requests/{request}").json["refunded_nanos"] == 0
     refund = run(shop, "refund", request, "--note", "sorry")
     assert (refund["amount_nanos"], refund["organization"]) == (charge, account.organization_id)
     assert shop.available(account) == "100.00"
@@ -51,6 +52,9 @@ def test_a_calls_charge_is_refunded_once(shop: Shop) -> None:
     assert (code, "refunded before" in words) == (1, True)
     kinds = {entry["kind"]: entry["request_id"] for entry in shop.call(account, "GET", "/v1/ledger").json["data"]}
     assert kinds["charge_refund"] == request
+    receipt = shop.call(account, "GET", f"/v1/requests/{request}").json
+    assert (receipt["refunded"], receipt["refunded_nanos"]) == (receipt["charge"]["amount"], charge)
+    assert shop.call(account, "GET", "/v1/requests").json["data"] == [receipt]
 
 
 def test_a_payment_is_refunded_to_the_card_and_its_webhook_moves_nothing_more(shop: Shop) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
+from payment_events import bought, claimed, event
 from tessera.adapters.storage import alerts
 from tessera.adapters.storage.alerts import SqlAlerts
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
+from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.alerts import Alert, AlertKind, Period
 from tessera.domain.deliveries import (
     LEASE_S,
@@ -25,7 +27,8 @@ from tessera.domain.deliveries import (
 )
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import Limits, SubjectKind
-from tessera.domain.money import Mode
+from tessera.domain.money import NANOS_PER_USD, Mode
+from tessera.domain.payments.records import ClaimKind
 from tessera.domain.people.records import Act, Link, LinkPurpose
 from tessera.domain.usage_report import Movements
 from tessera.flows.people.organizations import operator_actor
@@ -285,6 +288,18 @@ async def test_a_low_balance_is_told_again_only_after_a_top_up_and_holds_do_not_
     assert await store.raise_alerts(now_us()) == ()
     await spend(storage, other, 40)
     assert len(await store.raise_alerts(now_us())) == 1
+
+
+async def test_a_balance_is_low_when_a_dispute_took_what_there_was(storage: LedgerStorage) -> None:
+    organization = await funded(storage, 0)
+    money, store = SqlMoney(storage), alerts_of(storage)
+    await bought(money, organization, 10 * NANOS_PER_USD, "pi_1")
+    await set_alert(store, organization, AlertKind.BALANCE, amount_nanos=5 * NANOS_PER_USD, period=Period.TOTAL)
+    assert await store.raise_alerts(now_us()) == ()
+    await money.take_event(event(claimed(ClaimKind.DISPUTE, "pi_1", 1000)))
+    assert len(await store.raise_alerts(now_us())) == 1
+    (notice,) = await store.list_notices(organization, ALL)
+    assert notice.data["value"] == "0.00", "what can be spent is what the balance shows"
 
 
 async def test_an_alert_that_is_crossed_again_and_again_floods_nobody_and_is_not_forgotten(

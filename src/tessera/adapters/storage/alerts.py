@@ -40,7 +40,7 @@ _FIND_KEY = "SELECT id FROM api_key WHERE organization_id = $1 AND id = $2 AND m
 _FIND_PROJECT = "SELECT id FROM project WHERE organization_id = $1 AND (id = $2 OR name = $2)"
 
 _READ = f"""
-SELECT {_ALERT}, wallet.available_nanos + wallet.held_nanos, meter.spent_nanos, meter.month, meter.month_nanos,
+SELECT {_ALERT}, wallet.available_nanos + wallet.held_nanos - wallet.disputed_nanos, meter.spent_nanos, meter.month, meter.month_nanos,
     meter.day, meter.day_nanos, meter.budget_total_nanos, meter.budget_month_nanos, meter.budget_day_nanos
 FROM alert
 JOIN wallet ON wallet.organization_id = alert.organization_id AND wallet.mode = alert.mode
@@ -52,7 +52,8 @@ _READ_ALL = (
     _READ
     + """
 WHERE raised_in IS NOT NULL
-    OR (alert.kind = 'balance' AND wallet.available_nanos + wallet.held_nanos < alert.amount_nanos)
+    OR (alert.kind = 'balance'
+        AND wallet.available_nanos + wallet.held_nanos - wallet.disputed_nanos < alert.amount_nanos)
     OR (alert.kind = 'spend' AND meter.spent_nanos >= alert.amount_nanos)
     OR (alert.kind = 'budget' AND meter.spent_nanos >= alert.percent * (CASE alert.period
         WHEN 'total' THEN meter.budget_total_nanos WHEN 'month' THEN meter.budget_month_nanos

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -46,6 +47,8 @@ class PricesAsked(msgspec.Struct, frozen=True, kw_only=True):
 async def list_prices(prices: PriceList, asked: PricesAsked) -> dict[str, Any]:
     """The rows in force, in the order of the catalogue. Raises [invalid_request, model_not_found, not_found]."""
     as_of = parse_day(asked.as_of, "as_of") if asked.as_of else datetime.now(UTC).date()
+    if asked.provider is not None:
+        _check_provider(prices, asked.provider)
     models = _models(prices, asked.model, as_of)
     organizations = await _organizations(prices, asked.organization)
     if len(models) * len(organizations) * len(prices.book.volume_steps) > COMBINATIONS_MAX:
@@ -87,6 +90,19 @@ def _models(prices: PriceList, name: str | None, as_of: date) -> list[Model]:
     named = {row.model for row in (*prices.book.price_rows, *prices.book.cost_rows)}
     models = (model for model in prices.catalogue.models() if model.serves_on(as_of))
     return [model for model in models if model.id == model.canonical or model.id in named]
+
+
+def _check_provider(prices: PriceList, name: str) -> None:
+    """Raises [invalid_request] for a provider that serves nothing and that no row names: list prices would be shown
+    as if they were its own."""
+    rows = (*prices.book.price_rows, *prices.book.cost_rows)
+    known = {model.provider for model in prices.catalogue.models()}
+    known.update(*prices.providers.values(), (row.provider for row in rows if row.provider is not None))
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        text = f"There is no provider {name[:64]!r}{hint}"
+        raise TesseraError(ErrorCode.INVALID_REQUEST, text, param="provider")
 
 
 def _providers(prices: PriceList, name: str | None, model: Model) -> Sequence[str]:

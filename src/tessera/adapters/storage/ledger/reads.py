@@ -41,7 +41,8 @@ ORDER BY created_at, id
 
 _CALL = """
 SELECT number, hold.id, wallet_id, project_id, key_id, amount_nanos, asked_nanos, asked_min_nanos, draws,
-    idempotency_key, fingerprint, endpoint, model, stream, owner, placed_at_us, quote, hold.state, event.*
+    idempotency_key, fingerprint, endpoint, model, stream, owner, placed_at_us, quote, hold.state, event.*,
+    coalesce((SELECT amount_nanos FROM charge_refund WHERE hold_number = hold.number), 0)
 FROM hold JOIN wallet ON wallet.id = hold.wallet_id JOIN hold_quote ON hold_quote.hold_number = hold.number
 LEFT JOIN usage_event AS event ON event.hold_number = hold.number
 WHERE wallet.organization_id = ? AND wallet.mode = ?
@@ -227,7 +228,9 @@ def _record(row: tuple[Any, ...], organization_id: str, mode: Mode, settling: se
     elif order.id in settling:
         state = HoldState.SETTLING.value
     entries = tuple(entry for transfer, at_us in moved for entry in _entries(transfer, at_us, order.id, None))
-    return RequestRecord(hold=order, held_nanos=amount, state=state, event=event, entries=entries)
+    return RequestRecord(
+        hold=order, held_nanos=amount, state=state, event=event, entries=entries, refunded_nanos=row[-1]
+    )
 
 
 def _entries(transfer: Transfer, at_us: int, request_id: str | None, note: str | None) -> tuple[LedgerEntry, ...]:
