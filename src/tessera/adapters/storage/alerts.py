@@ -40,8 +40,9 @@ _FIND_KEY = "SELECT id FROM api_key WHERE organization_id = $1 AND id = $2 AND m
 _FIND_PROJECT = "SELECT id FROM project WHERE organization_id = $1 AND (id = $2 OR name = $2)"
 
 _READ = f"""
-SELECT {_ALERT}, wallet.available_nanos + wallet.held_nanos - wallet.disputed_nanos, meter.spent_nanos, meter.month, meter.month_nanos,
-    meter.day, meter.day_nanos, meter.budget_total_nanos, meter.budget_month_nanos, meter.budget_day_nanos
+SELECT {_ALERT}, wallet.available_nanos + wallet.held_nanos - wallet.disputed_nanos, meter.spent_nanos, meter.month,
+    meter.month_nanos, meter.day, meter.day_nanos, meter.budget_total_nanos, meter.budget_month_nanos,
+    meter.budget_day_nanos
 FROM alert
 JOIN wallet ON wallet.organization_id = alert.organization_id AND wallet.mode = alert.mode
 LEFT JOIN meter ON meter.wallet_id = wallet.id AND meter.kind = alert.subject_kind

@@ -322,7 +322,7 @@ def _key(organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey]:
 def _carry_limits(made: ApiKey, old_id: str, *, at_once: bool) -> Steps[None]:
     """Binds a new key as the one in whose place it is; of a total budget it gets what is neither charged nor held.
 
-    Where the old key ends at once, that is gone from its own: a call that it let in a moment ago may be held after this.
+    Where the old key ends at once, that is gone from its own: a call that was let in before may be held later.
     """
     yield from rows(_LOCK_WALLET, made.organization_id, made.mode.value)
     subjects = (made.organization_id, made.mode, SubjectKind.KEY)
