@@ -58,7 +58,7 @@ class UsageRecords(Protocol):
         ...
 
     async def list_served(self, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
-        """Live calls that a provider served, settled in [start_at, end_at), whole UTC days in seconds since 1970."""
+        """Live calls that a provider served, settled in [start_at, end_at), seconds since 1970."""
         ...
 
 

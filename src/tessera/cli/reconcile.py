@@ -99,11 +99,13 @@ async def _compare_provider(
     from tessera.bootstrap import open_storage
     from tessera.bootstrap_providers import open_books
     from tessera.flows.operator.comparison import compare_provider, days_asked
+    from tessera.settings.rows import catalogue_of
 
     first, last = days_asked(*days)
     books = open_books(settings, os.environ, provider, admin_key)
     async with open_storage(settings) as opened:
-        found = await compare_provider(opened.storage, books, provider, first, last)
+        names = catalogue_of(settings).canonical_names()
+        found = await compare_provider(opened.storage, books, provider, first, last, names)
     if as_json:
         print_json(found)
     else:

@@ -13,6 +13,8 @@ import msgspec
 SLID_MINUTES_MAX = 2
 """A call may stand in a neighbouring minute of the provider's books: differences this close are one, and may cancel."""
 
+SLID_S_MAX = 60 * SLID_MINUTES_MAX
+
 ROUNDED_NANOS_MAX = 1_000
 """Providers write amounts as floating-point numbers: a day's money this close to ours agrees."""
 
@@ -143,7 +145,7 @@ def _windows(minutes: Mapping[int, Counts]) -> Iterable[tuple[int, int, Counts]]
     """Differing minutes that are close together, as one; those that cancel each other are no difference."""
     groups: list[list[int]] = []
     for minute in sorted(minute for minute, counts in minutes.items() if counts != _ZERO):
-        if groups and minute - groups[-1][-1] <= SLID_MINUTES_MAX * _MINUTE_S:
+        if groups and minute - groups[-1][-1] <= SLID_S_MAX:
             groups[-1].append(minute)
         else:
             groups.append([minute])

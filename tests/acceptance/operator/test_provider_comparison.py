@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
 from servers import in_thread, tessera
 from tessera.adapters.storage.sqlite import SqliteStorage
+from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
 
@@ -30,6 +32,8 @@ class Books:
     def __init__(self) -> None:
         self.calls: list[Row] = list(CALLS)
         self.raised_usd: dict[str, float] = {}
+        self.minutes: dict[str, int] = {}
+        self.names: dict[str, str] = {}
         self.broken = False
         books = self
 
@@ -67,15 +71,22 @@ class Books:
     def _usage(self) -> list[dict[str, Any]]:
         minutes: dict[int, list[Row]] = {}
         for call in self.calls:
-            minutes.setdefault(DAY + 600 * int(call[0].removeprefix("req_")), []).append(call)
+            minutes.setdefault(self._minute(call), []).append((call[0], self._name(call), call[2]))
         return [
             {"object": "bucket", "start_time": at, "results": _counted(rows)} for at, rows in sorted(minutes.items())
         ]
 
+    def _minute(self, call: Row) -> int:
+        return self.minutes.get(call[0], DAY + 600 * int(call[0].removeprefix("req_")))
+
+    def _name(self, call: Row) -> str:
+        return self.names.get(call[1], call[1])
+
     def _costs(self) -> list[dict[str, Any]]:
         nanos: Counter[str] = Counter()
-        for _, model, tokens in self.calls:
-            nanos[model] += tokens * 3
+        for call in self.calls:
+            if DAY <= self._minute(call) < DAY + 86_400:
+                nanos[self._name(call)] += call[2] * 3
         results = [
             {
                 "object": "organization.costs.result",
@@ -116,15 +127,21 @@ def books(tmp_path: Path) -> Iterator[Books]:
 
 
 async def _plant(data_dir: Path) -> None:
+    await _served(data_dir, [(*call, DAY + 600 * int(call[0].removeprefix("req_")) + 30) for call in CALLS])
+
+
+async def _served(data_dir: Path, calls: list[tuple[str, str, int, int]]) -> None:
+    """Calls of a new organization, with when they were settled; one without tokens failed."""
     storage = await SqliteStorage.open(data_dir)
     organization = await funded(storage, 10**12)
-    for name, model, tokens in CALLS:
-        at_us = (DAY + 600 * int(name.removeprefix("req_")) + 30) * 1_000_000
+    for name, model, tokens, at in calls:
+        at_us = at * 1_000_000
         order = hold_order(organization, 10**9, id=name, mode=Mode.LIVE, model=model, placed_at_us=at_us - 10**6)
         await storage.hold(order)
         event = usage_event(order, tokens * 5, deployment=f"openai/{model}", settled_at_us=at_us, cost_nanos=tokens * 3)
-        used = Quantities(input_tokens=tokens, output_tokens=1)
-        await storage.settle(type(event)(**{**{f: getattr(event, f) for f in event.__struct_fields__}, "usage": used}))
+        used = Quantities(input_tokens=tokens, output_tokens=1 if tokens else 0)
+        outcome = Outcome.COMPLETED if tokens else Outcome.PROVIDER_ERROR
+        await storage.settle(msgspec.structs.replace(event, usage=used, outcome=outcome))
     await storage.close()
 
 
@@ -161,6 +178,22 @@ def test_missing_doubled_and_repriced_calls_are_each_named(books: Books, tmp_pat
     }
     assert found["refundable"] == [{"request_id": "req_2", "charge_nanos": CALLS[2][2] * 5}]
     assert "charged, not billed by the provider: req_2" in reconcile(tmp_path)[2]
+
+
+def test_a_call_counted_beyond_midnight_a_failed_one_and_a_dated_name_differ_in_nothing(
+    books: Books, tmp_path: Path
+) -> None:
+    calls = [("req_8", "gpt-4o", 3000, DAY + 20), ("req_9", "gpt-4o", 5000, DAY + 86_400 + 20)]
+    in_thread(_served(tmp_path / "data", [*calls, ("req_10", "gpt-4o", 0, DAY + 900)]))
+    books.calls += [call[:3] for call in calls]
+    books.minutes = {"req_8": DAY - 60, "req_9": DAY + 86_340}
+    books.names = {"gpt-4o": "gpt-4o-2024-08-06"}
+    code, found, said = reconcile(tmp_path, "--json")
+    assert (code, found.get("differences"), found.get("unmatched_line_items")) == (0, [], []), said
+    books.calls.remove(CALLS[3])
+    _, found, _ = reconcile(tmp_path, "--json")
+    named = [(one["kind"], one["request_ids"], one["exact"]) for one in found["differences"]]
+    assert named == [("missing", ["req_3"], True)]
 
 
 def test_books_that_cannot_be_read_are_an_error_and_not_agreement(books: Books, tmp_path: Path) -> None:

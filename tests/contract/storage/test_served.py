@@ -1,10 +1,13 @@
 """The live calls a provider served, the same on every database."""
 
+import msgspec
 import pytest
 
 from ledger_calls import funded, hold_order, usage_event
 from tessera.adapters.storage.ledger.storage import LedgerStorage
+from tessera.domain.ledger.orders import Outcome
 from tessera.domain.money import Mode
+from tessera.domain.quantities import Quantities
 
 pytestmark = pytest.mark.anyio
 
@@ -29,10 +32,16 @@ async def test_live_calls_of_one_provider_and_day_are_listed(storage: LedgerStor
         )
         await storage.settle(event)
         found[deployment, at, mode] = order.id
+    failed = hold_order(organization, 500, mode=Mode.LIVE, placed_at_us=DAY * 1_000_000)
+    await storage.hold(failed)
+    event = usage_event(failed, 0, deployment="openai/gpt-4o", settled_at_us=DAY * 1_000_000)
+    await storage.settle(msgspec.structs.replace(event, usage=Quantities(), outcome=Outcome.PROVIDER_ERROR))
     calls = await storage.list_served("openai", DAY, DAY + 86_400)
     assert [(call.request_id, call.model, call.at) for call in calls] == [
         (found["openai/gpt-4o", DAY, Mode.LIVE], "gpt-4o", DAY),
         (found["openai/org/model", DAY + 86_399, Mode.LIVE], "org/model", DAY + 86_399),
     ]
     assert {(call.input_tokens, call.charge_nanos, call.cost_nanos) for call in calls} == {(100, 100, 72)}
+    later = await storage.list_served("openai", DAY + 60, DAY + 86_460)
+    assert [call.at for call in later] == [DAY + 86_399, DAY + 86_400]
     assert await storage.list_served("openai", DAY + 86_400 * 9, DAY + 86_400 * 10) == ()

@@ -1,16 +1,28 @@
 """The calls of our records against a provider's own books. Lists differences and moves no money."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.provider_comparison import Difference, DifferenceKind, compare_costs, compare_usage
+from tessera.domain.provider_comparison import (
+    SLID_S_MAX,
+    BilledCost,
+    BilledUsage,
+    Difference,
+    DifferenceKind,
+    OwnCall,
+    compare_costs,
+    compare_usage,
+)
 from tessera.flows.operator.margins import parse_day, seconds_of
 from tessera.usage_ports import ProviderBooks, UsageRecords
 
 DAYS_MAX = 31
+
+Named = TypeVar("Named", OwnCall, BilledUsage, BilledCost)
 
 
 def days_asked(start: str | None, end: str | None) -> tuple[date, date]:
@@ -20,19 +32,31 @@ def days_asked(start: str | None, end: str | None) -> tuple[date, date]:
 
 
 async def compare_provider(
-    records: UsageRecords, books: ProviderBooks, provider: str, start: date, end: date
+    records: UsageRecords,
+    books: ProviderBooks,
+    provider: str,
+    start: date,
+    end: date,
+    canonical: Mapping[str, str],
 ) -> dict[str, Any]:
     """Differences on the days from `start` on, up to and without `end`. `refundable` names calls that were charged
-    and that the provider does not have. Raises [invalid_request, provider_error, storage_unavailable]."""
+    and that the provider does not have. `canonical` has one name for all names of a model: providers count a call of
+    `gpt-4o` under the dated id that served it. Raises [invalid_request, provider_error, storage_unavailable]."""
     if not 0 < (end - start).days <= DAYS_MAX:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, f"A comparison covers 1 to {DAYS_MAX} whole days, not {(end - start).days}."
         )
     first, last = seconds_of(start), seconds_of(end)
-    usage, costs = await books.read_usage(first, last), await books.read_costs(first, last)
-    calls = await records.list_served(provider, first, last)
-    differences = (*compare_usage(calls, usage), *compare_costs(calls, usage, costs))
-    charged = {call.request_id: call.charge_nanos for call in calls}
+    # A call at midnight may stand on the other side of it in the provider's books.
+    wide = max(0, first - SLID_S_MAX), last + SLID_S_MAX
+    all_usage = _renamed(await books.read_usage(*wide), canonical)
+    all_calls = _renamed(await records.list_served(provider, *wide), canonical)
+    costs = _renamed(await books.read_costs(first, last), canonical)
+    usage = [row for row in all_usage if first <= row.start_at < last]
+    calls = [call for call in all_calls if first <= call.at < last]
+    slid = [one for one in compare_usage(all_calls, all_usage) if one.start_at < last and one.end_at > first]
+    differences = (*slid, *compare_costs(calls, usage, costs))
+    charged = {call.request_id: call.charge_nanos for call in all_calls}
     missing = [one for one in differences if one.kind is DifferenceKind.MISSING and one.exact]
     known = {call.model for call in calls}
     return {
@@ -52,6 +76,10 @@ async def compare_provider(
         ],
         "unmatched_line_items": sorted({cost.model for cost in costs if cost.nanos} - known),
     }
+
+
+def _renamed(rows: tuple[Named, ...], canonical: Mapping[str, str]) -> list[Named]:
+    return [msgspec.structs.replace(row, model=canonical.get(row.model, row.model)) for row in rows]
 
 
 def _object(one: Difference) -> dict[str, Any]:

@@ -1,9 +1,13 @@
-"""The live calls that a provider served, as its own books should have them. Runs on SQLite and on PostgreSQL."""
+"""The live calls that a provider served, as its own books should have them. Runs on SQLite and on PostgreSQL.
+
+A call that it refused or failed counts nothing there.
+"""
 
 import sqlite3
 
 from tessera.domain.money import Mode
 from tessera.domain.provider_comparison import OwnCall
+from tessera.domain.usage_report import Width
 
 _NUMBERS = """
 SELECT min(first_number), max(last_number) FROM usage_sum JOIN wallet ON wallet.id = usage_sum.wallet_id
@@ -17,13 +21,15 @@ SELECT hold.id, settled_at_us, deployment, input_tokens, cached_input_tokens, ou
 FROM usage_event AS event JOIN hold ON hold.number = event.hold_number JOIN wallet ON wallet.id = hold.wallet_id
 WHERE event.hold_number >= ? AND event.hold_number <= ? AND wallet.mode = ?
     AND settled_at_us >= ? AND settled_at_us < ? AND deployment >= ? AND deployment < ?
+    AND input_tokens + output_tokens > 0
 ORDER BY event.hold_number
 """
 
 
 def list_served(connection: sqlite3.Connection, provider: str, start_at: int, end_at: int) -> tuple[OwnCall, ...]:
-    """See the port. The times are whole UTC days."""
-    first, last = connection.execute(_NUMBERS, (Mode.LIVE.value, start_at, end_at)).fetchone()
+    """See the port."""
+    day = start_at - start_at % Width.DAY.seconds
+    first, last = connection.execute(_NUMBERS, (Mode.LIVE.value, day, end_at)).fetchone()
     if first is None:
         return ()
     prefix = f"{provider}/"
