@@ -43,7 +43,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """An API key as it can be shown again: never the secret, only `display` (`sk-tess-live-Ab3d…wxyz`).
 
     `revoked_at` is when it ends, or ended: one in the future is its expiry, and until then it works. `rules` is what it
-    may be used for, None for anything; `last_used_at` is when its last call was held, in seconds since 1970.
+    may be used for, None for anything; `last_used_at` is when its last call was held, in seconds since 1970. `maker_id`
+    is the person who made it, None for the operator at the command line.
     """
 
     id: str
@@ -57,6 +58,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: int | None = None
     rules: KeyRules | None = None
     last_used_at: int | None = None
+    maker_id: str | None = None
 
 
 class UsageRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,10 +14,12 @@ from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import (
+    ALL_EVENTS,
     Act,
     Actor,
     AdminKey,
     AuditEvent,
+    AuditFilter,
     Invitation,
     Link,
     LinkPurpose,
@@ -157,8 +159,10 @@ class Organizations(Protocol):
         """A person's role in an organization."""
         ...
 
-    async def list_members(self, organization_id: str, page: Page) -> tuple[Membership, ...]:
-        """Members by the age of their accounts, oldest first."""
+    async def list_members(
+        self, organization_id: str, page: Page, emails: tuple[str, ...] = ()
+    ) -> tuple[Membership, ...]:
+        """Members by the age of their accounts, oldest first; with addresses, only those who have one of them."""
         ...
 
     async def change_role(self, act: Act, role: Role) -> Membership:
@@ -290,8 +294,10 @@ class AdminKeys(Protocol):
         """Stores a key by its digest."""
         ...
 
-    async def list_admin_keys(self, organization_id: str, page: Page) -> tuple[AdminKey, ...]:
-        """Keys that were not revoked, oldest first."""
+    async def list_admin_keys(
+        self, organization_id: str, page: Page, *, newest_first: bool = False
+    ) -> tuple[AdminKey, ...]:
+        """Keys that were not revoked, oldest first unless said."""
         ...
 
     async def find_admin_key(self, organization_id: str, key_id: str) -> AdminKey | None:
@@ -306,7 +312,9 @@ class AdminKeys(Protocol):
 class AuditLog(Protocol):
     """Reads the log; everything that changes something writes to it through `record`."""
 
-    async def list_audit_events(self, scope: str, page: Page) -> tuple[AuditEvent, ...]:
+    async def list_audit_events(
+        self, scope: str, page: Page, wanted: AuditFilter = ALL_EVENTS
+    ) -> tuple[AuditEvent, ...]:
         """An organization's events, newest first."""
         ...
 

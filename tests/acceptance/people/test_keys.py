@@ -117,6 +117,10 @@ def test_openais_own_client_administers_an_organization(people: People) -> None:
     ) as client:
         organization = client.admin.organization
         assert {user.id for user in organization.users.list()} == {owner.person_id, member.person_id}
+        assert [user.id for user in organization.users.list(emails=[member.email, "nobody@example.com"])] == [
+            member.person_id
+        ]
+        assert list(organization.users.list(emails=["nobody@example.com"])) == []
         assert organization.users.update(member.person_id, role="developer").role == "developer"
         assert organization.users.retrieve(member.person_id).role == "developer"
         project = organization.projects.create(name="by the client")
@@ -126,6 +130,9 @@ def test_openais_own_client_administers_an_organization(people: People) -> None:
         owner.post(f"{owner.at()}/projects/{project.id}/api_keys", {"mode": "test"})
         (key,) = organization.projects.api_keys.list(project.id)
         assert organization.projects.api_keys.retrieve(key.id, project_id=project.id).id == key.id
+        assert (key.owner.type, key.owner_project_access) == ("user", "active")
+        assert key.owner.user is not None
+        assert (key.owner.user.id, key.owner.user.email) == (owner.person_id, owner.email)
         assert organization.projects.api_keys.delete(key.id, project_id=project.id).deleted
         assert organization.projects.archive(project.id).status == "archived"
         invite = organization.invites.create(email=people.new_email(), role="reader")
@@ -135,10 +142,19 @@ def test_openais_own_client_administers_an_organization(people: People) -> None:
         made = organization.admin_api_keys.create(name="second", expires_in_seconds=60)
         assert made.value.startswith("sk-tess-admin-")
         assert organization.admin_api_keys.retrieve(made.id).name == "second"
-        assert len(list(organization.admin_api_keys.list())) == 2
+        oldest_first = [one.id for one in organization.admin_api_keys.list(order="asc")]
+        assert len(oldest_first) == 2
+        assert [one.id for one in organization.admin_api_keys.list(limit=1, order="desc")] == oldest_first[::-1]
         assert organization.admin_api_keys.delete(made.id).deleted
         assert organization.users.delete(member.person_id).deleted
-        assert "member.removed" in {event.type for event in organization.audit_logs.list()}
+        (removed,) = organization.audit_logs.list(event_types=["member.removed"])  # type: ignore[list-item]
+        assert removed.type == "member.removed"
+        logs = organization.audit_logs
+        assert [one.id for one in logs.list(resource_ids=[member.person_id], actor_ids=["nobody"])] == []
+        assert removed.id in [one.id for one in logs.list(resource_ids=[member.person_id])]
+        at = removed.effective_at
+        assert removed.id in [one.id for one in logs.list(effective_at={"gte": at, "lt": at + 1})]
+        assert list(logs.list(effective_at={"gt": at + 60})) == []
 
 
 def admin(people: People, key: str, method: str = "GET", path: str = "users", body: object = None) -> Reply:

@@ -192,6 +192,20 @@ class AuditEvent(Record, frozen=True, kw_only=True):
     created_at: int
 
 
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events of an audit log: with one of these names, actors and objects (all where none is named), in
+    [start_at, end_at), seconds since 1970."""
+
+    actions: tuple[str, ...] = ()
+    actor_ids: tuple[str, ...] = ()
+    object_ids: tuple[str, ...] = ()
+    start_at: int | None = None
+    end_at: int | None = None
+
+
+ALL_EVENTS = AuditFilter()
+
+
 class Act(Record, frozen=True, kw_only=True):
     """What is to be written in the audit log beside a change. `scope` is an organization's id, or `instance`."""
 

@@ -34,9 +34,10 @@ async def find_admin_key(accounts: Accounts, presented: str | None) -> AdminKey 
     return await accounts.people.find_admin_caller(accounts.digest_of("admin", presented))
 
 
-async def list_admin_keys(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
-    """Admin keys, oldest first, a page at a time."""
-    found = await accounts.people.list_admin_keys(actor.organization_id, page_after(page, "adminkey"))
+async def list_admin_keys(accounts: Accounts, actor: Actor, page: Page, *, newest_first: bool) -> dict[str, Any]:
+    """Admin keys, a page at a time."""
+    more = page_after(page, "adminkey")
+    found = await accounts.people.list_admin_keys(actor.organization_id, more, newest_first=newest_first)
     return list_object([await admin_key_object(accounts, key) for key in found], page)
 
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from tessera.domain.people.records import Actor, AuditEvent
+from tessera.domain.people.records import Actor, AuditEvent, AuditFilter
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
 
-async def list_events(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
+async def list_events(accounts: Accounts, actor: Actor, page: Page, only: AuditFilter) -> dict[str, Any]:
     """Newest first, a page at a time."""
     more = page_after(page, "audit")
-    found = await accounts.people.list_audit_events(actor.organization_id, more)
+    found = await accounts.people.list_audit_events(actor.organization_id, more, only)
     return list_object([event_object(event) for event in found], page)
 
 

@@ -77,9 +77,10 @@ async def rename_organization(accounts: Accounts, actor: Actor, name: str) -> di
     return await show_organization(accounts, actor)
 
 
-async def list_members(accounts: Accounts, actor: Actor, page: Page) -> dict[str, Any]:
-    """Members, a page at a time."""
-    found = await accounts.people.list_members(actor.organization_id, page_after(page, "person"))
+async def list_members(accounts: Accounts, actor: Actor, page: Page, emails: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Members, a page at a time; with addresses, only those who have one of them."""
+    wanted = tuple(email.strip().lower() for email in emails)
+    found = await accounts.people.list_members(actor.organization_id, page_after(page, "person"), wanted)
     return list_object([member_object(member) for member in found], page)
 
 

@@ -60,12 +60,12 @@ async def list_keys(accounts: Accounts, actor: Actor, project_id: str, page: Pag
     await _project(accounts, actor, project_id)
     more = page_after(page, "key")
     found = await accounts.people.list_api_keys(actor.organization_id, project_id, more)
-    return list_object([key_object(key, accounts.now()) for key in found], page)
+    return list_object([await _shown(accounts, key) for key in found], page)
 
 
 async def show_key(accounts: Accounts, actor: Actor, project_id: str, key_id: str) -> dict[str, Any]:
     """One key of a project, never its secret. Raises [not_found]."""
-    return key_object(await _key(accounts, actor, project_id, key_id), accounts.now())
+    return await _shown(accounts, await _key(accounts, actor, project_id, key_id))
 
 
 async def create_key(
@@ -93,7 +93,7 @@ async def change_rules(
 ) -> dict[str, Any]:
     """Replaces what a key may be used for. Raises [invalid_request, not_found]."""
     made = await accounts.people.set_api_key_rules(actor, project_id, key_id, _checked(accounts, rules))
-    return key_object(made, accounts.now())
+    return await _shown(accounts, made)
 
 
 async def rotate_key(
@@ -152,7 +152,27 @@ async def _issue(
     made = await accounts.people.create_api_key(
         actor, key, accounts.digest(secret), in_place_of=in_place_of, old_ends_at=ends_at
     )
-    return {**key_object(made, accounts.now()), "value": secret}
+    return {**await _shown(accounts, made), "value": secret}
+
+
+async def _shown(accounts: Accounts, key: ApiKey) -> dict[str, Any]:
+    """A key with who made it, as a member is now; what the operator made at the command line is the project's own."""
+    if key.maker_id is None:
+        of_project = {"id": key.project_id, "name": key.project, "created_at": key.created_at, "role": "member"}
+        owner = {"type": "service_account", "service_account": of_project, "user": None}
+        return key_object(key, accounts.now(), owner, "active")
+    member = await accounts.people.find_membership(key.organization_id, key.maker_id)
+    user = None
+    if member is not None:
+        user = {
+            "id": member.person_id,
+            "name": member.name,
+            "email": member.email,
+            "created_at": member.added_at,
+            "role": member.role,
+        }
+    owner = {"type": "user", "service_account": None, "user": user}
+    return key_object(key, accounts.now(), owner, "active" if user else "inactive")
 
 
 async def _project(accounts: Accounts, actor: Actor, project_id: str) -> Project:
@@ -212,7 +232,7 @@ def project_object(project: Project) -> dict[str, Any]:
     }
 
 
-def key_object(key: ApiKey, now: int) -> dict[str, Any]:
+def key_object(key: ApiKey, now: int, owner: dict[str, Any], owner_access: str) -> dict[str, Any]:
     """OpenAI's `organization.project.api_key`, with its mode, its end and its rules."""
     ended = key.revoked_at is not None and key.revoked_at <= now
     return {
@@ -226,5 +246,7 @@ def key_object(key: ApiKey, now: int) -> dict[str, Any]:
         "last_used_at": key.last_used_at,
         "expires_at": key.revoked_at,
         "status": "ended" if ended else "active",
+        "owner": owner,
+        "owner_project_access": owner_access,
         "rules": None if key.rules is None else msgspec.structs.asdict(key.rules),
     }

@@ -1,23 +1,39 @@
 """An organization's members, invitations, projects, keys, audit log: OpenAI's shapes, for admin keys and sessions."""
 
+from typing import Any
+
 import msgspec
 
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
-from tessera.domain.people.records import Actor
+from tessera.domain.people.records import Actor, AuditFilter
 from tessera.flows.people import admin_keys, audit_log, invitations, organizations, projects
 from tessera.flows.people.accounts import Accounts
 from tessera.http.account import bodies
 from tessera.http.account.bodies import read_fields
 from tessera.http.exchange import Exchange
-from tessera.http.requests import page_of
+from tessera.http.requests import PAGE, page_of
+from tessera.http.usage.query import VALUES_MAX, ReportQuery, page_asked
 
 _FLAGS = {"true": True, "false": False}
+_ORDERS = {"asc": False, "desc": True}
+_BOUNDS = tuple(f"effective_at[{name}]" for name in ("gt", "gte", "lt", "lte"))
+_EVENTS_ONLY = ("event_types", "actor_ids", "resource_ids")
+_STRINGS = {"type": "array", "items": {"type": "string"}, "maxItems": VALUES_MAX}
+_TIME = {"type": "integer", "minimum": 0, "description": "Seconds since 1970."}
+USERS_ONLY: dict[str, dict[str, Any]] = {"emails": _STRINGS}
+ORDER: dict[str, dict[str, Any]] = {"order": {"enum": list(_ORDERS), "default": "asc"}}
+EVENTS_ONLY: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(_EVENTS_ONLY, _STRINGS),
+    **dict.fromkeys(_BOUNDS, _TIME),
+}
 
 
 async def list_users(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Lists members."""
-    await exchange.reply_json(200, await organizations.list_members(accounts, actor, page_of(exchange)))
+    query = ReportQuery(exchange, tuple(PAGE), tuple(USERS_ONLY))
+    page = page_asked(query)
+    await exchange.reply_json(200, await organizations.list_members(accounts, actor, page, query.values("emails")))
 
 
 async def show_user(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
@@ -144,7 +160,10 @@ async def revoke_key(accounts: Accounts, actor: Actor, exchange: Exchange) -> No
 
 async def list_admin_keys(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Lists keys for administration, never their secrets."""
-    await exchange.reply_json(200, await admin_keys.list_admin_keys(accounts, actor, page_of(exchange)))
+    query = ReportQuery(exchange, (*PAGE, *ORDER), ())
+    newest_first = query.choice("order", _ORDERS, False)
+    found = await admin_keys.list_admin_keys(accounts, actor, page_asked(query), newest_first=newest_first)
+    await exchange.reply_json(200, found)
 
 
 async def create_admin_key(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
@@ -168,4 +187,24 @@ async def revoke_admin_key(accounts: Accounts, actor: Actor, exchange: Exchange)
 
 async def list_audit_logs(accounts: Accounts, actor: Actor, exchange: Exchange) -> None:
     """Lists what was done in the organization, newest first."""
-    await exchange.reply_json(200, await audit_log.list_events(accounts, actor, page_of(exchange)))
+    query = ReportQuery(exchange, (*PAGE, *_BOUNDS), tuple(_EVENTS_ONLY))
+    wanted = AuditFilter(
+        actions=query.values("event_types"),
+        actor_ids=query.values("actor_ids"),
+        object_ids=query.values("resource_ids"),
+        start_at=_start_of(query.time("effective_at[gte]"), query.time("effective_at[gt]")),
+        end_at=_end_of(query.time("effective_at[lt]"), query.time("effective_at[lte]")),
+    )
+    await exchange.reply_json(200, await audit_log.list_events(accounts, actor, page_asked(query), wanted))
+
+
+def _start_of(from_at: int | None, after: int | None) -> int | None:
+    """The later of a bound that is included and one that is not."""
+    bounds = [bound for bound in (from_at, None if after is None else after + 1) if bound is not None]
+    return max(bounds, default=None)
+
+
+def _end_of(before: int | None, until: int | None) -> int | None:
+    """The earlier of a bound that is not included and one that is, as one that is not."""
+    bounds = [bound for bound in (before, None if until is None else until + 1) if bound is not None]
+    return min(bounds, default=None)

@@ -74,7 +74,7 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
     _member("POST", "/leave", organizations.leave, "Deleted", Right.ORGANIZATION_READ),
     _member("GET", "/export", organizations.export, "Export", Right.ORGANIZATION_EXPORT),
     _member("POST", "/delete", organizations.delete, "Deleted", Right.ORGANIZATION_DELETE, bodies.Password),
-    *_both("GET", "/users", admin.list_users, "UserList", Right.MEMBERS_READ, query=PAGE),
+    *_both("GET", "/users", admin.list_users, "UserList", Right.MEMBERS_READ, query={**PAGE, **admin.USERS_ONLY}),
     *_both("GET", "/users/{user}", admin.show_user, "User", Right.MEMBERS_READ),
     *_both("POST", "/users/{user}", admin.change_user, "User", Right.MEMBERS_CHANGE, bodies.Role),
     *_both("DELETE", "/users/{user}", admin.remove_user, "Deleted", Right.MEMBERS_CHANGE),
@@ -127,7 +127,14 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
         Right.KEYS_CHANGE,
         bodies.RotateKey,
     ),
-    *_both("GET", "/admin_api_keys", admin.list_admin_keys, "AdminKeyList", Right.ADMIN_KEYS_READ, query=PAGE),
+    *_both(
+        "GET",
+        "/admin_api_keys",
+        admin.list_admin_keys,
+        "AdminKeyList",
+        Right.ADMIN_KEYS_READ,
+        query={**PAGE, **admin.ORDER},
+    ),
     *_both(
         "POST",
         "/admin_api_keys",
@@ -145,7 +152,14 @@ ACCOUNT_ROUTES: tuple[Route, ...] = (
     *_both("GET", "/webhooks", alerts.list_webhooks, "WebhookList", Right.MONEY_READ, query=PAGE),
     *_both("POST", "/webhooks", alerts.create_webhook, "NewWebhook", Right.MONEY_CHANGE, bodies.CreateWebhook),
     *_both("DELETE", "/webhooks/{webhook}", alerts.remove_webhook, "Deleted", Right.MONEY_CHANGE),
-    *_both("GET", "/audit_logs", admin.list_audit_logs, "AuditEventList", Right.AUDIT_READ, query=PAGE),
+    *_both(
+        "GET",
+        "/audit_logs",
+        admin.list_audit_logs,
+        "AuditEventList",
+        Right.AUDIT_READ,
+        query={**PAGE, **admin.EVENTS_ONLY},
+    ),
 )
 
 IDENTITY_PROVIDER_ROUTES: tuple[Route, ...] = (

@@ -8,11 +8,14 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.usage_report import TIME_MAX, Width
 from tessera.http.exchange import Exchange
+from tessera.http.requests import PAGE_LIMIT_MAX
+from tessera.ports import Page
 
 VALUES_MAX = 100
 """How many values a filter may name."""
 
 _VALUE_LENGTH_MAX = 256
+_AFTER_LENGTH_MAX = 64
 _FIELDS_MAX = 1_000
 
 V = TypeVar("V")
@@ -87,6 +90,14 @@ class ReportQuery:
     def mode(self) -> Mode:
         """Which money; live if none is named."""
         return self.choice("mode", {mode.value: mode for mode in Mode}, Mode.LIVE)
+
+
+def page_asked(query: ReportQuery) -> Page:
+    """The page of a list that a query asks for; see `page_of`."""
+    after = query.text("after")
+    if after is not None and not 1 <= len(after) <= _AFTER_LENGTH_MAX:
+        raise _wrong("after", "after must be an id from this list.")
+    return Page(limit=query.number("limit", 20, least=1, most=PAGE_LIMIT_MAX), after=after)
 
 
 def _pairs(exchange: Exchange) -> list[tuple[str, str]]:

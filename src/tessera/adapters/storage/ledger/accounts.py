@@ -63,10 +63,11 @@ SELECT id FROM project WHERE organization_id = ?1 AND (id = ?2 OR name = ?2) ORD
 _LOCK_PROJECT = "UPDATE project SET name = name WHERE id = ? RETURNING name, archived_at"
 KEYS = """
 SELECT api_key.id, api_key.name, api_key.mode, api_key.organization_id, project_id, project.name, display,
-    api_key.created_at, revoked_at, rules, used_at_us
+    api_key.created_at, revoked_at, rules, used_at_us, person_id
 FROM api_key JOIN project ON project.id = api_key.project_id
 JOIN wallet ON wallet.organization_id = api_key.organization_id AND wallet.mode = api_key.mode
 LEFT JOIN meter ON meter.wallet_id = wallet.id AND meter.kind = 'key' AND meter.subject_id = api_key.id
+LEFT JOIN api_key_maker ON api_key_id = api_key.id
 """
 """API keys as `key_of` reads them."""
 
@@ -305,6 +306,7 @@ def key_of(row: tuple[Any, ...]) -> ApiKey:
         revoked_at=row[8],
         rules=read_rules(row[9]),
         last_used_at=row[10] // 1_000_000 if row[10] else None,
+        maker_id=row[11],
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tessera.adapters.storage.people.steps import Recorder, Steps, Store, first, read, rows
-from tessera.domain.people.records import Act, ActorKind, AuditEvent
+from tessera.adapters.storage.people.steps import Recorder, Steps, Store, Value, among, first, read, rows
+from tessera.domain.people.records import ALL_EVENTS, Act, ActorKind, AuditEvent, AuditFilter
 from tessera.ports import Page
 
 _START = "0" * 64
@@ -26,7 +26,7 @@ INSERT INTO audit_event (
 """
 _LIST = """
 SELECT id, scope, actor_kind, actor_id, action, object_id, details, created_at FROM audit_event
-WHERE scope = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+WHERE scope = $1 AND id < $2{only} ORDER BY id DESC LIMIT $3
 """
 _CHAIN = """
 SELECT scope, seq, id, actor_kind, actor_id, action, object_id, details_digest, created_at, link, details
@@ -39,9 +39,26 @@ class AuditLog(Store):
     """Reads the log; everything that changes something writes to it through `record`."""
 
     @read
-    def list_audit_events(self, scope: str, page: Page) -> Steps[tuple[AuditEvent, ...]]:
+    def list_audit_events(
+        self, scope: str, page: Page, wanted: AuditFilter = ALL_EVENTS
+    ) -> Steps[tuple[AuditEvent, ...]]:
         """An organization's events, newest first."""
-        found = yield from rows(_LIST, scope, page.after or _NEWEST, page.limit)
+        values: list[Value] = [scope, page.after or _NEWEST, page.limit]
+        only = ""
+        for column, named in (
+            ("action", wanted.actions),
+            ("actor_id", wanted.actor_ids),
+            ("object_id", wanted.object_ids),
+        ):
+            only += among(column, named, len(values) + 1)
+            values += named
+        if wanted.start_at is not None:
+            values.append(wanted.start_at)
+            only += f" AND created_at >= ${len(values)}"
+        if wanted.end_at is not None:
+            values.append(wanted.end_at)
+            only += f" AND created_at < ${len(values)}"
+        found = yield from rows(_LIST.format(only=only), *values)
         return tuple(
             AuditEvent(
                 id=row[0],

@@ -4,7 +4,7 @@ from typing import Any
 
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.persons import FIND_PERSON, NO_PASSWORD, person_of
-from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, change, first, read, rows
+from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, among, change, first, read, rows
 from tessera.administration_ports import Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Membership, Person
@@ -21,7 +21,7 @@ _FIND = MEMBERSHIP + " WHERE membership.organization_id = $1 AND membership.pers
 _LIST = (
     MEMBERSHIP
     + """
-WHERE membership.organization_id = $1 AND membership.person_id > $2 ORDER BY membership.person_id LIMIT $3
+WHERE membership.organization_id = $1 AND membership.person_id > $2{only} ORDER BY membership.person_id LIMIT $3
 """
 )
 _OF_PERSON = MEMBERSHIP + " WHERE membership.person_id = $1 ORDER BY membership.organization_id"
@@ -114,9 +114,12 @@ class Organizations(Store):
         return None if row is None else membership_of(row)
 
     @read
-    def list_members(self, organization_id: str, page: Page) -> Steps[tuple[Membership, ...]]:
-        """Members by the age of their accounts, oldest first."""
-        found = yield from rows(_LIST, organization_id, page.after or "", page.limit)
+    def list_members(
+        self, organization_id: str, page: Page, emails: tuple[str, ...] = ()
+    ) -> Steps[tuple[Membership, ...]]:
+        """Members by the age of their accounts, oldest first; with addresses, only those who have one of them."""
+        only = among("person.email", emails, 4)
+        found = yield from rows(_LIST.format(only=only), organization_id, page.after or "", page.limit, *emails)
         return tuple(membership_of(row) for row in found)
 
     @change

@@ -78,6 +78,13 @@ _LIST_ADMIN_KEYS = (
     + _ALIVE
     + " ORDER BY admin_key.id LIMIT $3"
 )
+_LIST_NEWEST_ADMIN_KEYS = (
+    _ADMIN_KEY
+    + " WHERE admin_key.organization_id = $1 AND admin_key.id < $2"
+    + _ALIVE
+    + " ORDER BY admin_key.id DESC LIMIT $3"
+)
+_AFTER_ALL = "zzzz"
 _INSERT_ADMIN_KEY = """
 INSERT INTO admin_key (id, organization_id, person_id, name, digest, display, created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -179,6 +186,7 @@ class Projects(Store):
             made = yield RevokeKey(made.id, key.revoked_at)
         if actor.person_id is not None:
             yield from rows(_ADD_MAKER, made.id, actor.person_id)
+            made = msgspec.structs.replace(made, maker_id=actor.person_id)
         details = {
             "name": made.name,
             "mode": made.mode.value,
@@ -285,9 +293,12 @@ class AdminKeys(Store):
         return _admin_key_of(row)
 
     @read
-    def list_admin_keys(self, organization_id: str, page: Page) -> Steps[tuple[AdminKey, ...]]:
-        """Keys that were not revoked, oldest first."""
-        found = yield from rows(_LIST_ADMIN_KEYS, organization_id, page.after or "", page.limit)
+    def list_admin_keys(
+        self, organization_id: str, page: Page, *, newest_first: bool = False
+    ) -> Steps[tuple[AdminKey, ...]]:
+        """Keys that were not revoked, oldest first unless said."""
+        sql, start = (_LIST_NEWEST_ADMIN_KEYS, _AFTER_ALL) if newest_first else (_LIST_ADMIN_KEYS, "")
+        found = yield from rows(sql, organization_id, page.after or start, page.limit)
         return tuple(_admin_key_of(row) for row in found)
 
     @read

@@ -4,7 +4,7 @@ A generator yields `Sql` (plain SQL with $1, $2, … and the rows come back) or 
 itself, because they touch its books. All steps of one generator are one commit, or none of them is.
 """
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -213,3 +213,11 @@ def first(text: str, *values: Value) -> Steps[tuple[Any, ...] | None]:
     """The first row of a statement, if there is one."""
     found = yield from rows(text, *values)
     return found[0] if found else None
+
+
+def among(column: str, values: Sequence[Value], number: int) -> str:
+    """A condition that a column has one of these values, whose places begin at this number; nothing without values."""
+    if not values:
+        return ""
+    places = ", ".join(f"${place}" for place in range(number, number + len(values)))
+    return f" AND {column} IN ({places})"
