@@ -147,7 +147,7 @@ def test_openais_own_client_administers_an_organization(people: People) -> None:
         assert [one.id for one in organization.admin_api_keys.list(limit=1, order="desc")] == oldest_first[::-1]
         assert organization.admin_api_keys.delete(made.id).deleted
         assert organization.users.delete(member.person_id).deleted
-        (removed,) = organization.audit_logs.list(event_types=["member.removed"])  # type: ignore[list-item]
+        (removed,) = organization.audit_logs.list(event_types=["member.removed"])
         assert removed.type == "member.removed"
         logs = organization.audit_logs
         assert [one.id for one in logs.list(resource_ids=[member.person_id], actor_ids=["nobody"])] == []
