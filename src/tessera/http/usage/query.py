@@ -40,6 +40,9 @@ class ReportQuery:
             else:
                 self._single[name] = value
         for name, values in self._lists.items():
+            if not values:
+                # Taken as no filter, it would show what nobody asked for.
+                raise _wrong(name, f"{name} names nothing: give it a value or leave it out.")
             if len(values) > VALUES_MAX or any(len(value) > _VALUE_LENGTH_MAX for value in values):
                 raise _wrong(name, f"{name} takes at most {VALUES_MAX} values.")
 
