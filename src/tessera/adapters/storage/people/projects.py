@@ -333,7 +333,7 @@ def _key(organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey]:
 def _carry_limits(made: ApiKey, old_id: str, *, at_once: bool) -> Steps[None]:
     """Binds a new key as the one in whose place it is; of a total budget it gets what is neither charged nor held.
 
-    Where the old key ends at once, that is gone from its own: a call that was let in before may be held later.
+    Where the old key ends at once, it may run no more calls: one that it let in before may be held later.
     """
     yield from rows(_LOCK_WALLET, made.organization_id, made.mode.value)
     subjects = (made.organization_id, made.mode, SubjectKind.KEY)
@@ -342,10 +342,10 @@ def _carry_limits(made: ApiKey, old_id: str, *, at_once: bool) -> Steps[None]:
     if limits == NO_LIMITS:
         return
     if budget is not None:
-        kept = min(budget, meter.spent_nanos + meter.held_nanos)
         if at_once:
-            yield SetLimits(*subjects, old_id, msgspec.structs.replace(limits, budget_total_nanos=kept))
-        limits = msgspec.structs.replace(limits, budget_total_nanos=budget - kept)
+            yield SetLimits(*subjects, old_id, msgspec.structs.replace(limits, concurrent_max=0))
+        left = max(0, budget - meter.spent_nanos - meter.held_nanos)
+        limits = msgspec.structs.replace(limits, budget_total_nanos=left)
     yield SetLimits(*subjects, made.id, limits)
 
 
