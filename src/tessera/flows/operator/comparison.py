@@ -58,7 +58,7 @@ async def compare_provider(
     differences = (*slid, *compare_costs(calls, usage, costs))
     charged = {call.request_id: call.charge_nanos for call in all_calls}
     missing = [one for one in differences if one.kind is DifferenceKind.MISSING and one.exact]
-    known = {call.model for call in calls}
+    known = {call.model for call in all_calls}
     return {
         "object": "provider_comparison",
         "provider": provider,

@@ -1,6 +1,6 @@
 """The live calls that a provider served, as its own books should have them. Runs on SQLite and on PostgreSQL.
 
-A call that it refused or failed counts nothing there.
+A call that it refused or failed counts nothing there, unless it may bill what it had done of it.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ SELECT hold.id, settled_at_us, deployment, input_tokens, cached_input_tokens, ou
 FROM usage_event AS event JOIN hold ON hold.number = event.hold_number JOIN wallet ON wallet.id = hold.wallet_id
 WHERE event.hold_number >= ? AND event.hold_number <= ? AND wallet.mode = ?
     AND settled_at_us >= ? AND settled_at_us < ? AND deployment >= ? AND deployment < ?
-    AND input_tokens + output_tokens > 0
+    AND (input_tokens + output_tokens > 0 OR loss_nanos > 0)
 ORDER BY event.hold_number
 """
 
