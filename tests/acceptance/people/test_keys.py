@@ -60,6 +60,23 @@ def test_a_key_that_makes_no_sense_is_refused(people: People, body: dict[str, ob
     assert ada.get(keys_of(ada)).json["data"] == []
 
 
+def test_a_key_says_whose_it_is_and_whether_they_are_still_there(people: People) -> None:
+    owner = people.newcomer()
+    member = people.member(owner, "developer")
+    key = member.post(keys_of(member), {"mode": "test"}).json
+    assert (key["owner"]["user"]["id"], key["owner_project_access"]) == (member.person_id, "active")
+    assert owner.delete(f"{owner.at()}/users/{member.person_id}").status == 200
+    left = owner.get(f"{keys_of(owner)}/{key['id']}").json
+    assert (left["owner"], left["owner_project_access"]) == (
+        {"type": "user", "service_account": None, "user": None},
+        "inactive",
+    )
+    people.server.tessera("keys", "create", "--org", owner.organization, "--mode", "test")
+    operators = owner.get(keys_of(owner)).json["data"][-1]
+    assert operators["owner"]["service_account"]["id"] == owner.project()
+    assert (operators["owner"]["type"], operators["owner_project_access"]) == ("service_account", "active")
+
+
 def test_a_rotated_key_works_beside_the_new_one_for_the_overlap(people: People) -> None:
     ada = people.newcomer()
     old = ada.post(keys_of(ada), {"name": "laptop", "mode": "test"}).json
