@@ -58,8 +58,8 @@ class Persons(Protocol):
         ...
 
     async def set_password(self, act: Act, password_hash: str, keep_session: str, letter: Errand | None = None) -> None:
-        """A new password; every other session of the person ends, and a change of address that waits. Raises
-        [not_found]."""
+        """A new password; every other session of the person ends, and links and a change of address that wait. Raises
+        [not_found], [not_signed_in] when the session that asks was ended meanwhile."""
         ...
 
     async def keep_letter(self, letter: Errand) -> None:
@@ -80,9 +80,18 @@ class Persons(Protocol):
         ...
 
     async def open_session(
-        self, act: Act, session: Session, digest: str, *, idle_s: int, old_digest: str | None
-    ) -> None:
-        """Signs a browser in under a new token; the session it had before ends."""
+        self,
+        act: Act,
+        session: Session,
+        digest: str,
+        *,
+        person: Person,
+        password_hash: str | None,
+        idle_s: int,
+        old_digest: str | None,
+    ) -> bool:
+        """Signs a browser in under a new token; the session it had before ends. False: the address, the password or
+        the second factor of the person is not what they proved (`person`, `password_hash`) any more."""
         ...
 
     async def find_session(self, digest: str, idle_s: int) -> tuple[Session, Person] | None:

@@ -64,6 +64,13 @@ async def join(people: SqlPeople, owner: Person, organization: str, role: Role) 
     return person
 
 
+async def begin(people: SqlPeople, person: Person, one: Session, digest: str, old_digest: str | None = None) -> bool:
+    """Signs a person in who proved who they are by the password that newcomers have."""
+    proven = {"person": person, "password_hash": "h"}
+    begun = act(acting(person), one.id)
+    return await people.open_session(begun, one, digest, **proven, idle_s=10_000, old_digest=old_digest)
+
+
 async def test_a_link_is_used_once_and_not_after_its_time(people: SqlPeople) -> None:
     link = Link(purpose=LinkPurpose.SIGN_UP, expires_at=1, email="late@example.com", name="L", password_hash="h")
     await people.keep_link("late", link)
@@ -105,7 +112,7 @@ async def test_a_session_ends_when_it_says_when_idle_and_when_signed_out(people:
     for number, one in enumerate(
         [session(0, seen=now, expires=FAR), session(1, seen=now, expires=now), session(2, seen=now - 100, expires=FAR)]
     ):
-        await people.open_session(act(acting(person), one.id), one, f"d{number}", idle_s=10_000, old_digest=None)
+        assert await begin(people, person, one, f"d{number}")
     found = await people.find_session("d0", 50)
     assert found is not None
     assert found[1] == person
@@ -114,7 +121,7 @@ async def test_a_session_ends_when_it_says_when_idle_and_when_signed_out(people:
     await people.see_session("d2")
     assert await people.find_session("d2", 50) is not None
     replacing = session(3, seen=now, expires=FAR)
-    await people.open_session(act(acting(person), "session3"), replacing, "d3", idle_s=10_000, old_digest="d0")
+    assert await begin(people, person, replacing, "d3", old_digest="d0")
     assert await people.find_session("d0", 50) is None
     assert {one.id for one in await people.list_sessions(person.id, 50)} == {"session2", "session3"}
     assert await people.end_session(act(acting(person), "session3"), person.id)

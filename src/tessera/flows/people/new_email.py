@@ -44,11 +44,11 @@ async def confirm(accounts: Accounts, actor: Actor, token: str, browser: Browser
     Only who asked can confirm, signed in: otherwise the owner of a mailbox, sent a link by a stranger, would give their
     address to an account whose password the stranger knows. Raises [invalid_request, rate_limit_exceeded].
     """
-    old = (await standing_of(accounts, actor)).person.email
+    standing = await standing_of(accounts, actor)
     digest = accounts.digest_of("link", token)
     await count_try(accounts, "email", digest, actor.address)
     act = Act(actor=actor, action="email.changed", object_id=actor.id)
-    letter, _ = new_letter(accounts, LetterKind.EMAIL_CHANGED, old, actor.id)
+    letter, _ = new_letter(accounts, LetterKind.EMAIL_CHANGED, standing.person.email, actor.id)
     person = await accounts.people.change_email(act, digest, actor.session_id or "", letter)
     if person is None:
         raise TesseraError(
@@ -57,4 +57,4 @@ async def confirm(accounts: Accounts, actor: Actor, token: str, browser: Browser
             param="token",
         )
     accounts.spawn(run_errand(accounts, letter))
-    return await open_session(accounts, person, browser)
+    return await open_session(accounts, person, standing.password_hash, browser)

@@ -40,15 +40,16 @@ async def step_up(accounts: Accounts, actor: Actor, password: str) -> Person:
 async def change_password(accounts: Accounts, actor: Actor, old: str, new: str, browser: Browser) -> SignedIn:
     """A new password. Every other session ends, and this one goes on under a new token.
 
-    Raises [sign_in_failed, invalid_request, rate_limit_exceeded, overloaded].
+    Raises [sign_in_failed, invalid_request, not_signed_in, rate_limit_exceeded, overloaded].
     """
     person = await step_up(accounts, actor, old)
     check_password(new, person.email, param="new_password")
     act = Act(actor=actor, action="password.changed", object_id=person.id)
     letter, _ = new_letter(accounts, LetterKind.CHANGED, person.email)
-    await accounts.people.set_password(act, await accounts.passwords.hash(new), actor.session_id or "", letter)
+    password_hash = await accounts.passwords.hash(new)
+    await accounts.people.set_password(act, password_hash, actor.session_id or "", letter)
     accounts.spawn(run_errand(accounts, letter))
-    return await open_session(accounts, person, browser)
+    return await open_session(accounts, person, password_hash, browser)
 
 
 async def set_operator(accounts: Accounts, actor: Actor, email: str, is_operator: bool) -> Person:

@@ -86,7 +86,7 @@ async def finish(
     identity = await provider.identify(sign_in, came_back.code, came_back.issuer)
     standing = await _standing_of(accounts, identity)
     if standing is None:
-        return await open_session(accounts, await _become(accounts, identity, browser), browser)
+        return await open_session(accounts, await _become(accounts, identity, browser), None, browser)
     if standing.person.second_factor:
         await accounts.people.wait_for_code(digest, standing.person.id, identity)
         return None
@@ -128,7 +128,7 @@ async def _sign_in_as(accounts: Accounts, standing: Standing, identity: Identity
     letter, _ = new_letter(accounts, LetterKind.IDENTITY, person.email, identity.issuer)
     if await accounts.people.link_identity(act, identity, letter):
         accounts.spawn(run_errand(accounts, letter))
-    return await open_session(accounts, person, browser)
+    return await open_session(accounts, person, standing.password_hash, browser)
 
 
 async def _become(accounts: Accounts, identity: Identity, browser: Browser) -> Person:

@@ -32,8 +32,12 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
         return f"SignedIn({self.person.id})"
 
 
-async def open_session(accounts: Accounts, person: Person, browser: Browser) -> SignedIn:
-    """A new session under a new token; the one the browser had ends (no session is ever carried over a sign-in)."""
+async def open_session(accounts: Accounts, person: Person, password_hash: str | None, browser: Browser) -> SignedIn:
+    """A new session under a new token; the one the browser had ends (no session is ever carried over a sign-in).
+
+    `person` and `password_hash` are as they were when the person proved who they are. Raises [sign_in_failed] when
+    address, password or second factor were changed since.
+    """
     token = make_token(accounts)
     now = accounts.now()
     session = Session(
@@ -46,13 +50,20 @@ async def open_session(accounts: Accounts, person: Person, browser: Browser) -> 
         user_agent=_one_line(browser.user_agent)[:USER_AGENT_LENGTH_MAX],
     )
     actor = Actor(kind=ActorKind.PERSON, id=person.id, person_id=person.id, address=browser.address)
-    await accounts.people.open_session(
+    opened = await accounts.people.open_session(
         Act(actor=actor, action="person.signed_in", object_id=session.id),
         session,
         accounts.digest_of("session", token),
+        person=person,
+        password_hash=password_hash,
         idle_s=accounts.limits.session_idle_s,
         old_digest=None if browser.session_token is None else accounts.digest_of("session", browser.session_token),
     )
+    if not opened:
+        raise TesseraError(
+            ErrorCode.SIGN_IN_FAILED,
+            "The password, the second factor or the address of this account was changed meanwhile. Sign in again.",
+        )
     return SignedIn(person=person, session=session, token=token)
 
 

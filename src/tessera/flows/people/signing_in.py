@@ -22,7 +22,7 @@ async def sign_in(accounts: Accounts, email: str, password: str, code: str | Non
     standing = await check_password_of(accounts, email, password, browser.address)
     if standing.person.second_factor:
         await check_code(accounts, standing, code, browser.address)
-    return await open_session(accounts, standing.person, browser)
+    return await open_session(accounts, standing.person, standing.password_hash, browser)
 
 
 async def check_password_of(accounts: Accounts, email: str, password: str, address: str) -> Standing:

@@ -129,4 +129,4 @@ async def _become(accounts: Accounts, digest: str, link: Link, action: str, brow
     person = await accounts.people.become_person(Act(actor=actor, action=action, object_id=""), digest, link)
     if person is None:
         raise TesseraError(ErrorCode.INVALID_REQUEST, _USED, param="token")
-    return await open_session(accounts, person, browser)
+    return await open_session(accounts, person, link.password_hash, browser)

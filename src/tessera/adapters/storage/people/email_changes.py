@@ -2,7 +2,7 @@
 
 from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.persons import FIND_PERSON, LOCK_PERSON, person_of
+from tessera.adapters.storage.people.persons import FIND_PERSON, LOCK_PERSON, check_session, person_of
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, rows
 from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -29,9 +29,11 @@ class EmailChanges(Store):
     def ask_email_change(
         self, act: Act, email: str, digest: str, expires_at: int, letters: tuple[Errand, ...] = ()
     ) -> Steps[None]:
-        """Keeps what the link of a letter stands for, in place of what the person asked before. Raises [not_found]."""
+        """Keeps what the link of a letter stands for, in place of what the person asked before. Raises
+        [not_found, not_signed_in]."""
         if (yield from first(LOCK_PERSON, act.object_id)) is None:
             raise TesseraError(ErrorCode.NOT_FOUND, "There is no such person.")
+        yield from check_session(act.actor)
         yield from rows(_DROP_OLD, self.now())
         yield from rows(_KEEP, act.object_id, digest, email, self.now(), expires_at)
         for letter in letters:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of
-from tessera.adapters.storage.people.persons import LOCK_OPERATORS, LOCK_PERSON
+from tessera.adapters.storage.people.persons import LOCK_OPERATORS, LOCK_PERSON, check_session
 from tessera.adapters.storage.people.second_factors import DROP_CODES
 from tessera.adapters.storage.people.steps import (
     RenameKey,
@@ -183,7 +183,8 @@ class Erasure(Store):
     def erase_person(self, act: Act) -> Steps[None]:
         """Erases who a person is. Organizations nobody else belongs to are closed with them.
 
-        Raises [invalid_request] for the last owner of an organization others belong to, and for the last operator.
+        Raises [invalid_request] for the last owner of an organization others belong to, and for the last operator,
+        [not_signed_in].
         """
         person_id, now = act.object_id, self.now()
         members = [membership_of(row) for row in (yield from rows(_MEMBERSHIPS, person_id))]
@@ -191,6 +192,7 @@ class Erasure(Store):
             yield from rows(LOCK, member.organization_id)
         yield from rows(LOCK_OPERATORS)
         email = yield from first(LOCK_PERSON, person_id)
+        yield from check_session(act.actor)
         if (yield from first(_SOLE_OWNER, person_id)) is not None:
             raise TesseraError(
                 ErrorCode.INVALID_REQUEST,

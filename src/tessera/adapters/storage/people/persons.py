@@ -7,7 +7,7 @@ from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
 from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.people.records import Act, Link, LinkPurpose, Person, Session, Standing
+from tessera.domain.people.records import Act, Actor, Link, LinkPurpose, Person, Session, Standing
 
 ATTEMPTS_KEPT_S = 86_400
 NO_PASSWORD = ""
@@ -30,7 +30,7 @@ WHERE erased_at IS NULL
 """
 _STANDING_BY_EMAIL = _STANDING + " AND email = $1"
 STANDING_BY_ID = _STANDING + " AND id = $1"
-_SET_PASSWORD = "UPDATE person SET password_hash = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"  # noqa: S105
+_SET_PASSWORD = "UPDATE person SET password_hash = $2 WHERE id = $1 AND erased_at IS NULL RETURNING email"  # noqa: S105
 _RENAME = "UPDATE person SET name = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"
 
 _KEEP_LINK = """
@@ -51,6 +51,13 @@ _OPEN_SESSION = """
 INSERT INTO session (digest, id, person_id, created_at, seen_at, expires_at, address, user_agent)
 VALUES ($1, $2, $3, $4, $4, $5, $6, $7)
 """
+# What somebody proved must still hold as their session begins: hashing takes its time, and whoever has changed a
+# password meanwhile has ended the sessions there were.
+_LOCK_PROVEN = """
+UPDATE person SET name = name
+WHERE id = $1 AND erased_at IS NULL AND email = $2 AND password_hash = $3 AND totp_confirmed = $4 RETURNING id
+"""
+_SESSION_GOES_ON = "SELECT id FROM session WHERE id = $1"
 _END_SESSION = "DELETE FROM session WHERE digest = $1"
 _END_SESSION_BY_ID = "DELETE FROM session WHERE person_id = $1 AND id = $2 RETURNING id"
 _END_SESSIONS = "DELETE FROM session WHERE person_id = $1"
@@ -157,10 +164,13 @@ class Persons(Store):
     def set_password(
         self, act: Act, password_hash: str, keep_session: str, letter: Errand | None = None
     ) -> Steps[None]:
-        """A new password; every other session of the person ends, and a change of address that waits. Raises
-        [not_found]."""
-        if (yield from first(_SET_PASSWORD, act.object_id, password_hash)) is None:
+        """A new password; every other session of the person ends, and links and a change of address that wait. Raises
+        [not_found, not_signed_in]."""
+        row = yield from first(_SET_PASSWORD, act.object_id, password_hash)
+        if row is None:
             raise _nobody()
+        yield from check_session(act.actor)
+        yield from rows(_DROP_LINKS_OF, row[0])
         yield from rows(_DROP_EMAIL_CHANGE, act.object_id)
         yield from rows(_END_OTHER_SESSIONS, act.object_id, keep_session)
         yield from keep_letter(letter)
@@ -218,15 +228,28 @@ class Persons(Store):
 
     @change
     def open_session(
-        self, act: Act, session: Session, digest: str, *, idle_s: int, old_digest: str | None
-    ) -> Steps[None]:
-        """Signs a browser in under a new token; the session it had before ends."""
+        self,
+        act: Act,
+        session: Session,
+        digest: str,
+        *,
+        person: Person,
+        password_hash: str | None,
+        idle_s: int,
+        old_digest: str | None,
+    ) -> Steps[bool]:
+        """Signs a browser in under a new token; the session it had before ends. False: who the person was when they
+        proved it (`person`, `password_hash`) is not who they are now."""
+        proven = (person.email, password_hash or NO_PASSWORD, int(person.second_factor))
+        if (yield from first(_LOCK_PROVEN, session.person_id, *proven)) is None:
+            return False
         if old_digest is not None:
             yield from rows(_END_SESSION, old_digest)
         yield from rows(_DROP_OLD_SESSIONS, session.person_id, self.now(), self.now() - idle_s)
         values = (session.created_at, session.expires_at, session.address, session.user_agent)
         yield from rows(_OPEN_SESSION, digest, session.id, session.person_id, *values)
         yield from record(self, act)
+        return True
 
     @read
     def find_session(self, digest: str, idle_s: int) -> Steps[tuple[Session, Person] | None]:
@@ -268,6 +291,15 @@ class Persons(Store):
             counts.append((bucket, int(row[0])))
         by_bucket = dict(counts)
         return tuple(by_bucket[bucket] for bucket in buckets)
+
+
+def check_session(actor: Actor) -> Steps[None]:
+    """For a change that nobody may make whose session was ended since they asked for it: a thief's, by a new password.
+
+    After the person was locked. Raises [not_signed_in].
+    """
+    if actor.session_id is not None and (yield from first(_SESSION_GOES_ON, actor.session_id)) is None:
+        raise TesseraError(ErrorCode.NOT_SIGNED_IN, "Your session was ended meanwhile. Sign in again.")
 
 
 def _nobody() -> TesseraError:

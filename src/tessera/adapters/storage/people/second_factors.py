@@ -1,6 +1,7 @@
 """The second factor: what it is derived from, which step was last used, and recovery codes."""
 
 from tessera.adapters.storage.people.audit_log import record
+from tessera.adapters.storage.people.persons import check_session
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, rows
 from tessera.domain.people.records import Act
 
@@ -36,9 +37,11 @@ class SecondFactors(Store):
     def confirm_second_factor(
         self, act: Act, nonce: str, step: int, codes: tuple[str, ...], keep_session: str
     ) -> Steps[bool]:
-        """Turns the factor on, with the digests of new recovery codes; other sessions end. False: it was on before."""
+        """Turns the factor on, with the digests of new recovery codes; other sessions end. False: it was on before.
+        Raises [not_signed_in]."""
         if (yield from first(_CONFIRM, act.object_id, nonce, step)) is None:
             return False
+        yield from check_session(act.actor)
         yield from rows(DROP_CODES, act.object_id)
         for code in codes:
             yield from rows(_ADD_CODE, code, act.object_id)
