@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tessera.adapters.media.addresses import AddressPolicy
 from tessera.adapters.media.limits import MediaLimits
+from tessera.adapters.media.names import StrangersResolver
 
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "Tessera image fetch"}
 
@@ -31,7 +32,7 @@ def open_session(
         return socket.socket(family=family, type=kind, proto=protocol)
 
     connector = aiohttp.TCPConnector(
-        resolver=_CheckedResolver(resolver or aiohttp.ThreadedResolver(), policy),
+        resolver=_CheckedResolver(resolver or StrangersResolver(), policy),
         socket_factory=make_socket,
         use_dns_cache=False,
         force_close=True,
