@@ -153,7 +153,8 @@ class Organizations(Protocol):
         ...
 
     async def found_organization(self, actor: Actor, name: str) -> Membership:
-        """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken."""
+        """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken, and for
+        who belongs to so many that only an operator may make another."""
         ...
 
     async def rename_organization(self, act: Act, name: str) -> Organization:
@@ -215,6 +216,12 @@ class Invitations(Protocol):
 
     async def withdraw_invitation(self, act: Act) -> bool:
         """Takes an open offer back; False if there is none."""
+        ...
+
+    async def become_invited(self, act: Act, digest: str, link: Link) -> Person | None:
+        """Uses an offer for somebody new, who becomes what `link` says and a member in the same commit. None: it cannot
+        be used, or is for another address. Raises [invalid_request] for an address that has an account.
+        """
         ...
 
     async def accept_invitation(self, act: Act, digest: str, person: Person) -> Membership | None:

@@ -169,6 +169,20 @@ async def test_an_organization_with_much_to_deliver_holds_up_neither_another_nor
     assert await take(100) == []
 
 
+async def test_many_organizations_with_much_to_deliver_hold_up_none_with_little(storage: LedgerStorage) -> None:
+    loud, quiet = [await funded(storage, 1_000) for _ in range(3)], await funded(storage, 1_000)
+    store = alerts_of(storage)
+    for organization, hooks in (*((one, 4) for one in loud), (quiet, 1)):
+        for _ in range(hooks):
+            await add_webhook(store, organization)
+        await set_alert(store, organization, AlertKind.SPEND, amount_nanos=10)
+        await spend(storage, organization, 10)
+        # The quiet one's is raised last, and so stands behind twelve.
+        assert len(await store.raise_alerts(now_us())) == 1
+    taken = await store.take_errands(int(time.time()) + 1, 4)
+    assert sorted(one.notice.organization_id for one in taken if one.notice) == sorted([*loud, quiet])
+
+
 async def test_a_letter_is_there_only_if_what_makes_it_necessary_is(storage: LedgerStorage) -> None:
     store, people = alerts_of(storage), people_of(storage)
     act = Act(actor=operator_actor("org_none"), action="password.changed", object_id="person_none")

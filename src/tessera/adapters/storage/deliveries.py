@@ -22,6 +22,7 @@ DELIVERY = "id, kind, target, state, tries, next_at, error, ended_at"
 WEBHOOK = "id, organization_id, url, nonce, created_at"
 
 _FIND_WEBHOOK = f"SELECT {WEBHOOK} FROM webhook WHERE id = $1"  # noqa: S608
+# The first of every organization before the second of any: many that have much to deliver hold up none that has little.
 _DUE = f"""
 SELECT {DELIVERY}, notice_id, letter FROM (
     SELECT delivery.*, row_number() OVER (
@@ -30,7 +31,7 @@ SELECT {DELIVERY}, notice_id, letter FROM (
     FROM delivery LEFT JOIN notice ON notice.id = notice_id
     WHERE state = 'waiting' AND next_at <= $1 AND coalesce(organization_id, '') NOT IN ({{busy}})
 ) AS due
-WHERE place <= $3 ORDER BY next_at, id LIMIT $2
+WHERE place <= $3 ORDER BY place, next_at, id LIMIT $2
 """  # noqa: S608
 _TAKE = """
 UPDATE delivery SET next_at = $3, tries = tries + 1 WHERE id = $1 AND next_at = $2 AND state = 'waiting' RETURNING id

@@ -141,7 +141,6 @@ class Link(Record, frozen=True, kw_only=True):
     email: str | None = None
     name: str | None = None
     password_hash: str | None = None
-    invitation_id: str | None = None
 
     def __repr__(self) -> str:
         return f"Link({self.purpose})"

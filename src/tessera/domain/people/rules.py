@@ -51,8 +51,10 @@ def normal_email(text: str) -> str:
 
     Lower case throughout: no mailbox provider tells people apart by case, and nobody should fail to sign in by it.
     """
-    email = text.strip().lower()
-    if len(email) <= EMAIL_LENGTH_MAX and email.isascii() and _EMAIL.fullmatch(email):
+    written = text.strip()
+    email = written.lower()
+    # Asked of what was written: a Kelvin sign is no k, though in lower case it becomes one, and may be another mailbox.
+    if len(email) <= EMAIL_LENGTH_MAX and written.isascii() and _EMAIL.fullmatch(email):
         local, _, domain = email.partition("@")
         if ".." not in local and local[0] != "." and local[-1] != ".":
             parts = domain.split(".")

@@ -11,8 +11,6 @@ from tessera.flows.people.own_account import step_up
 from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
 
-ORGANIZATIONS_PER_PERSON_MAX = 20
-
 
 def person_actor(person: Person, session_id: str, address: str) -> Actor:
     """Somebody signed in, acting on their own account."""
@@ -47,11 +45,6 @@ async def member_actor(accounts: Accounts, actor: Actor, organization_id: str) -
 
 async def found_organization(accounts: Accounts, actor: Actor, name: str) -> dict[str, Any]:
     """A new organization, whose owner is who makes it. Raises [invalid_request]."""
-    mine = await accounts.people.memberships(actor.person_id or "")
-    if len(mine) >= ORGANIZATIONS_PER_PERSON_MAX and not actor.is_operator:
-        raise TesseraError(
-            ErrorCode.INVALID_REQUEST, f"A person belongs to at most {ORGANIZATIONS_PER_PERSON_MAX} organizations."
-        )
     return organization_object(await accounts.people.found_organization(actor, normal_organization_name(name)))
 
 

@@ -2,7 +2,7 @@
 
 from tessera.domain.deliveries import LetterKind
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose
+from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
 from tessera.domain.people.rules import check_password, normal_email, normal_name
 from tessera.flows.alerts.delivering import run_errand
 from tessera.flows.people.accounts import Accounts
@@ -74,22 +74,16 @@ async def sign_up_invited(accounts: Accounts, token: str, name: str, password: s
         raise TesseraError(ErrorCode.INVALID_REQUEST, _USED, param="token")
     check_password(password, invitation.email)
     password_hash = await accounts.passwords.hash(password)
+    # It was read before the password was hashed: whether it still stands is decided as it is taken.
     link = Link(
         purpose=LinkPurpose.SIGN_UP,
         email=invitation.email,
         name=name,
         password_hash=password_hash,
-        invitation_id=invitation.id,
-        expires_at=accounts.now() + accounts.limits.sign_up_link_s,
+        expires_at=invitation.expires_at,
     )
-    digest = accounts.digest_of("link", make_token(accounts))
-    await accounts.people.keep_link(digest, link)
-    signed_in = await _become(accounts, digest, link, "person.signed_up", browser)
-    person = signed_in.person
-    actor = Actor(kind=ActorKind.PERSON, id=person.id, person_id=person.id, address=browser.address)
-    act = Act(actor=actor, action="invitation.accepted", object_id=person.id, details={"invitation": invitation.id})
-    await accounts.people.accept_invitation(act, invited, person)
-    return signed_in
+    person = await accounts.people.become_invited(_signing_up("person.signed_up", browser), invited, link)
+    return await _settle(accounts, person, link, browser)
 
 
 async def make_operator_link(accounts: Accounts) -> str | None:
@@ -125,8 +119,15 @@ async def become_operator(
 
 
 async def _become(accounts: Accounts, digest: str, link: Link, action: str, browser: Browser) -> SignedIn:
-    actor = Actor(kind=ActorKind.PERSON, id="", address=browser.address)
-    person = await accounts.people.become_person(Act(actor=actor, action=action, object_id=""), digest, link)
+    person = await accounts.people.become_person(_signing_up(action, browser), digest, link)
+    return await _settle(accounts, person, link, browser)
+
+
+def _signing_up(action: str, browser: Browser) -> Act:
+    return Act(actor=Actor(kind=ActorKind.PERSON, id="", address=browser.address), action=action, object_id="")
+
+
+async def _settle(accounts: Accounts, person: Person | None, link: Link, browser: Browser) -> SignedIn:
     if person is None:
         raise TesseraError(ErrorCode.INVALID_REQUEST, _USED, param="token")
     return await open_session(accounts, person, link.password_hash, browser)

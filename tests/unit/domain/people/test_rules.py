@@ -39,6 +39,8 @@ NOT_ADDRESSES = [
     "a@b.cd>\r\nBcc: x@y.zz",
     "<a@b.cd>",
     "a" * 65 + "@b.cd",
+    "\u212aate@example.com",  # a Kelvin sign, which is a k in lower case
+    "kate@\u212a.example",
     "a@" + "b" * 64 + ".cd",
     "a@" + "b." * 130 + "cd",
 ]

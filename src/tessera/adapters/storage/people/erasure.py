@@ -6,8 +6,10 @@ said: names, addresses, sessions, kept replies and quotes.
 
 from typing import Any
 
+import msgspec
+
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of
+from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of, withdraw_offers
 from tessera.adapters.storage.people.persons import LOCK_OPERATORS, LOCK_PERSON, check_session
 from tessera.adapters.storage.people.second_factors import DROP_CODES
 from tessera.adapters.storage.people.steps import (
@@ -50,7 +52,8 @@ _PERSON_TABLES = {
     """,
 }
 _PERSON_EVENTS = """
-SELECT id, scope, action, object_id, details, created_at FROM audit_event WHERE actor_id = $1 OR object_id = $1
+SELECT id, scope, action, object_id, details, created_at, actor_id FROM audit_event
+WHERE object_id = $1 OR actor_id = $1 OR actor_id IN (SELECT id FROM admin_key WHERE person_id = $1)
 ORDER BY id DESC LIMIT $2
 """
 _ORGANIZATION_TABLES = {
@@ -114,7 +117,10 @@ _FORGET_ADDRESS = (
 )
 _REVOKE_ADMIN_KEYS = "UPDATE admin_key SET revoked_at = $2, name = '' WHERE person_id = $1 AND revoked_at IS NULL"
 _BLANK_ADMIN_KEYS = "UPDATE admin_key SET name = '' WHERE person_id = $1"
-_ERASE_DETAILS = "UPDATE audit_event SET details = NULL WHERE details IS NOT NULL AND (actor_id = $1 OR object_id = $1)"
+_ERASE_DETAILS = """
+UPDATE audit_event SET details = NULL WHERE details IS NOT NULL
+    AND (object_id = $1 OR actor_id = $1 OR actor_id IN (SELECT id FROM admin_key WHERE person_id = $1))
+"""
 
 _KEYS = "SELECT id, revoked_at FROM api_key WHERE organization_id = $1 ORDER BY id"
 # What moves its money on another replica has moved it by now, and is seen, or finds it closed.
@@ -164,7 +170,8 @@ class Erasure(Store):
         for name, sql in _PERSON_TABLES.items():
             found[name] = _named(sql, (yield from rows(sql, person_id)))
         events = yield from rows(_PERSON_EVENTS, person_id, EXPORTED_EVENTS_MAX)
-        found["audit_events"] = _named(_PERSON_EVENTS, events)
+        own = {person_id, *(key["id"] for key in found["admin_keys"])}
+        found["audit_events"] = [_event_for(own, event) for event in _named(_PERSON_EVENTS, events)]
         return found
 
     @read
@@ -204,6 +211,7 @@ class Erasure(Store):
             others = yield from rows(_MEMBERS, member.organization_id)
             if member.role is Role.OWNER and len(others) == 1:
                 yield from _close(self, act, member.organization_id)
+            yield from withdraw_offers(self, act.actor, member.organization_id, person_id, None)
         if (yield from first(_ERASE_PERSON, person_id, now)) is None:
             raise TesseraError(ErrorCode.NOT_FOUND, "There is no such person.")
         for sql in _FORGET_PERSON:
@@ -251,7 +259,8 @@ def _close(store: Store, act: Act, organization_id: str) -> Steps[None]:
         yield RenameKey(key_id, "")
         yield SetRules(key_id, None)
     yield from rows(_CLOSE_ADMIN_KEYS, organization_id, now)
-    yield from rows(_CLOSE_ORGANIZATION, organization_id, f"deleted {organization_id}", now)
+    # Its id: names are unique, and nobody can have taken this one before to keep the organization from being deleted.
+    yield from rows(_CLOSE_ORGANIZATION, organization_id, organization_id, now)
     act = Act(actor=act.actor, action="organization.deleted", object_id=organization_id, scope=organization_id)
     yield from record(store, act)
     for sql in _FORGET_ORGANIZATION:
@@ -264,6 +273,14 @@ def _named(sql: str, found: Rows) -> list[dict[str, Any]]:
     """Rows under the names that their statement selects."""
     names = [part.strip().rpartition(".")[2] for part in sql.partition("SELECT")[2].partition("FROM")[0].split(",")]
     return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _event_for(own: set[str], event: dict[str, Any]) -> dict[str, Any]:
+    """An event as a person's copy has it: where somebody else acted from is that person's own."""
+    if event.pop("actor_id") not in own and event["details"] is not None:
+        details = {name: value for name, value in msgspec.json.decode(event["details"]).items() if name != "address"}
+        event["details"] = msgspec.json.encode(details).decode()
+    return event
 
 
 def _public(member: Any) -> dict[str, Any]:

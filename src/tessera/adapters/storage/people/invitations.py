@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import msgspec
+
 from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.organizations import ADD, LOCK, MEMBERSHIP, lock_open, membership_of
+from tessera.adapters.storage.people.organizations import ADD, LOCK, MEMBERSHIP, add_person, lock_open, membership_of
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
 from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.people.records import Act, Invitation, Membership, Person
+from tessera.domain.people.records import Act, Actor, Invitation, Link, Membership, Person
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
@@ -124,17 +126,32 @@ class Invitations(Store):
         return True
 
     @change
+    def become_invited(self, act: Act, digest: str, link: Link) -> Steps[Person | None]:
+        """Uses an offer for somebody new, who becomes what `link` says and a member in the same commit. None: it cannot
+        be used, or is for another address. Raises [invalid_request] for an address that has an account.
+        """
+        offer = yield from first(_FIND_OPEN, digest, self.now())
+        if offer is None or offer[3] != link.email:
+            return None
+        taken = yield from self._take(digest)
+        if taken is None:
+            return None
+        organization_id, _, role = taken
+        person = yield from add_person(self, act, link)
+        yield from rows(ADD, organization_id, person.id, role, self.now())
+        actor = Actor(kind=act.actor.kind, id=person.id, person_id=person.id, address=act.actor.address)
+        details = {"invitation": offer[0], "role": role}
+        accepted = Act(actor=actor, action="invitation.accepted", object_id=person.id, details=details)
+        yield from record(self, msgspec.structs.replace(accepted, scope=organization_id))
+        return person
+
+    @change
     def accept_invitation(self, act: Act, digest: str, person: Person) -> Steps[Membership | None]:
         """Uses an offer: its person, whose address must be the invited one, becomes a member. None: it cannot be used.
 
         Raises [permission_denied] for another person's offer, and then it stays open.
         """
-        offer = yield from first(_FIND_OPEN, digest, self.now())
-        if offer is None:
-            return None
-        # Whoever closes the organization meanwhile takes its members and offers away before or after, not in between.
-        yield from rows(LOCK, offer[1])
-        taken = yield from first(_ACCEPT, digest, self.now())
+        taken = yield from self._take(digest)
         if taken is None:
             return None
         organization_id, email, role = taken
@@ -150,3 +167,12 @@ class Invitations(Store):
         row = yield from first(_FIND_MEMBER, organization_id, person.id)
         assert row is not None
         return membership_of(row)
+
+    def _take(self, digest: str) -> Steps[tuple[Any, ...] | None]:
+        """Marks an offer as taken: organization, address and role; None if it cannot be."""
+        offer = yield from first(_FIND_OPEN, digest, self.now())
+        if offer is None:
+            return None
+        # Whoever closes the organization meanwhile takes its members and offers away before or after, not in between.
+        yield from rows(LOCK, offer[1])
+        return (yield from first(_ACCEPT, digest, self.now()))

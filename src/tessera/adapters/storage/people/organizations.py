@@ -3,13 +3,15 @@
 from typing import Any
 
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.persons import FIND_PERSON, NO_PASSWORD, person_of
+from tessera.adapters.storage.people.persons import FIND_PERSON, LOCK_PERSON, NO_PASSWORD, person_of
 from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, among, change, first, read, rows
 from tessera.administration_ports import Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Membership, Person
-from tessera.domain.people.roles import Role, check_acts_on, check_grant
+from tessera.domain.people.roles import RIGHTS, Right, Role, check_acts_on, check_grant
 from tessera.ports import Page
+
+ORGANIZATIONS_PER_PERSON_MAX = 20
 
 MEMBERSHIP = """
 SELECT membership.organization_id, organization.name, membership.person_id, person.name, person.email,
@@ -31,6 +33,7 @@ ON CONFLICT (organization_id, person_id) DO NOTHING
 """
 _SET_ROLE = "UPDATE membership SET role = $3 WHERE organization_id = $1 AND person_id = $2"
 REMOVE = "DELETE FROM membership WHERE organization_id = $1 AND person_id = $2"
+_COUNT_OF_PERSON = "SELECT count(*) FROM membership WHERE person_id = $1"
 _OWNERS = "SELECT count(*) FROM membership WHERE organization_id = $1 AND role = 'owner'"
 
 # Changes of one organization's members wait for each other on every engine: who counts owners sees the last change.
@@ -40,6 +43,17 @@ _LOCK_OPEN = "UPDATE organization SET name = name WHERE id = $1 AND closed_at IS
 _RENAME = "UPDATE organization SET name = $2 WHERE id = $1"
 _TAKEN = "SELECT id FROM organization WHERE name = $1 AND id <> $2"
 _ORGANIZATION = "SELECT id, name, created_at, suspended FROM organization WHERE id = $1"
+
+# What a member leaves behind that would let them, or whom they chose, back in.
+_OFFERED_BY = """
+SELECT id, role FROM invitation
+WHERE organization_id = $1 AND invited_by = $2 AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > $3
+ORDER BY id
+"""
+_WITHDRAW = "UPDATE invitation SET withdrawn_at = $2 WHERE id = $1"
+_REVOKE_ADMIN_KEYS = """
+UPDATE admin_key SET revoked_at = $3 WHERE organization_id = $1 AND person_id = $2 AND revoked_at IS NULL RETURNING id
+"""
 
 _TAKE_LINK = "DELETE FROM link WHERE digest = $1 AND purpose = $2 AND expires_at > $3 RETURNING digest"
 _DROP_LINKS_OF = "DELETE FROM link WHERE email = $1"
@@ -84,8 +98,16 @@ class Organizations(Store):
 
     @change
     def found_organization(self, actor: Actor, name: str) -> Steps[Membership]:
-        """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken."""
+        """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken, and for
+        who belongs to so many that only an operator may make another."""
         assert actor.person_id is not None
+        yield from rows(LOCK_PERSON, actor.person_id)
+        count = yield from first(_COUNT_OF_PERSON, actor.person_id)
+        if count is not None and count[0] >= ORGANIZATIONS_PER_PERSON_MAX and not actor.is_operator:
+            raise TesseraError(
+                ErrorCode.INVALID_REQUEST,
+                f"A person belongs to at most {ORGANIZATIONS_PER_PERSON_MAX} organizations.",
+            )
         return (yield from _found(self, actor, actor.person_id, name))
 
     @change
@@ -137,6 +159,7 @@ class Organizations(Store):
             yield from _check_another_owner(act.where)
         yield from rows(_SET_ROLE, act.where, act.object_id, role.value)
         yield from record(self, act)
+        yield from withdraw_offers(self, act.actor, act.where, act.object_id, role)
         return (yield from _member(act.where, act.object_id))
 
     @change
@@ -152,6 +175,9 @@ class Organizations(Store):
             yield from _check_another_owner(act.where)
         yield from rows(REMOVE, act.where, act.object_id)
         yield from record(self, act)
+        yield from withdraw_offers(self, act.actor, act.where, act.object_id, None)
+        for key in (yield from rows(_REVOKE_ADMIN_KEYS, act.where, act.object_id, self.now())):
+            yield from record(self, Act(actor=act.actor, action="admin_key.revoked", object_id=key[0], scope=act.where))
 
 
 def add_person(store: Store, act: Act, link: Link) -> Steps[Person]:
@@ -172,6 +198,16 @@ def add_person(store: Store, act: Act, link: Link) -> Steps[Person]:
     row = yield from first(FIND_PERSON, person_id)
     assert row is not None
     return person_of(row)
+
+
+def withdraw_offers(store: Store, actor: Actor, organization_id: str, person_id: str, role: Role | None) -> Steps[None]:
+    """Takes back what a member has offered and could not offer in the role they have now; None is for none."""
+    held = frozenset() if role is None else RIGHTS[role]
+    for invitation_id, offered in (yield from rows(_OFFERED_BY, organization_id, person_id, store.now())):
+        if Right.MEMBERS_CHANGE not in held or not RIGHTS[Role(offered)] <= held:
+            yield from rows(_WITHDRAW, invitation_id, store.now())
+            act = Act(actor=actor, action="invitation.withdrawn", object_id=invitation_id, scope=organization_id)
+            yield from record(store, act)
 
 
 def _acts_on_anybody(actor: Actor, member: Membership) -> bool:

@@ -34,12 +34,12 @@ _SET_PASSWORD = "UPDATE person SET password_hash = $2 WHERE id = $1 AND erased_a
 _RENAME = "UPDATE person SET name = $2 WHERE id = $1 AND erased_at IS NULL RETURNING id"
 
 _KEEP_LINK = """
-INSERT INTO link (digest, purpose, email, name, password_hash, invitation_id, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO link (digest, purpose, email, name, password_hash, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 _DROP_OLD_LINKS = "DELETE FROM link WHERE expires_at <= $1"
 _FIND_LINK = """
-SELECT purpose, expires_at, email, name, password_hash, invitation_id FROM link
+SELECT purpose, expires_at, email, name, password_hash FROM link
 WHERE digest = $1 AND purpose = $2 AND expires_at > $3
 """
 _TAKE_LINK = "DELETE FROM link WHERE digest = $1 AND purpose = $2 AND expires_at > $3 RETURNING email"
@@ -190,7 +190,7 @@ class Persons(Store):
         yield from rows(_DROP_OLD_LINKS, now)
         if link.purpose is LinkPurpose.OPERATOR:
             yield from rows(_DROP_LINKS_FOR, link.purpose.value)
-        values = (link.email, link.name, link.password_hash, link.invitation_id, now, link.expires_at)
+        values = (link.email, link.name, link.password_hash, now, link.expires_at)
         yield from rows(_KEEP_LINK, digest, link.purpose.value, *values)
         yield from keep_letter(letter)
 
@@ -206,7 +206,6 @@ class Persons(Store):
             email=row[2],
             name=row[3],
             password_hash=row[4],
-            invitation_id=row[5],
         )
 
     @change
