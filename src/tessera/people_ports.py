@@ -154,7 +154,7 @@ class Organizations(Protocol):
 
     async def found_organization(self, actor: Actor, name: str) -> Membership:
         """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken, and for
-        who belongs to so many that only an operator may make another."""
+        who belongs to so many that only an operator may make another; [not_found] for who was erased meanwhile."""
         ...
 
     async def rename_organization(self, act: Act, name: str) -> Organization:
@@ -307,7 +307,7 @@ class AdminKeys(Protocol):
         ...
 
     async def create_admin_key(self, act: Act, key: AdminKey, digest: str) -> AdminKey:
-        """Stores a key by its digest."""
+        """Stores a key by its digest. Raises [not_found] when its maker is no member any more."""
         ...
 
     async def list_admin_keys(

@@ -123,6 +123,28 @@ async def test_an_admin_key_of_a_removed_member_stays_dead_when_they_come_back(p
     assert await people.find_admin_caller("digest") is None
 
 
+async def test_who_has_left_meanwhile_makes_no_admin_key_and_who_was_erased_no_organization(people: SqlPeople) -> None:
+    ada, organization = await newcomer(people, "Ada")
+    bob = await joined(people, ada, organization, Role.ADMIN)
+    await people.remove_member(act(ada, organization, bob.id))
+    key = AdminKey(
+        id="adminkey_3",
+        organization_id=organization,
+        person_id=bob.id,
+        name="k",
+        display="d",
+        role=Role.ADMIN,
+        created_at=1,
+    )
+    with pytest.raises(TesseraError) as caught:
+        await people.create_admin_key(act(bob, organization, key.id), key, "digest3")
+    assert caught.value.code is ErrorCode.NOT_FOUND
+    await people.erase_person(act(bob, "", bob.id))
+    with pytest.raises(TesseraError) as caught:
+        await people.found_organization(act(bob, "").actor, "of nobody")
+    assert caught.value.code is ErrorCode.NOT_FOUND
+
+
 async def test_nobody_becomes_somebody_by_an_offer_that_was_withdrawn_meanwhile(people: SqlPeople) -> None:
     ada, organization = await newcomer(people, "Ada")
     link = sign_up("Eve")

@@ -12,7 +12,7 @@ from tessera.administration_ports import ApiKey
 from tessera.customer_ports import CreditPolicy, CreditState, NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
-from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
+from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person, Session
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
@@ -76,6 +76,24 @@ async def test_two_operators_who_step_down_at_once_on_two_replicas_leave_one(
         await stepping
     assert "last operator" in caught.value.message
     assert await people.has_operator()
+
+
+async def test_nobody_is_signed_in_by_a_password_that_another_replica_changes(
+    replica: Replica, database_url: str
+) -> None:
+    people = people_of(await replica())
+    ada, _ = await newcomer(people, "ada")
+    session = Session(id="late", person_id=ada.id, created_at=1, seen_at=FAR, expires_at=FAR, address="", user_agent="")
+    with psycopg.connect(database_url) as elsewhere:
+        elsewhere.execute("UPDATE person SET password_hash = 'new' WHERE id = %s", (ada.id,))
+        opening = people.open_session(
+            act(ada, "", ada.id), session, "late", person=ada, password_hash="h", idle_s=10, old_digest=None
+        )
+        signing_in = await begun(database_url, opening)
+        elsewhere.execute("DELETE FROM session WHERE person_id = %s", (ada.id,))
+        elsewhere.commit()
+    assert not await signing_in
+    assert await people.find_session("late", 10) is None
 
 
 async def test_nobody_joins_an_organization_that_another_replica_closes(replica: Replica, database_url: str) -> None:

@@ -99,9 +99,10 @@ class Organizations(Store):
     @change
     def found_organization(self, actor: Actor, name: str) -> Steps[Membership]:
         """A new organization whose owner is the person who makes it. Raises [invalid_request] for a name taken, and for
-        who belongs to so many that only an operator may make another."""
+        who belongs to so many that only an operator may make another; [not_found] for who was erased meanwhile."""
         assert actor.person_id is not None
-        yield from rows(LOCK_PERSON, actor.person_id)
+        if (yield from first(LOCK_PERSON, actor.person_id)) is None:
+            raise TesseraError(ErrorCode.NOT_FOUND, "There is no such person.")
         count = yield from first(_COUNT_OF_PERSON, actor.person_id)
         if count is not None and count[0] >= ORGANIZATIONS_PER_PERSON_MAX and not actor.is_operator:
             raise TesseraError(

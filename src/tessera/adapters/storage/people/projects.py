@@ -283,13 +283,14 @@ class AdminKeys(Store):
 
     @change
     def create_admin_key(self, act: Act, key: AdminKey, digest: str) -> Steps[AdminKey]:
-        """Stores a key by its digest."""
+        """Stores a key by its digest. Raises [not_found] when its maker is no member any more."""
         times = (self.now(), key.expires_at)
         who = (key.organization_id, key.person_id, key.name)
         yield from rows(_INSERT_ADMIN_KEY, key.id, *who, digest, key.display, *times)
         yield from record(self, act)
         row = yield from first(_FIND_ADMIN_KEY, key.organization_id, key.id)
-        assert row is not None
+        if row is None:
+            raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {key.organization_id!r}.")
         return _admin_key_of(row)
 
     @read
