@@ -123,6 +123,17 @@ def test_a_person_is_known_by_an_address_that_the_provider_vouches_for(
     assert actions(ada)[0] == "identity.removed"
 
 
+def test_an_address_that_only_looks_like_somebodys_in_lower_case_opens_no_account(
+    people: People, idp: IdentityProviderStandIn
+) -> None:
+    kate = people.newcomer("Kate")
+    # A Kelvin sign, which is a k in lower case: another mailbox, which the provider may well have verified.
+    idp.person = {**somebody(people, "Mallory"), "email": f"\u212a{kate.email.removeprefix('k')}"}
+    refused = Visitor(people.base_url).sign_in("corp")
+    assert (refused.status, refused.code) == (403, "permission_denied")
+    assert kate.get("/account/identities").json["data"] == []
+
+
 @pytest.mark.parametrize("verified", [False, None, "true", 1])
 def test_an_address_that_is_not_verified_opens_no_account(
     people: People, idp: IdentityProviderStandIn, verified: object
