@@ -15,6 +15,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 LOOKUPS_MAX = 128
 """How many names may be looked up at once, those among them that nobody waits for any more. Each has a thread."""
 
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
 
 class StrangersResolver(AbstractResolver):
     """Looks each name up in a thread of its own, which nobody waits for when the process ends."""
@@ -51,8 +53,10 @@ class StrangersResolver(AbstractResolver):
             except RuntimeError:
                 return  # The loop has ended, and nobody waits.
 
-        thread = threading.Thread(target=look_up, name="tessera-name", daemon=True)
-        thread.start()
+        try:
+            threading.Thread(target=look_up, name="tessera-name", daemon=True).start()
+        except RuntimeError as error:
+            raise OSError("the machine has no thread for a name") from error
         self._under_way += 1
         return [
             ResolveResult(
@@ -63,6 +67,3 @@ class StrangersResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is kept."""
-
-
-_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
