@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from people_calls import Reply, send
 from servers import TesseraServer
+from stripe_answers import error, list_of, nested, no_such, page
 from tessera.domain.payments.signatures import sign
 
 LIVE_KEY, TEST_KEY = "sk_live_standin", "sk_test_standin"
@@ -246,16 +247,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         stripe = self.stripe
         address = urlsplit(self.path)
-        fields = _nested(parse_qsl((body.decode() or address.query), keep_blank_values=True))
+        fields = nested(parse_qsl((body.decode() or address.query), keep_blank_values=True))
         key = self.headers.get("Idempotency-Key") if self.command == "POST" else None
         with stripe.lock:
             stripe.asked.append((self.command, address.path, key))
             live = self.headers.get("Authorization") == f"Bearer {LIVE_KEY}"
             if not live and self.headers.get("Authorization") != f"Bearer {TEST_KEY}":
-                status, answer = 401, _error("authentication_error", "no such key")
+                status, answer = 401, error("authentication_error", "no such key")
             elif stripe.fails:
                 stripe.fails -= 1
-                status, answer = 503, _error("api_error", "down")
+                status, answer = 503, error("api_error", "down")
             elif key is not None and key in stripe.kept:
                 status, answer = stripe.kept[key]
             else:
@@ -275,20 +276,20 @@ class _Handler(BaseHTTPRequestHandler):
             return self._found(path, fields, live)
         if path == "/v1/checkout/sessions":
             if stripe.refuses_pages:
-                return 400, _error("invalid_request_error", "acct_1 cannot take payments yet.", code="account_invalid")
+                return 400, error("invalid_request_error", "acct_1 cannot take payments yet.", code="account_invalid")
             if fields.get("customer") in stripe.gone:
-                return 400, _no_such("customer", fields["customer"], param="customer")
+                return 400, no_such("customer", fields["customer"], param="customer")
             return 200, self._session(fields, live)
         if path.startswith("/v1/checkout/sessions/") and path.endswith("/expire"):
             return self._expire(path.split("/")[4])
         if path == "/v1/payment_intents":
             if stripe.declines:
-                return 402, _error("card_error", "Your card was declined.", code="card_declined")
+                return 402, error("card_error", "Your card was declined.", code="card_declined")
             return self._charge(fields, live)
         if path == "/v1/tax/calculations":
             return self._calculate(fields)
         if stripe.refuses_refunds:
-            return 400, _error("invalid_request_error", "The charge is disputed.", code="charge_disputed")
+            return 400, error("invalid_request_error", "The charge is disputed.", code="charge_disputed")
         refund = stripe.refund(fields["payment_intent"], int(fields["amount"]), metadata=fields["metadata"])
         return 200, refund
 
@@ -298,7 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
         if hooks is not None:
             total = self.stripe.calculations[hooks["inputs"]["tax"]["calculation"]]["amount_total"]
             if int(fields["amount"]) != total:
-                return 400, _error("invalid_request_error", "The amount is not the total of its calculation.")
+                return 400, error("invalid_request_error", "The amount is not the total of its calculation.")
         payment = self.stripe._payment(int(fields["amount"]), fields["metadata"], live)
         payment |= {"customer": fields["customer"], "hooks": hooks}
         return 200, payment
@@ -307,10 +308,10 @@ class _Handler(BaseHTTPRequestHandler):
         """The tax beside the one thing that is sold."""
         if fields["customer"] in self.stripe.nowhere:
             code = "customer_tax_location_invalid"
-            return 400, _error("invalid_request_error", "The customer's location isn't recognized.", code=code)
+            return 400, error("invalid_request_error", "The customer's location isn't recognized.", code=code)
         line = fields["line_items"]["0"]
         if line["tax_behavior"] != "exclusive":
-            return 400, _error("invalid_request_error", "Tax is to stand beside the price.")
+            return 400, error("invalid_request_error", "Tax is to stand beside the price.")
         tax = int(line["amount"]) * self.stripe.tax_percent // 100
         calculation = {
             "id": self.stripe.new_id("taxcalc"),
@@ -327,9 +328,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Only a page that is open can be made to expire."""
         known = [one for one in self.stripe.sessions if one["id"] == session_id]
         if not known:
-            return 404, _no_such("checkout.session", session_id, param="session")
+            return 404, no_such("checkout.session", session_id, param="session")
         if known[0]["status"] != "open":
-            return 400, _error("invalid_request_error", "Only Checkout Sessions that are open can be expired.")
+            return 400, error("invalid_request_error", "Only Checkout Sessions that are open can be expired.")
         known[0] |= {"status": "expired", "url": None}
         return 200, known[0]
 
@@ -338,21 +339,21 @@ class _Handler(BaseHTTPRequestHandler):
         parts = path.strip("/").split("/")
         if parts[1] == "customers":
             if parts[2] in stripe.gone:
-                return 404, _no_such("customer", parts[2], param="id")
-            return 200, _list(path, [{"id": "pm_1", "object": "payment_method", "customer": parts[2]}])
+                return 404, no_such("customer", parts[2], param="id")
+            return 200, list_of(path, [{"id": "pm_1", "object": "payment_method", "customer": parts[2]}])
         if path == "/v1/checkout/sessions":
-            return 200, _list(
+            return 200, list_of(
                 path, [one for one in stripe.sessions if one["payment_intent"] == fields["payment_intent"]]
             )
         if parts[1] == "payment_intents" and len(parts) == 3:
             known = [one for one in stripe.payments if one["id"] == parts[2]]
             if not known:
-                return 404, _no_such("payment_intent", parts[2], param="intent")
+                return 404, no_such("payment_intent", parts[2], param="intent")
             return 200, self._expanded(known[0], fields)
         things = {"payment_intents": stripe.payments, "refunds": stripe.refunds, "disputes": stripe.disputes}
         found = [one for one in things[parts[1]] if one.get("livemode", live) is live]
-        page = _page(path, found, fields)
-        return 200, page | {"data": [self._expanded(one, fields) for one in page["data"]]}
+        listed = page(path, found, fields)
+        return 200, listed | {"data": [self._expanded(one, fields) for one in listed["data"]]}
 
     def _expanded(self, thing: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         """A payment with its charge and what was booked of it in it, where that was asked for; else their ids."""
@@ -392,37 +393,3 @@ class _Handler(BaseHTTPRequestHandler):
         session["url"] = f"https://checkout.example/{session['id']}"
         self.stripe.sessions.append(session)
         return session
-
-
-def _nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Stripe's form encoding: `a[b][0]=c` is {"a": {"b": {"0": "c"}}}."""
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        table = found
-        *path, last = name.replace("]", "").split("[")
-        for part in path:
-            table = table.setdefault(part, {})
-        table[last] = value
-    return found
-
-
-def _page(path: str, things: list[dict[str, Any]], fields: dict[str, Any]) -> dict[str, Any]:
-    """Newest first, two at a time, so that paging is always done."""
-    since = int(fields.get("created", {}).get("gte", 0))
-    newest = [thing for thing in reversed(things) if thing["created"] >= since]
-    after = fields.get("starting_after")
-    if after is not None:
-        newest = newest[[thing["id"] for thing in newest].index(after) + 1 :]
-    return _list(path, newest[:2], more=len(newest) > 2)
-
-
-def _list(path: str, data: list[dict[str, Any]], *, more: bool = False) -> dict[str, Any]:
-    return {"object": "list", "url": path, "data": data, "has_more": more}
-
-
-def _no_such(what: str, id_: str, *, param: str) -> dict[str, Any]:
-    return _error("invalid_request_error", f"No such {what}: '{id_}'", code="resource_missing", param=param)
-
-
-def _error(kind: str, message: str, **more: str) -> dict[str, Any]:
-    return {"error": {"type": kind, "message": message, **more}}
