@@ -149,12 +149,13 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
     found = []
     for index, message in enumerate(messages):
         plain = type(message) is dict and len(message) == 2 and message.get("role") in _PLAIN_ROLES
-        if plain and type(text := message.get("content")) is str:
+        plain = plain and "content" in message
+        if plain and type(text := message["content"]) is str:
             # Most messages; nothing else of one can be wrong.
             found.append(Message(role=message["role"], texts=(body.text(text),)))
             continue
         where = f"messages[{index}]"
-        role = message["role"] if plain and "content" in message else _role(message, where)
+        role = message["role"] if plain else _role(message, where)
         texts = _content(body, message, role, where, images)
         if role == "assistant":
             texts += _calls(message, where)
@@ -164,8 +165,9 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
             checks.named(message.get("tool_call_id"), f"{where}.tool_call_id")
         elif message.get("tool_call_id") is not None:
             invalid(f"Only a tool message answers a call, not {where}.", f"{where}.tool_call_id")
-        texts += [message[field] for field in _SAID_BESIDE if message.get(field) is not None]
-        texts += [msgspec.json.encode(message[field]).decode() for field in _WRITTEN_BESIDE if message.get(field)]
+        if not plain:
+            texts += [message[field] for field in _SAID_BESIDE if message.get(field) is not None]
+            texts += [msgspec.json.encode(message[field]).decode() for field in _WRITTEN_BESIDE if message.get(field)]
         name = message.get("name")
         if body.payloads:
             texts = [body.text(text) for text in texts]

@@ -37,7 +37,9 @@ def count_text(
             tally.tokens += framing.per_name
             tally.add(message.name)
     tally.tokens += framing.priming
-    published = all(surface in framing.published_on for surface in (request.surface, *called_on))
+    published = request.surface in framing.published_on
+    for surface in called_on:
+        published = published and surface in framing.published_on
     for message in request.messages if published else ():
         published = published and message.role in _PUBLISHED_ROLES and len(message.texts) <= 1
     if request.tools:

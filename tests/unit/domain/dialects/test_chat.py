@@ -237,6 +237,9 @@ def test_a_text_that_looks_like_a_data_url_is_counted_as_it_was_written(field: s
 def test_what_a_message_says_beside_its_content_is_counted(role: str, field: str) -> None:
     (message,) = chat(chat_body(messages=[{"role": role, "content": "x", field: "more words"}])).messages
     assert message.texts == ("x", "more words")
+    if role == "assistant":
+        (alone,) = chat(chat_body(messages=[{"role": role, field: "more words"}])).messages
+        assert alone.texts == ("more words",)
 
 
 @pytest.mark.parametrize(
