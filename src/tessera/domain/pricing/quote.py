@@ -15,7 +15,7 @@ from tessera.domain.tokens import ImageCount, Span, TokenCount
 class QuotedImage(msgspec.Struct, frozen=True, kw_only=True):
     """One image of a quote: where it came from, and its count. `advisories` are (code, message) pairs.
 
-    `source` is the address (or `data`), `format` png, jpeg, …, `orientation` the EXIF value, 1 to 8.
+    `source` is where it came from (`url`, `data`, `file`), `format` png, jpeg, …, `orientation` the EXIF value, 1 to 8.
     """
 
     index: int
