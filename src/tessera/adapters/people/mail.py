@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import smtplib
 import ssl
+import threading
 import time
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -54,14 +55,17 @@ class SmtpMail:
                 await self._places.acquire()
         except TimeoutError:
             raise OSError("too many letters wait for the mail server") from None
-        sending = asyncio.create_task(asyncio.to_thread(self._send, letter, time.monotonic() + TRY_S))
+        taken = threading.Event()
+        sending = asyncio.create_task(asyncio.to_thread(self._send, letter, time.monotonic() + TRY_S, taken))
         # Its place is free when its thread is.
         sending.add_done_callback(self._ended)
         try:
             async with asyncio.timeout(TRY_S):
                 await asyncio.shield(sending)
         except TimeoutError:
-            raise OSError(f"the mail server took longer than {TRY_S} seconds") from None
+            # It has the letter. However it takes the farewell, it must not get it once more.
+            if not taken.is_set():
+                raise OSError(f"the mail server took longer than {TRY_S} seconds") from None
         except smtplib.SMTPException as error:
             raise OSError(f"the mail server refused a letter: {type(error).__name__}") from error
 
@@ -70,7 +74,7 @@ class SmtpMail:
         if not sending.cancelled():
             sending.exception()  # told to who waited for it, if anybody still did
 
-    def _send(self, letter: Letter, deadline: float) -> None:
+    def _send(self, letter: Letter, deadline: float, taken: threading.Event) -> None:
         server = self._server
         # The header policy refuses line breaks, so that no name or address can add a header.
         message = EmailMessage()
@@ -94,7 +98,7 @@ class SmtpMail:
             if server.username is not None:
                 connection.login(server.username, server.password or "")
             connection.send_message(message)
-            # It has the letter. However it takes the farewell, it must not get it once more.
+            taken.set()
             with contextlib.suppress(OSError):
                 connection.quit()
 

@@ -16,11 +16,11 @@ LETTER = Letter(to="ada@example.com", subject="s", text="t\n")
 
 
 class Talker:
-    """A mail server that answers each line after `pause_s`, and a farewell with `farewell`."""
+    """A mail server that answers each line after `pause_s`, and a farewell with `farewell`; None: it says nothing."""
 
     def __init__(self) -> None:
         self.pause_s = 0.0
-        self.farewell = b"221 bye"
+        self.farewell: bytes | None = b"221 bye"
         self.letters = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,7 +38,7 @@ class Talker:
                     self.letters += 1
                     await say(b"250 kept")
                 elif word == b"QUIT":
-                    await say(self.farewell)
+                    await (reader.read() if self.farewell is None else say(self.farewell))
                     break
                 else:
                     await say(b"250 yes")
@@ -68,6 +68,17 @@ async def test_a_letter_that_was_taken_is_not_sent_again_for_a_bad_farewell(
         server.farewell = farewell
         await sender().send(LETTER)
     assert server.letters == 4
+
+
+async def test_a_letter_that_was_taken_is_not_sent_again_for_a_farewell_that_never_comes(
+    talker: tuple[Talker, Callable[[], SmtpMail]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, "TRY_S", 1)
+    server, sender = talker
+    server.farewell = None
+    for _ in range(2):
+        await sender().send(LETTER)
+    assert server.letters == 2
 
 
 async def test_a_server_that_is_slow_at_every_answer_gets_less_time_than_a_lease(
