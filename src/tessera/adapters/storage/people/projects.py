@@ -6,6 +6,7 @@ import msgspec
 
 from tessera.adapters.storage.ledger.accounts import KEYS, key_of, rules_text
 from tessera.adapters.storage.people.audit_log import record
+from tessera.adapters.storage.people.organizations import lock_open
 from tessera.adapters.storage.people.steps import (
     NewKey,
     ReadMeter,
@@ -177,6 +178,10 @@ class Projects(Store):
         Raises [not_found] for the project or an old key that has ended, [invalid_request] for an archived project or
         too many keys.
         """
+        if in_place_of is not None:
+            # The organization, its wallet, then the project, as who deletes the organization locks them.
+            yield from lock_open(key.organization_id)
+            yield from rows(_LOCK_WALLET, key.organization_id, key.mode.value)
         project = yield from _live_project(key.organization_id, key.project_id)
         alive = yield from rows(_KEYS_ALIVE, project.organization_id, project.id, self.now())
         if len(alive) >= KEYS_PER_PROJECT_MAX:
@@ -334,9 +339,9 @@ def _key(organization_id: str, project_id: str, key_id: str) -> Steps[ApiKey]:
 def _carry_limits(made: ApiKey, old_id: str, *, at_once: bool) -> Steps[None]:
     """Binds a new key as the one in whose place it is; of a total budget it gets what is neither charged nor held.
 
-    Where the old key ends at once, it may run no more calls: one that it let in before may be held later.
+    Where the old key ends at once, it may run no more calls: one that it let in before may be held later. After the
+    wallet was locked.
     """
-    yield from rows(_LOCK_WALLET, made.organization_id, made.mode.value)
     subjects = (made.organization_id, made.mode, SubjectKind.KEY)
     meter: Meter = yield ReadMeter(*subjects, old_id)
     limits, budget = meter.limits, meter.limits.budget_total_nanos
