@@ -63,11 +63,11 @@ class Identities(Protocol):
         """Whose identity it is."""
         ...
 
-    async def link_identity(self, act: Act, identity: Identity, letter: Errand | None = None) -> bool:
-        """Makes an identity the person's; False if it was theirs before.
+    async def link_identity(self, act: Act, identity: Identity, email: str, letter: Errand | None = None) -> bool:
+        """Makes an identity the person's, who was known by their address; False if it was theirs before.
 
         Raises [permission_denied] for somebody else's identity or a person who is somebody else at that issuer,
-        [not_found].
+        [sign_in_failed] for a person who has another address by now, [not_found].
         """
         ...
 

@@ -357,7 +357,7 @@ class Erasure(Protocol):
         """Closes an organization and erases what it was called, who belonged to it and what it asked.
 
         Raises [invalid_request] while it has live money, which must be refunded first, calls in flight, or a refund
-        that waits for some.
+        that waits for some, [not_signed_in].
         """
         ...
 

@@ -62,16 +62,28 @@ async def test_somebody_new_is_found_by_their_identity_and_has_no_password(peopl
 
 async def test_an_identity_is_one_persons_and_a_person_has_one_at_an_issuer(people: SqlPeople) -> None:
     ada, bob = await made(people, identity("ada")), await made(people, identity("bob", "https://other.example.com"))
-    assert not await people.link_identity(act(ada), identity("ada"))
+    assert not await people.link_identity(act(ada), identity("ada"), ada.email)
     for person, who in ((bob, identity("ada")), (ada, identity("another"))):
         with pytest.raises(TesseraError) as caught:
-            await people.link_identity(act(person), who)
+            await people.link_identity(act(person), who, person.email)
         assert caught.value.code is ErrorCode.PERMISSION_DENIED
     results = await asyncio.gather(
-        *(people.link_identity(act(bob), identity(f"bob{n}")) for n in range(5)), return_exceptions=True
+        *(people.link_identity(act(bob), identity(f"bob{n}"), bob.email) for n in range(5)), return_exceptions=True
     )
     assert results.count(True) == 1
     assert len(await people.list_identities(bob.id)) == 2
+
+
+async def test_an_identity_known_by_an_address_that_was_changed_meanwhile_is_not_linked(people: SqlPeople) -> None:
+    ada = await made(people, identity("ada"))
+    await people.ask_email_change(act(ada), "new@example.com", "change", FAR)
+    assert await people.change_email(act(ada), "change", "") is not None
+    thiefs = identity("who has the old mailbox", "https://other.example.com")
+    with pytest.raises(TesseraError) as caught:
+        await people.link_identity(act(ada), thiefs, ada.email)
+    assert caught.value.code is ErrorCode.SIGN_IN_FAILED
+    assert await people.find_by_identity(thiefs) is None
+    assert not await people.link_identity(act(ada), identity("ada"), ada.email), "what was theirs before stays theirs"
 
 
 async def test_an_address_that_has_an_account_makes_no_other_one(people: SqlPeople) -> None:
@@ -131,7 +143,7 @@ async def test_erasing_a_person_forgets_who_they_are_elsewhere(people: SqlPeople
     assert await people.find_by_identity(identity("ada")) is None
     assert await people.find_waiting("digest") is None
     with pytest.raises(TesseraError) as caught:
-        await people.link_identity(act(ada), identity("ada"))
+        await people.link_identity(act(ada), identity("ada"), ada.email)
     assert caught.value.code is ErrorCode.NOT_FOUND
     assert (await made(people, identity("ada"))).id != ada.id
 

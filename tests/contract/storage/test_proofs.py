@@ -91,12 +91,14 @@ async def test_a_session_that_a_new_password_ended_changes_nothing_any_more(peop
     mine, thiefs = await signed_in(people, ada), await signed_in(people, ada)
     assert mine is not None
     assert await people.start_second_factor(ada.id, "nonce")
+    (owned,) = await people.memberships(ada.id)
     await people.set_password(act(ada, mine), "new", mine)
     for late in (
         people.set_password(act(ada, thiefs), "evil", ""),
         people.ask_email_change(act(ada, thiefs), "evil@example.com", "change", FAR),
         people.confirm_second_factor(act(ada, thiefs), "nonce", 1, (), ""),
         people.erase_person(act(ada, thiefs)),
+        people.erase_organization(msgspec.structs.replace(act(ada, thiefs), object_id=owned.organization_id)),
     ):
         with pytest.raises(TesseraError) as caught:
             await late

@@ -126,7 +126,7 @@ async def _sign_in_as(accounts: Accounts, standing: Standing, identity: Identity
     person = standing.person
     act = Act(actor=_actor(person, browser), action="identity.added", object_id=person.id)
     letter, _ = new_letter(accounts, LetterKind.IDENTITY, person.email, identity.issuer)
-    if await accounts.people.link_identity(act, identity, letter):
+    if await accounts.people.link_identity(act, identity, person.email, letter):
         accounts.spawn(run_errand(accounts, letter))
     return await open_session(accounts, person, standing.password_hash, browser)
 

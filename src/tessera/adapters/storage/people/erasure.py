@@ -229,8 +229,11 @@ class Erasure(Store):
         """Closes an organization and erases what it was called, who belonged to it and what it asked.
 
         Raises [invalid_request] while it has live money, which must be refunded first, calls in flight, or a refund
-        that waits for some.
+        that waits for some, [not_signed_in].
         """
+        yield from rows(LOCK, act.object_id)
+        yield from rows(LOCK_PERSON, act.actor.person_id)
+        yield from check_session(act.actor)
         yield from _close(self, act, act.object_id)
 
 

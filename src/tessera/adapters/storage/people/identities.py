@@ -76,13 +76,14 @@ class Identities(Store):
         return None if person is None else standing_of(person)
 
     @change
-    def link_identity(self, act: Act, identity: Identity, letter: Errand | None = None) -> Steps[bool]:
-        """Makes an identity the person's; False if it was theirs before.
+    def link_identity(self, act: Act, identity: Identity, email: str, letter: Errand | None = None) -> Steps[bool]:
+        """Makes an identity the person's, who was known by their address; False if it was theirs before.
 
         Raises [permission_denied] for somebody else's identity or a person who is somebody else at that issuer,
-        [not_found].
+        [sign_in_failed] for a person who has another address by now, [not_found].
         """
-        if (yield from first(LOCK_PERSON, act.object_id)) is None:
+        has = yield from first(LOCK_PERSON, act.object_id)
+        if has is None:
             raise TesseraError(ErrorCode.NOT_FOUND, "There is no such person.")
         row = yield from first(_WHOSE, identity.issuer, identity.subject)
         if row is not None and row[0] == act.object_id:
@@ -92,6 +93,10 @@ class Identities(Store):
                 ErrorCode.PERMISSION_DENIED,
                 "This account is signed in to by another identity of that provider. Sign in with the password, or as "
                 "that identity, and remove it first.",
+            )
+        if has[0] != email:
+            raise TesseraError(
+                ErrorCode.SIGN_IN_FAILED, "The address of this account was changed meanwhile. Sign in again."
             )
         yield from _link(self, act, identity)
         yield from keep_letter(letter)
