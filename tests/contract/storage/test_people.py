@@ -1,59 +1,28 @@
 """The contract of `People`: the same on every database. A change and its audit event are one commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from ledger_calls import hold_order, usage_event
+from stored_people import FAR, act, acting, api_key, newcomer
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.people import SqlPeople
-from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.ledger.limits import Limits, SubjectKind
-from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
-from tessera.domain.people.records import Act, Actor, ActorKind, AdminKey, Link, LinkPurpose, Person, Session
+from tessera.domain.people.records import Actor, ActorKind, AdminKey, Link, LinkPurpose, Person, Session
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 
-Opener = Callable[..., Awaitable[LedgerStorage]]
-
-FAR = 2**40
 _numbers = count()
 
 
 @pytest.fixture
 def people(storage: LedgerStorage) -> SqlPeople:
     return people_of(storage)
-
-
-def acting(person: Person, organization_id: str = "", role: Role = Role.OWNER) -> Actor:
-    actor = Actor(kind=ActorKind.PERSON, id=person.id, person_id=person.id, address="192.0.2.1")
-    return actor.within(organization_id, role) if organization_id else actor
-
-
-def act(actor: Actor, object_id: str = "", action: str = "tested") -> Act:
-    return Act(actor=actor, action=action, object_id=object_id)
-
-
-async def newcomer(people: SqlPeople, name: str = "Ada") -> tuple[Person, str]:
-    """A person and the organization they own."""
-    number = next(_numbers)
-    link = Link(
-        purpose=LinkPurpose.SIGN_UP, expires_at=FAR, email=f"a{number}@example.com", name=name, password_hash="h"
-    )
-    await people.keep_link(f"link{number}", link)
-    nobody = Actor(kind=ActorKind.PERSON, id="")
-    person = await people.become_person(act(nobody, action="person.signed_up"), f"link{number}", link)
-    assert person is not None
-    (mine,) = await people.memberships(person.id)
-    return person, mine.organization_id
 
 
 async def join(people: SqlPeople, owner: Person, organization: str, role: Role) -> Person:
@@ -177,20 +146,6 @@ async def test_one_invitation_makes_one_member(people: SqlPeople) -> None:
     assert await people.find_open_invitation("late") is None
 
 
-def api_key(organization: str, project: str, ends_at: int | None = None) -> ApiKey:
-    return ApiKey(
-        id=f"key{next(_numbers)}",
-        name="k",
-        mode=Mode.TEST,
-        organization_id=organization,
-        project_id=project,
-        project="default",
-        display="sk…",
-        created_at=1,
-        revoked_at=ends_at,
-    )
-
-
 async def test_a_key_ends_at_its_time_and_an_archived_project_has_none(
     storage: LedgerStorage, people: SqlPeople
 ) -> None:
@@ -240,73 +195,6 @@ async def test_a_deleted_organization_gets_no_key_no_credit_and_nobody_who_could
     assert await storage.list_keys(organization) == ()
     assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 0
     assert await people.list_invitations(organization, Page()) == ()
-
-
-async def test_a_rotated_key_gets_of_a_total_budget_what_running_calls_cannot_spend(
-    storage: LedgerStorage, people: SqlPeople
-) -> None:
-    owner, organization = await newcomer(people)
-    me = acting(owner, organization)
-    (project,) = await people.list_projects(organization, Page(), archived=False)
-    old = await people.create_api_key(me, api_key(organization, project.id), b"e" * 32)
-    limits = Limits(budget_total_nanos=1_000)
-    await people.set_limits(act(me, old.id), None, SubjectKind.KEY, limits, project.id)
-    charged, running = (
-        hold_order(organization, amount, mode=Mode.TEST, key_id=old.id, project_id=project.id, owner=storage.owner)
-        for amount in (100, 600)
-    )
-    await storage.hold(charged)
-    await storage.settle(usage_event(charged, 100))
-    await storage.hold(running)
-    new = await people.create_api_key(
-        me, api_key(organization, project.id), b"f" * 32, in_place_of=old.id, old_ends_at=people.now()
-    )
-    _, meter = await people.find_meter(organization, None, SubjectKind.KEY, new.id, project.id)
-    assert meter.limits == Limits(budget_total_nanos=300)
-    await storage.settle(usage_event(running, 600))
-
-
-async def test_calls_at_the_moment_of_a_rotation_do_not_pass_a_total_budget(opener: Opener, tmp_path: Path) -> None:
-    """On one process the old key's call is decided after the rotation; on another it may be decided beside it."""
-    first, second = await opener(tmp_path), await opener(tmp_path)
-    people = people_of(first)
-    owner, organization = await newcomer(people)
-    me = acting(owner, organization)
-    (project,) = await people.list_projects(organization, Page(), archived=False)
-    limits = Limits(budget_total_nanos=1_000)
-    for number in range(12):
-        old = await people.create_api_key(me, api_key(organization, project.id), bytes([1, number]) * 16)
-        await people.set_limits(act(me, old.id), None, SubjectKind.KEY, limits, project.id)
-        orders = [
-            hold_order(organization, 300, mode=Mode.TEST, key_id=old.id, project_id=project.id, owner=storage.owner)
-            for storage in (first, second, first, second)
-        ]
-        before, beside, late, later = (
-            storage.hold(order) for storage, order in zip((first, second, first, second), orders, strict=True)
-        )
-        rotating = people.create_api_key(
-            me, api_key(organization, project.id), bytes([2, number]) * 16, in_place_of=old.id, old_ends_at=people.now()
-        )
-        answers = await asyncio.gather(before, beside, rotating, return_exceptions=True)
-        new = answers[2]
-        assert isinstance(new, ApiKey), new
-        for refused in (late, later):
-            with pytest.raises(TesseraError):
-                await refused
-        _, meter = await people.find_meter(organization, None, SubjectKind.KEY, old.id, project.id)
-        _, now = await people.find_meter(organization, None, SubjectKind.KEY, new.id, project.id)
-        assert now.limits.budget_total_nanos == 1_000 - meter.held_nanos
-        await asyncio.gather(
-            *(
-                storage.settle(usage_event(order, 300))
-                for storage, order, answer in zip((first, second), orders[:2], answers[:2], strict=True)
-                if isinstance(answer, HoldGrant)
-            )
-        )
-    await second.close()
-    wrong = [check for check in await first.verify() if not check.ok]
-    await first.close()
-    assert wrong == []
 
 
 async def test_an_admin_key_has_its_makers_role_of_now(people: SqlPeople) -> None:

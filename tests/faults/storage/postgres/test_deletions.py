@@ -8,6 +8,7 @@ import pytest
 from faults.storage.postgres.conftest import Replica, begun, deadlocks
 from ledger_calls import funded
 from payment_events import event, paid, topup_order
+from stored_people import api_key
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.adapters.storage.postgres import PostgresStorage
@@ -16,7 +17,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.payments.news import Outcome
-from tessera.domain.people.records import Act, Actor, ActorKind, Project
+from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
@@ -57,7 +58,7 @@ async def test_a_key_is_rotated_beside_the_deletion_of_its_organization_without_
         organization = await funded(one, 0)
         (project,) = await people.list_projects(organization, Page(), archived=False)
         actor = Actor(kind=ActorKind.OPERATOR, id="operator").within(organization, Role.OWNER)
-        old, new = (made_key(organization, project, f"{name}{number}") for name in ("old", "new"))
+        old, new = api_key(organization, project.id), api_key(organization, project.id)
         await people.create_api_key(actor, old, bytes([1, number]) * 16)
         limited = Act(actor=actor, action="", object_id=old.id)
         await people.set_limits(limited, None, SubjectKind.KEY, Limits(budget_total_nanos=1), project.id)
@@ -68,16 +69,3 @@ async def test_a_key_is_rotated_beside_the_deletion_of_its_organization_without_
         assert isinstance(rotated, ApiKey) or rotated.code is ErrorCode.NOT_FOUND
         assert await one.find_caller(bytes([2, number]) * 16) is None
     assert deadlocks(database_url) == 0
-
-
-def made_key(organization: str, project: Project, key_id: str) -> ApiKey:
-    return ApiKey(
-        id=key_id,
-        name="k",
-        mode=Mode.TEST,
-        organization_id=organization,
-        project_id=project.id,
-        project=project.name,
-        display="sk-…",
-        created_at=1,
-    )
