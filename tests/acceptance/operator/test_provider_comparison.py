@@ -58,7 +58,8 @@ class Books:
         self._server.server_close()
 
     def page(self, path: str, query: dict[str, list[str]]) -> dict[str, Any]:
-        buckets = self._costs() if path == "/v1/organization/costs" else self._usage()
+        first, last = (int(query[name][0]) for name in ("start_time", "end_time"))
+        buckets = self._costs() if path == "/v1/organization/costs" else self._usage(first, last)
         at = int(query.get("page", ["0"])[0])
         more = at + 2 < len(buckets)
         return {
@@ -68,10 +69,11 @@ class Books:
             "next_page": str(at + 2) if more else None,
         }
 
-    def _usage(self) -> list[dict[str, Any]]:
+    def _usage(self, first: int, last: int) -> list[dict[str, Any]]:
         minutes: dict[int, list[Row]] = {}
         for call in self.calls:
-            minutes.setdefault(self._minute(call), []).append((call[0], self._name(call), call[2]))
+            if first <= self._minute(call) < last:
+                minutes.setdefault(self._minute(call), []).append((call[0], self._name(call), call[2]))
         return [
             {"object": "bucket", "start_time": at, "results": _counted(rows)} for at, rows in sorted(minutes.items())
         ]
@@ -194,6 +196,17 @@ def test_a_call_counted_beyond_midnight_a_failed_one_and_a_dated_name_differ_in_
     _, found, _ = reconcile(tmp_path, "--json")
     named = [(one["kind"], one["request_ids"], one["exact"]) for one in found["differences"]]
     assert named == [("missing", ["req_3"], True)]
+
+
+def test_a_call_of_the_day_before_is_left_to_that_days_comparison(books: Books, tmp_path: Path) -> None:
+    """It was counted before what is read of the provider's books, and is near enough to a call of this day that was
+    counted a minute earlier to be taken together with it."""
+    calls = [("req_8", "gpt-4o", 3000, DAY - 100), ("req_9", "gpt-4o", 5000, DAY + 5)]
+    in_thread(_served(tmp_path / "data", calls))
+    books.calls += [call[:3] for call in calls]
+    books.minutes = {"req_8": DAY - 180, "req_9": DAY - 60}
+    code, found, said = reconcile(tmp_path, "--json")
+    assert (code, found.get("differences"), found.get("refundable")) == (0, [], []), said
 
 
 def test_books_that_cannot_be_read_are_an_error_and_not_agreement(books: Books, tmp_path: Path) -> None:

@@ -54,8 +54,13 @@ async def compare_provider(
     costs = _renamed(await books.read_costs(first, last), canonical)
     usage = [row for row in all_usage if first <= row.start_at < last]
     calls = [call for call in all_calls if first <= call.at < last]
+    own = {call.request_id for call in calls}
     slid = [one for one in compare_usage(all_calls, all_usage) if one.start_at < last and one.end_at > first]
-    differences = (*slid, *compare_costs(calls, usage, costs))
+    # What other days' calls explain is in their comparison, which reads the books around them.
+    differences = (
+        *(one for one in slid if not one.exact or not own.isdisjoint(one.request_ids)),
+        *compare_costs(calls, usage, costs),
+    )
     charged = {call.request_id: call.charge_nanos for call in all_calls}
     missing = [one for one in differences if one.kind is DifferenceKind.MISSING and one.exact]
     known = {call.model for call in all_calls}
