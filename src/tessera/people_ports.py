@@ -194,7 +194,8 @@ class Invitations(Protocol):
         self, act: Act, email: str, role: Role, digest: str, expires_at: int, letter: Errand | None = None
     ) -> Invitation:
         """A new offer, in place of an open one to the same address. Raises [invalid_request] for a member, or for too
-        many open offers.
+        many open offers, [not_found] when the organization was deleted or who offers has left it, [permission_denied]
+        when they may not offer that role any more.
         """
         ...
 

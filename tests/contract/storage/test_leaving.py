@@ -83,6 +83,22 @@ async def test_what_a_removed_member_offered_is_withdrawn_and_what_others_offere
     assert await people.find_standing(str(friend.email)) is None
 
 
+async def test_who_was_removed_or_stepped_down_meanwhile_offers_nothing_more(people: SqlPeople) -> None:
+    ada, organization = await newcomer(people, "Ada")
+    bob = await joined(people, ada, organization, Role.OWNER)
+    asked = act(bob, organization)
+    await people.change_role(act(bob, organization, bob.id), Role.ADMIN)
+    with pytest.raises(TesseraError) as caught:
+        await people.invite(asked, "friend@example.com", Role.OWNER, "owners", FAR)
+    assert caught.value.code is ErrorCode.PERMISSION_DENIED
+    await people.invite(asked, "admin@example.com", Role.ADMIN, "admins", FAR)
+    await people.remove_member(act(ada, organization, bob.id))
+    with pytest.raises(TesseraError) as caught:
+        await people.invite(asked, "friend@example.com", Role.VIEWER, "viewers", FAR)
+    assert caught.value.code is ErrorCode.NOT_FOUND
+    assert await open_offers(people, "owners", "admins", "viewers") == []
+
+
 async def test_who_steps_down_has_offered_only_what_they_could_offer_now(people: SqlPeople) -> None:
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.OWNER)

@@ -12,7 +12,7 @@ from tessera.administration_ports import ApiKey
 from tessera.customer_ports import CreditPolicy, CreditState, NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
-from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person, Session
+from tessera.domain.people.records import Act, Actor, ActorKind, AdminKey, Link, LinkPurpose, Person, Session
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
@@ -190,3 +190,25 @@ async def test_no_credit_goes_to_an_organization_that_another_replica_deletes(
         await giving
     assert caught.value.code is ErrorCode.NOT_FOUND
     assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 0
+
+
+async def test_a_member_whom_another_replica_removes_makes_no_admin_key(replica: Replica, database_url: str) -> None:
+    people = people_of(await replica())
+    ada, organization = await newcomer(people, "ada")
+    key = AdminKey(
+        id="adminkey_late",
+        organization_id=organization,
+        person_id=ada.id,
+        name="late",
+        display="sk-…",
+        role=Role.OWNER,
+        created_at=1,
+    )
+    with psycopg.connect(database_url) as elsewhere:
+        elsewhere.execute("UPDATE organization SET name = name WHERE id = %s", (organization,))
+        elsewhere.execute("DELETE FROM membership WHERE person_id = %s", (ada.id,))
+        making = await begun(database_url, people.create_admin_key(act(ada, organization, key.id), key, "digest"))
+        elsewhere.commit()
+    with pytest.raises(TesseraError) as caught:
+        await making
+    assert caught.value.code is ErrorCode.NOT_FOUND

@@ -6,7 +6,15 @@ import msgspec
 
 from tessera.adapters.storage.deliveries import keep_letter
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.organizations import ADD, LOCK, MEMBERSHIP, add_person, lock_open, membership_of
+from tessera.adapters.storage.people.organizations import (
+    ADD,
+    LOCK,
+    MEMBERSHIP,
+    add_person,
+    check_offers,
+    lock_open,
+    membership_of,
+)
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
 from tessera.domain.deliveries import Errand
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -78,9 +86,11 @@ class Invitations(Store):
         self, act: Act, email: str, role: Role, digest: str, expires_at: int, letter: Errand | None = None
     ) -> Steps[Invitation]:
         """A new offer, in place of an open one to the same address. Raises [invalid_request] for a member, or for too
-        many open offers, [not_found] when the organization was deleted."""
+        many open offers, [not_found] when the organization was deleted or who offers has left it, [permission_denied]
+        when they may not offer that role any more."""
         where, now = act.where, self.now()
         yield from lock_open(where)
+        yield from check_offers(act.actor, where, role)
         if (yield from first(_IS_MEMBER, where, email)) is not None:
             raise TesseraError(ErrorCode.INVALID_REQUEST, "This person is a member already.", param="email")
         yield from rows(_REPLACE, where, email, now)

@@ -203,12 +203,27 @@ def add_person(store: Store, act: Act, link: Link) -> Steps[Person]:
 
 def withdraw_offers(store: Store, actor: Actor, organization_id: str, person_id: str, role: Role | None) -> Steps[None]:
     """Takes back what a member has offered and could not offer in the role they have now; None is for none."""
-    held = frozenset() if role is None else RIGHTS[role]
     for invitation_id, offered in (yield from rows(_OFFERED_BY, organization_id, person_id, store.now())):
-        if Right.MEMBERS_CHANGE not in held or not RIGHTS[Role(offered)] <= held:
+        if not _may_offer(role, Role(offered)):
             yield from rows(_WITHDRAW, invitation_id, store.now())
             act = Act(actor=actor, action="invitation.withdrawn", object_id=invitation_id, scope=organization_id)
             yield from record(store, act)
+
+
+def check_offers(actor: Actor, organization_id: str, offered: Role) -> Steps[None]:
+    """For an offer that nobody may make who has left, or has a lower role, since they asked for it. After the
+    organization was locked. Raises [not_found, permission_denied]."""
+    if actor.person_id is None:
+        return
+    row = yield from first(_FIND, organization_id, actor.person_id)
+    if row is None:
+        raise TesseraError(ErrorCode.NOT_FOUND, f"There is no organization {organization_id!r}.")
+    if not _may_offer(membership_of(row).role, offered):
+        raise TesseraError(ErrorCode.PERMISSION_DENIED, f"You cannot give the role {offered} any more.", param="role")
+
+
+def _may_offer(role: Role | None, offered: Role) -> bool:
+    return role is not None and Right.MEMBERS_CHANGE in RIGHTS[role] and RIGHTS[offered] <= RIGHTS[role]
 
 
 def _acts_on_anybody(actor: Actor, member: Membership) -> bool:

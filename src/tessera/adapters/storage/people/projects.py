@@ -289,6 +289,8 @@ class AdminKeys(Store):
     @change
     def create_admin_key(self, act: Act, key: AdminKey, digest: str) -> Steps[AdminKey]:
         """Stores a key by its digest. Raises [not_found] when its maker is no member any more."""
+        # Who removes its maker meanwhile has revoked it, or has removed them before.
+        yield from lock_open(key.organization_id)
         times = (self.now(), key.expires_at)
         who = (key.organization_id, key.person_id, key.name)
         yield from rows(_INSERT_ADMIN_KEY, key.id, *who, digest, key.display, *times)
