@@ -61,6 +61,20 @@ async def joined(people: SqlPeople, owner: Person, organization: str, role: Role
     return person
 
 
+def admin_key(maker: Person, organization: str) -> tuple[Act, AdminKey]:
+    """A key for administration, and the making of it."""
+    key = AdminKey(
+        id=f"adminkey_{next(_numbers)}",
+        organization_id=organization,
+        person_id=maker.id,
+        name="k",
+        display="d",
+        role=Role.ADMIN,
+        created_at=1,
+    )
+    return act(maker, organization, key.id), key
+
+
 async def open_offers(people: SqlPeople, *digests: str) -> list[str]:
     return [digest for digest in digests if await people.find_open_invitation(digest) is not None]
 
@@ -110,27 +124,23 @@ async def test_who_steps_down_has_offered_only_what_they_could_offer_now(people:
     assert await open_offers(people, above, below) == []
 
 
-async def test_what_an_erased_person_offered_is_withdrawn(people: SqlPeople) -> None:
+async def test_what_an_erased_person_offered_is_withdrawn_and_their_admin_keys_are_revoked(people: SqlPeople) -> None:
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.ADMIN)
     bobs = await offer(people, bob, organization, Role.ADMIN)
+    (offered,) = await people.list_invitations(organization, Page(limit=1))
+    key = await people.create_admin_key(*admin_key(bob, organization), "digest0")
     await people.erase_person(act(bob, "", bob.id))
     assert await open_offers(people, bobs) == []
+    assert await events(people, organization, "invitation.withdrawn") == [offered.id]
+    assert await events(people, organization, "admin_key.revoked") == [key.id]
 
 
 async def test_an_admin_key_of_a_removed_member_stays_dead_when_they_come_back(people: SqlPeople) -> None:
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.ADMIN)
-    key = AdminKey(
-        id="adminkey_1",
-        organization_id=organization,
-        person_id=bob.id,
-        name="k",
-        display="d",
-        role=Role.VIEWER,
-        created_at=1,
-    )
-    await people.create_admin_key(act(bob, organization, key.id), key, "digest")
+    making, key = admin_key(bob, organization)
+    await people.create_admin_key(making, key, "digest")
     assert await people.find_admin_caller("digest") is not None
     await people.remove_member(act(ada, organization, bob.id))
     assert await events(people, organization, "admin_key.revoked") == [key.id]
@@ -143,17 +153,9 @@ async def test_who_has_left_meanwhile_makes_no_admin_key_and_who_was_erased_no_o
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.ADMIN)
     await people.remove_member(act(ada, organization, bob.id))
-    key = AdminKey(
-        id="adminkey_3",
-        organization_id=organization,
-        person_id=bob.id,
-        name="k",
-        display="d",
-        role=Role.ADMIN,
-        created_at=1,
-    )
+    making, key = admin_key(bob, organization)
     with pytest.raises(TesseraError) as caught:
-        await people.create_admin_key(act(bob, organization, key.id), key, "digest3")
+        await people.create_admin_key(making, key, "digest3")
     assert caught.value.code is ErrorCode.NOT_FOUND
     await people.erase_person(act(bob, "", bob.id))
     with pytest.raises(TesseraError) as caught:
@@ -208,16 +210,8 @@ async def test_no_name_that_somebody_takes_keeps_an_organization_from_being_dele
 async def test_a_copy_has_what_a_persons_keys_did_and_not_where_others_acted_from(people: SqlPeople) -> None:
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.ADMIN, "Robert")
-    key = AdminKey(
-        id="adminkey_2",
-        organization_id=organization,
-        person_id=bob.id,
-        name="k",
-        display="d",
-        role=Role.ADMIN,
-        created_at=1,
-    )
-    await people.create_admin_key(act(bob, organization, key.id), key, "digest2")
+    making, key = admin_key(bob, organization)
+    await people.create_admin_key(making, key, "digest2")
     by_key = Actor(kind=ActorKind.ADMIN_KEY, id=key.id, person_id=bob.id, address="192.0.2.99")
     by_key = by_key.within(organization, Role.ADMIN)
     await people.create_project(Act(actor=by_key, action="project.created", object_id=""), "by a key")

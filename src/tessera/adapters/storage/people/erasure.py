@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tessera.adapters.storage.people.audit_log import record
-from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of, withdraw_offers
+from tessera.adapters.storage.people.organizations import LOCK, MEMBERSHIP, membership_of, take_back
 from tessera.adapters.storage.people.persons import LOCK_OPERATORS, LOCK_PERSON, check_session
 from tessera.adapters.storage.people.second_factors import DROP_CODES
 from tessera.adapters.storage.people.steps import (
@@ -211,7 +211,7 @@ class Erasure(Store):
             others = yield from rows(_MEMBERS, member.organization_id)
             if member.role is Role.OWNER and len(others) == 1:
                 yield from _close(self, act, member.organization_id)
-            yield from withdraw_offers(self, act.actor, member.organization_id, person_id, None)
+            yield from take_back(self, act.actor, member.organization_id, person_id)
         if (yield from first(_ERASE_PERSON, person_id, now)) is None:
             raise TesseraError(ErrorCode.NOT_FOUND, "There is no such person.")
         for sql in _FORGET_PERSON:

@@ -160,7 +160,7 @@ class Organizations(Store):
             yield from _check_another_owner(act.where)
         yield from rows(_SET_ROLE, act.where, act.object_id, role.value)
         yield from record(self, act)
-        yield from withdraw_offers(self, act.actor, act.where, act.object_id, role)
+        yield from _withdraw_offers(self, act.actor, act.where, act.object_id, role)
         return (yield from _member(act.where, act.object_id))
 
     @change
@@ -176,9 +176,7 @@ class Organizations(Store):
             yield from _check_another_owner(act.where)
         yield from rows(REMOVE, act.where, act.object_id)
         yield from record(self, act)
-        yield from withdraw_offers(self, act.actor, act.where, act.object_id, None)
-        for key in (yield from rows(_REVOKE_ADMIN_KEYS, act.where, act.object_id, self.now())):
-            yield from record(self, Act(actor=act.actor, action="admin_key.revoked", object_id=key[0], scope=act.where))
+        yield from take_back(self, act.actor, act.where, act.object_id)
 
 
 def add_person(store: Store, act: Act, link: Link) -> Steps[Person]:
@@ -201,7 +199,17 @@ def add_person(store: Store, act: Act, link: Link) -> Steps[Person]:
     return person_of(row)
 
 
-def withdraw_offers(store: Store, actor: Actor, organization_id: str, person_id: str, role: Role | None) -> Steps[None]:
+def take_back(store: Store, actor: Actor, organization_id: str, person_id: str) -> Steps[None]:
+    """Withdraws what somebody who leaves has offered and revokes their admin keys."""
+    yield from _withdraw_offers(store, actor, organization_id, person_id, None)
+    for key in (yield from rows(_REVOKE_ADMIN_KEYS, organization_id, person_id, store.now())):
+        act = Act(actor=actor, action="admin_key.revoked", object_id=key[0], scope=organization_id)
+        yield from record(store, act)
+
+
+def _withdraw_offers(
+    store: Store, actor: Actor, organization_id: str, person_id: str, role: Role | None
+) -> Steps[None]:
     """Takes back what a member has offered and could not offer in the role they have now; None is for none."""
     for invitation_id, offered in (yield from rows(_OFFERED_BY, organization_id, person_id, store.now())):
         if not _may_offer(role, Role(offered)):
