@@ -12,6 +12,8 @@ from mutation.running import SOURCE, Part, named, run_trial
 FLOOR_PERCENT = 90
 SIMULATION = "tests/simulation/test_simulation.py"
 STOPPED = "test_a_stop_while_an_answer_is_being_paid_for_does_not_say_that_nothing_was_charged"
+_STORED = "tests/contract/storage/test_{}.py"
+_FAULTS = "tests/faults/storage/test_{}.py"
 PARTS = {
     "ledger": Part(("tessera/domain/ledger/*.py",), ("tests/unit/domain/ledger",), 12),
     "pricing": Part(("tessera/domain/pricing/*.py",), ("tests/unit/domain/pricing",), 6),
@@ -22,6 +24,16 @@ PARTS = {
         12,
     ),
     "quoting": Part(("tessera/flows/quoting.py",), ("tests/unit/flows/test_quoting.py",), 6),
+    "deciding": Part(
+        ("tessera/adapters/storage/ledger/group.py",),
+        (
+            *map(_STORED.format, ("holding", "settling", "limits", "losses", "idempotency_keys", "usage", "accounts")),
+            *map(_STORED.format, ("movements", "key_rules")),
+            *map(_FAULTS.format, ("sweeper", "outbox", "nowhere_durable", "cancelled_holds", "reconciliation")),
+            *map(_FAULTS.format, ("statements", "tampering")),
+        ),
+        12,
+    ),
     "terms": Part(("tessera/flows/terms.py",), ("tests/unit/flows/test_terms.py",), 6),
 }
 
