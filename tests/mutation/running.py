@@ -212,8 +212,8 @@ def run_trial(part: Part, places: Sequence[Place], jobs: int) -> Trial:
 
 
 def run_pytest(part: Part, plugin: object) -> bool:
-    """Collects a part's tests and runs them, or what the plugin puts in their place, until the first that fails. Of tests
-    of both engines, those of the embedded one: a server is nothing that a changed process could have to itself."""
+    """Collects a part's tests and runs them, or what the plugin puts in their place, until the first that fails. Of
+    tests on both engines only the embedded one's: changed processes cannot share a server."""
     options = ["-x", "-s", "--timeout=0", "--assert=plain", "-pno:cacheprovider", "-pno:terminal", "-oaddopts="]
     options += ["-k", "not postgres"]
     places = [
