@@ -32,12 +32,17 @@ FIELDS: Mapping[str, Check] = {
     "reasoning_effort": checks.string,
     "verbosity": checks.string,
     "modalities": checks.anything,
+    "top_k": checks.whole(-1, 2**31 - 1),
+    "min_p": checks.number,
+    "repetition_penalty": checks.number,
+    "chat_template_kwargs": checks.thinking_switch,
     "audio": checks.refused(_AUDIO),
     "prediction": checks.refused("rejected prediction tokens are billed and cannot be capped."),
     "web_search_options": checks.refused("hosted tools are not priced."),
     "best_of": checks.refused("use n."),
 }
-"""Every top-level field that may be sent (SDK 3.54), and those refused with a reason; any other is refused by name."""
+"""Every top-level field that may be sent (SDK 3.54, and four that clients of open models send), and those refused with
+a reason; any other is refused by name."""
 
 _MESSAGE: Mapping[str, Check] = {
     "role": checks.string,
@@ -51,12 +56,15 @@ _MESSAGE: Mapping[str, Check] = {
     "reasoning": checks.string,
     "annotations": checks.array,
     "parsed": checks.anything,
+    "reasoning_details": checks.reasoning_details,
+    "extra_content": checks.extra_content,
+    "prefix": checks.only(False, reason="an answer that is to be gone on with cannot be marked."),
     "audio": checks.refused(_AUDIO),
 }
 _SAID_BESIDE = ("refusal", "reasoning_content", "reasoning")
 """Texts of a message beside its content. The last two are of servers that show how a model thinks (vLLM, DeepSeek);
 clients send an answer back as they got it."""
-_WRITTEN_BESIDE = ("annotations", "parsed")
+_WRITTEN_BESIDE = ("annotations", "parsed", "reasoning_details", "extra_content")
 """What may be of any shape. The official clients put `parsed` into an answer that they have read by a schema."""
 _TEXT: Mapping[str, Check] = {
     "type": checks.string,
@@ -64,6 +72,7 @@ _TEXT: Mapping[str, Check] = {
     "prompt_cache_breakpoint": checks.breakpoint_of_cache,
 }
 _REFUSAL: Mapping[str, Check] = {"type": checks.string, "refusal": checks.string}
+_THINKING: Mapping[str, Check] = {"type": checks.string, "thinking": checks.array, "closed": checks.boolean}
 _IMAGE: Mapping[str, Check] = {
     "type": checks.string,
     "image_url": checks.image_url,
@@ -216,14 +225,23 @@ def _content(body: Body, message: dict[str, Any], role: str, where: str, images:
             source = checks.image_url(part.get("image_url"), at)
             checks.fields(source, _IMAGE_URL, at + ".")
             images.append(checks.image(body, len(images), source.get("url"), source.get("detail"), at, f"{at}.url"))
-        elif kind == "refusal" and role == "assistant":
-            checks.fields(part, _REFUSAL, at + ".")
-            texts.append(checks.string(part.get("refusal"), f"{at}.refusal"))
+        elif kind in ("refusal", "thinking") and role == "assistant":
+            texts += _answered(part, at)
         elif type(kind) is str:
             unsupported(f"A part of type {kind[:64]} is not supported: send text and images.", f"{at}.type")
         else:
             invalid(f"{at}.type is missing: it must be text or image_url.", f"{at}.type")
     return texts
+
+
+def _answered(part: dict[str, Any], at: str) -> list[str]:
+    """The texts of a part that only an answer has: a refusal, or thoughts, as Mistral's reasoning models write them."""
+    if part["type"] == "refusal":
+        checks.fields(part, _REFUSAL, at + ".")
+        return [checks.string(part.get("refusal"), f"{at}.refusal")]
+    checks.fields(part, _THINKING, at + ".")
+    thoughts = checks.array(part.get("thinking"), f"{at}.thinking")
+    return [_text(checks.obj(one, where := f"{at}.thinking[{i}]"), where) for i, one in enumerate(thoughts)]
 
 
 def _calls(message: dict[str, Any], where: str) -> list[str]:

@@ -167,6 +167,28 @@ def breakpoint_of_cache(value: Any, param: str) -> None:
     fields(obj(value, param), _BREAKPOINT, f"{param}.")
 
 
+def thinking_switch(value: Any, param: str) -> None:
+    """Whether an open model is to think. Other words for a chat template may add to the prompt what nobody counted."""
+    fields(obj(value, param), _THINKING_SWITCH, f"{param}.")
+
+
+_THINKING_SWITCH: Mapping[str, Check] = {"enable_thinking": boolean, "thinking": boolean}
+
+
+def reasoning_details(value: Any, param: str) -> None:
+    """Earlier reasoning as OpenRouter writes it; an entry that is only an id stands for what somebody has stored."""
+    for index, detail in enumerate(array(value, param)):
+        at = f"{param}[{index}]"
+        if not any(obj(detail, at).get(field) for field in ("text", "summary", "data", "signature")):
+            unsupported(f"{at} is reasoning of no known size: send its text, summary or data, or leave it out.", at)
+
+
+def extra_content(value: Any, param: str) -> None:
+    """What Gemini puts beside an answer and wants back: the signature of its thoughts."""
+    fields(obj(value, param), {"google": obj}, f"{param}.")
+    fields(value.get("google") or {}, {"thought_signature": string}, f"{param}.google.")
+
+
 CACHE_TTL = only("30m", reason="only a cache lifetime of 30m is priced.")
 _BREAKPOINT: Mapping[str, Check] = {"mode": string, "ttl": CACHE_TTL}
 CACHE_OPTIONS: Mapping[str, Check] = {"mode": string, "ttl": CACHE_TTL}

@@ -10,7 +10,7 @@ _DONE_ELSEWHERE = frozenset({"model", "input", "instructions", "max_output_token
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "top_logprobs": (0,),
     "truncation": ("disabled",),
-    "store": (False,),
+    "store": (False, True),
     "include": ([], ["reasoning.encrypted_content"]),
 }
 """Values that ask for nothing chat could not give, and may be left out."""
@@ -43,7 +43,7 @@ def _reasoning(body: dict[str, Any], reasoning: dict[str, Any]) -> None:
     for name, given in reasoning.items():
         if name == "effort" and given is not None:
             body["reasoning_effort"] = given
-        elif given is not None and name != "mode":
+        elif given is not None and name != "mode" and (name, given) != ("summary", "auto"):
             unsupported(f"reasoning.{name} does not exist in chat: leave it out.", f"reasoning.{name}")
 
 
@@ -167,4 +167,7 @@ def _content(content: str | list[dict[str, Any]], where: str, *, images: bool) -
             if part.get("detail") is not None:
                 image["detail"] = part["detail"]
             parts.append({"type": "image_url", "image_url": image, **more})
+    if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
+        # Some servers (Groq, DeepSeek) take parts in a user's messages only.
+        return str(parts[0]["text"])
     return parts

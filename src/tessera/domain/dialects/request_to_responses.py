@@ -123,7 +123,7 @@ def _items(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         role = message["role"]
         if role == "function" or message.get("function_call") is not None:
             unsupported(f"{where} uses functions of the old kind: use tools.", where)
-        if message.get("name") is not None:
+        if message.get("name") is not None and role != "tool":
             unsupported(f"{where}.name does not exist on the surface that this model is served on.", f"{where}.name")
         if role == "tool":
             custom = message.get("tool_call_id") in custom_calls
@@ -142,7 +142,8 @@ def _items(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if refusal:
                 parts = [{"type": "output_text", "text": parts}] if isinstance(parts, str) else parts
                 parts = [*parts, {"type": "refusal", "refusal": refusal}]
-            items.append({"role": role, "content": parts})
+            if parts:
+                items.append({"role": role, "content": parts})
         elif role != "assistant":
             items.append({"role": role, "content": ""})
         for call in message.get("tool_calls") or ():
@@ -180,7 +181,7 @@ def _content(content: str | list[dict[str, Any]], text_type: str) -> str | list[
             parts.append({"type": text_type, "text": part["text"], **more})
         elif kind == "refusal":
             parts.append({"type": "refusal", "refusal": part["refusal"]})
-        else:
+        elif kind == "image_url":
             image = part["image_url"]
             parts.append(
                 {"type": "input_image", "image_url": image["url"], "detail": image.get("detail") or "auto", **more}

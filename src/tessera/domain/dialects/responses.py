@@ -87,6 +87,7 @@ _PARTS: Mapping[str, Mapping[str, Check]] = {
         "text": checks.string,
         "annotations": checks.array,
         "logprobs": checks.array,
+        "parsed": checks.anything,
     },
     "refusal": {"type": checks.string, "refusal": checks.string},
     "input_image": {
@@ -104,6 +105,7 @@ _CALL: Mapping[str, Check] = {
     "name": checks.named,
     "arguments": checks.string,
     "input": checks.string,
+    "parsed_arguments": checks.anything,
     "status": checks.string,
     "async": checks.only(False, reason="only calls that are waited for are priced."),
     "namespace": _NO_NAMESPACE,
@@ -229,7 +231,14 @@ def _content(body: Body, content: Any, where: str, images: list[ImagePart], *, f
         else:
             text = "refusal" if kind == "refusal" else "text"
             texts.append(checks.string(part.get(text), f"{at}.{text}"))
+            texts += _parsed(part, "parsed")
     return texts
+
+
+def _parsed(owner: dict[str, Any], field: str) -> list[str]:
+    """What the official client for Node has read out of an answer by a schema, and sends back beside it."""
+    value = owner.get(field)
+    return [] if value is None else [msgspec.json.encode(value).decode()]
 
 
 def _image(body: Body, part: dict[str, Any], where: str, index: int) -> ImagePart:
@@ -245,7 +254,7 @@ def _call(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -> tup
     checks.fields(item, _CALL, where + ".")
     checks.named(item.get("call_id"), f"{where}.call_id")
     given = "arguments" if item["type"] == "function_call" else "input"
-    return "assistant", call_texts(item, where, given)
+    return "assistant", [*call_texts(item, where, given), *_parsed(item, "parsed_arguments")]
 
 
 def _result(body: Body, item: dict[str, Any], where: str, images: list[ImagePart]) -> tuple[str, list[str]]:

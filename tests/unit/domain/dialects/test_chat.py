@@ -247,6 +247,9 @@ def test_what_a_message_says_beside_its_content_is_counted(role: str, field: str
     [
         ("annotations", [{"type": "url_citation", "url_citation": {"title": "long title"}}]),
         ("parsed", {"steps": ["long title"]}),
+        ("reasoning_details", [{"type": "reasoning.text", "text": "long title", "signature": "s", "index": 0}]),
+        ("reasoning_details", [{"type": "reasoning.encrypted", "data": "long title", "id": "rs_1"}]),
+        ("extra_content", {"google": {"thought_signature": "long title"}}),
     ],
 )
 def test_what_an_answer_that_is_sent_back_has_beside_it_is_counted_as_it_is_written(field: str, told: Any) -> None:
@@ -254,8 +257,29 @@ def test_what_an_answer_that_is_sent_back_has_beside_it_is_counted_as_it_is_writ
     (message,) = chat(chat_body(messages=[answer])).messages
     assert message.texts[0] == "x"
     assert "long title" in message.texts[1]
-    (empty,) = chat(chat_body(messages=[answer | {field: None if field == "parsed" else []}])).messages
+    (empty,) = chat(chat_body(messages=[answer | {field: None}])).messages
     assert empty.texts == ("x",)
+
+
+def test_thoughts_that_are_parts_of_an_answer_are_counted() -> None:
+    thoughts = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}], "closed": True}
+    answer = {"role": "assistant", "content": [thoughts, {"type": "text", "text": "A cat."}], "prefix": False}
+    assert chat(chat_body(messages=[answer])).messages[0].texts == ("Hm.", "A cat.")
+    assert refusal(user(thoughts)).param == "messages[0].content[0].type"
+
+
+@pytest.mark.parametrize(
+    ("beside", "param"),
+    [
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "id": "rs_1"}]}, "reasoning_details[0]"),
+        ({"reasoning_details": ["rs_1"]}, "reasoning_details[0]"),
+        ({"extra_content": {"google": {"cached_content": "c"}}}, "extra_content.google.cached_content"),
+        ({"prefix": True}, "prefix"),
+    ],
+)
+def test_what_stands_for_more_than_it_says_is_refused_beside_an_answer(beside: dict[str, Any], param: str) -> None:
+    answer = {"role": "assistant", "content": "x", **beside}
+    assert refusal(chat_body(messages=[answer])).param == f"messages[0].{param}"
 
 
 @pytest.mark.parametrize("messages", [None, [], "x", {}, [1], ["x"], [None]])
@@ -270,6 +294,25 @@ def test_a_model_is_required(model: object) -> None:
 
 def test_every_field_of_the_official_client_is_decided() -> None:
     assert set(get_type_hints(CompletionCreateParamsStreaming)) <= set(FIELDS)
+
+
+def test_how_an_open_model_samples_and_whether_it_thinks_may_be_said() -> None:
+    sampling = {"top_k": 20, "min_p": 0, "repetition_penalty": 1.05, "chat_template_kwargs": {"enable_thinking": False}}
+    assert chat(chat_body(**sampling)).model == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "param"),
+    [
+        ("top_k", 1.5, "top_k"),
+        ("min_p", "0", "min_p"),
+        ("repetition_penalty", [1], "repetition_penalty"),
+        ("chat_template_kwargs", {"builtin_tools": ["browser"]}, "chat_template_kwargs.builtin_tools"),
+        ("chat_template_kwargs", {"enable_thinking": "no"}, "chat_template_kwargs.enable_thinking"),
+    ],
+)
+def test_other_words_for_a_template_and_values_of_another_kind_are_refused(field: str, value: Any, param: str) -> None:
+    assert refusal(chat_body(**{field: value})).param == param
 
 
 @settings(max_examples=300)

@@ -15,4 +15,4 @@ def test_the_reference_lists_the_fields_of_a_surface(title: str, fields: dict[st
     section = REFERENCE.read_text().split(f"**{title}.**")[1].split("Any field that is in neither")[0].split("\n**")[0]
     named = set(re.findall(r"`([a-z_]+)`", section))
     assert set(fields) <= named
-    assert named - set(fields) <= {"in_memory", "ttl", "mode", "standard", "30m"}
+    assert named - set(fields) <= {"in_memory", "ttl", "mode", "standard", "30m", "enable_thinking", "thinking"}

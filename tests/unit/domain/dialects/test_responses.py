@@ -157,6 +157,16 @@ def test_a_part_of_reasoning_is_text_and_carries_no_image(field: str) -> None:
     assert (refused.code, refused.param) == (ErrorCode.UNSUPPORTED_PARAMETER, f"input[0].{field}[0].image_url")
 
 
+def test_what_the_client_for_node_parsed_out_of_an_answer_is_counted_when_it_comes_back() -> None:
+    part = {"type": "output_text", "text": "{}", "annotations": [], "parsed": {"a": "long title"}}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "parsed_arguments": {"b": 1}}
+    said, called = responses(responses_body(input=[{"role": "assistant", "content": [part]}, call])).messages
+    assert said.texts == ("{}", '{"a":"long title"}')
+    assert called.texts == ("f", "{}", '{"b":1}')
+    left_out = [{"role": "assistant", "content": [part | {"parsed": None}]}, call | {"parsed_arguments": None}]
+    assert [message.texts for message in responses(responses_body(input=left_out)).messages] == [("{}",), ("f", "{}")]
+
+
 def test_reasoning_that_costs_more_is_refused() -> None:
     assert refusal(responses_body(reasoning={"mode": "pro"})).param == "reasoning.mode"
     responses(responses_body(reasoning={"mode": "standard", "effort": "high", "summary": "auto"}))
