@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import msgspec
 
@@ -34,7 +35,14 @@ class _Error(msgspec.Struct):
 
 
 class _ErrorBody(msgspec.Struct):
+    """OpenAI's shape, and those of servers that say it all at the top (SGLang, Mistral, FastAPI's `detail`)."""
+
     error: _Error | str | None = None
+    message: Any = None
+    detail: Any = None
+    code: Any = None
+    type: Any = None
+    param: Any = None
 
 
 def read_refusal(status: int, headers: Mapping[str, str], body: bytes, *, flex: bool) -> tuple[TesseraError, bool]:
@@ -84,10 +92,14 @@ def stripped(message: str) -> str:
 
 def _read(body: bytes) -> _Error:
     try:
-        error = msgspec.json.decode(body, type=_ErrorBody).error
+        said = msgspec.json.decode(body, type=_ErrorBody)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return _Error()
-    return error if isinstance(error, _Error) else _Error(message=error or "")
+    if isinstance(said.error, _Error):
+        return said.error
+    message = next((text for text in (said.error, said.message, said.detail) if isinstance(text, str)), "")
+    code, kind, param = (given if isinstance(given, str) else None for given in (said.code, said.type, said.param))
+    return _Error(message=message, code=code, type=kind, param=param)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> int | None:

@@ -64,6 +64,22 @@ def test_a_request_at_fault_is_a_400_with_the_reason_and_no_fallback() -> None:
     assert not fall_back
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"object": "error", "message": "Too long.", "type": "BadRequestError", "param": "messages", "code": 400},
+        {"detail": "Too long."},
+        {"error": "Too long.", "error_type": "validation"},
+        {"error": {"message": "Too long."}, "message": {"detail": []}},
+    ],
+)
+def test_a_reason_is_found_where_other_servers_say_it(body: dict[str, object]) -> None:
+    error, fall_back = read_refusal(400, {}, json.dumps(body).encode(), flex=False)
+    assert error.message == "The provider refused the request: Too long."
+    assert error.param == body.get("param")
+    assert not fall_back
+
+
 def test_addresses_keys_and_accounts_are_cut_out_of_a_message() -> None:
     message = (
         "org-AbCdEf123 at https://api.internal.example/v1 with sk-proj-abc123def456 from 10.0.0.7:8080, ask a@b.example"
