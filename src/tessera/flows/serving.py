@@ -81,7 +81,9 @@ async def _whole(running: Running, surface: Surface, upstream: UpstreamReply) ->
     facts = read_reply(surface, raw)
     caller_surface = running.found.request.surface
     if surface is not caller_surface:
-        raw = translate_reply(surface, caller_surface, raw, model=running.found.request.model)
+        raw = translate_reply(
+            surface, caller_surface, raw, model=running.found.request.model, name=_name(running.order.id)
+        )
     event = await price_up(running, Outcome.COMPLETED, facts)
     body = finish_reply(caller_surface, raw, receipt_of(event), reported=facts.usage is not None)
     if running.order.idempotency_key is not None:
@@ -116,7 +118,11 @@ class LiveStream:
                 surface, self._upstream = await open_upstream(running, self._headers, failure)
                 self._body = body_of(running, self._upstream)
                 self._relay = StreamRelay(
-                    surface, request.surface, include_usage=request.include_usage, model=request.model
+                    surface,
+                    request.surface,
+                    include_usage=request.include_usage,
+                    model=request.model,
+                    name=_name(running.order.id),
                 )
                 failure = await self._begin(self._relay, self._body)
                 if failure is None:
@@ -277,6 +283,11 @@ class LiveStream:
             if self._kept_bytes > self._running.world.limits.stored_reply_bytes_max:
                 self._kept = None
         return piece
+
+
+def _name(request_id: str) -> str:
+    """What an answer is called to which its provider gave no id."""
+    return request_id.removeprefix("req_")
 
 
 def _stored(running: Running, charge_nanos: int, content_type: str, body: bytes) -> StoredReply | None:

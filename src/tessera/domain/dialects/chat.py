@@ -65,7 +65,8 @@ _SAID_BESIDE = ("refusal", "reasoning_content", "reasoning")
 """Texts of a message beside its content. The last two are of servers that show how a model thinks (vLLM, DeepSeek);
 clients send an answer back as they got it."""
 _WRITTEN_BESIDE = ("annotations", "parsed", "reasoning_details", "extra_content")
-"""What may be of any shape. The official clients put `parsed` into an answer that they have read by a schema."""
+"""What is counted as it is written. The official clients put `parsed` into an answer that they have read by a schema;
+the last two are of OpenRouter and Gemini."""
 _TEXT: Mapping[str, Check] = {
     "type": checks.string,
     "text": checks.string,

@@ -21,11 +21,12 @@ class StreamRelay:
 
     On one surface the provider's frames are passed on as they came, comments included; between surfaces each event is
     said anew. Held back are: in chat the usage chunk and `[DONE]`, in responses the final event. Usage beside text is
-    taken out. A stream ends with exactly one of `finish` and `fail`. `error` is the provider's own error, or None;
-    `output_chars` is how many characters of output have come so far. One use, one stream.
+    taken out, and comments before the first event, so that another provider can still be asked. `name` is what an
+    answer without an id is called. A stream ends with exactly one of `finish` and `fail`. `error` is the provider's own
+    error, or None; `output_chars` is how many characters of output have come so far. One use, one stream.
     """
 
-    def __init__(self, upstream: Surface, caller: Surface, *, include_usage: bool, model: str) -> None:
+    def __init__(self, upstream: Surface, caller: Surface, *, include_usage: bool, model: str, name: str = "") -> None:
         if {upstream, caller} - {Surface.CHAT, Surface.RESPONSES}:
             raise ValueError(f"no relay from {upstream} to {caller}")
         self._upstream = upstream
@@ -36,10 +37,11 @@ class StreamRelay:
         self._watch: ChatWatch | ResponsesWatch = ChatWatch() if upstream is Surface.CHAT else ResponsesWatch()
         self._writer: ChatWriter | ResponsesWriter | None = None
         if upstream is not caller:
-            self._writer = ChatWriter(model) if caller is Surface.CHAT else ResponsesWriter(model)
+            self._writer = ChatWriter(model, name) if caller is Surface.CHAT else ResponsesWriter(model, name)
         self._held: bytes | None = None
         self._done: bytes | None = None
         self._cut = False
+        self._begun = False
         self.output_chars = 0
         self.finished = False
 
@@ -87,7 +89,8 @@ class StreamRelay:
     def _take(self, frame: Frame) -> list[bytes]:
         data = frame.data
         if data is None:
-            return [frame.raw]
+            return [frame.raw] if self._begun else []
+        self._begun = True
         if data.startswith(DONE) and data.strip() == DONE:
             self._done = frame.raw
             self.finished = self._upstream is Surface.CHAT
@@ -95,7 +98,7 @@ class StreamRelay:
         verdict = self._watch.read(data)
         if verdict is Verdict.END:
             self.finished = True
-        if verdict is Verdict.HOLD or verdict is Verdict.END:
+        if verdict is Verdict.HOLD or (verdict is Verdict.END and not isinstance(self._writer, ChatWriter)):
             self._held = data
             return []
         if self._writer is None:
@@ -146,7 +149,8 @@ class StreamRelay:
         if self._include_usage:
             chunk = self._held if self._writer is None else None
             if chunk is None:
-                chunk = msgspec.json.encode({**self._head(), "choices": [], "usage": self._usage(receipt)})
+                usage = self._watch.usage if isinstance(self._watch, ChatWatch) and self.facts.usage else None
+                chunk = msgspec.json.encode({**self._head(), "choices": [], "usage": usage or self._usage(receipt)})
             frames.append(make_frame(_receipted(Surface.CHAT, chunk, receipt)))
         return [*frames, self._done or make_frame(DONE)]
 

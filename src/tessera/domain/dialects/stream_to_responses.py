@@ -5,24 +5,30 @@ from typing import Any
 import msgspec
 
 from tessera.domain.dialects.frames import make_frame
+from tessera.domain.dialects.usage import thought_and_said
 
 
 class ResponsesWriter:
-    """Writes events for one chat completion of one choice. Items appear in the order in which they begin."""
+    """Writes events for one chat completion of one choice. Items appear in the order in which they begin. `name` is
+    what an answer without an id is called."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, name: str = "") -> None:
         self._model = model
+        self._name_given = name
         self.sequence = 0
         self._id = ""
         self._created = 0
         self._items: list[dict[str, Any]] = []
         self._at: dict[object, int] = {}
         self._texts: dict[int, list[str]] = {}
+        self._calls: dict[object, tuple[int, object]] = {}
+        self._last_call: object = 0
         self._frames: list[bytes] = []
 
     def write(self, chunk: dict[str, Any]) -> list[bytes]:
         """The events that say one chunk."""
-        self._start(chunk)
+        if chunk.get("id") or chunk.get("choices"):
+            self._start(chunk)
         for choice in chunk.get("choices") or ():
             if choice.get("index", 0) == 0:
                 self._delta(choice.get("delta") or {})
@@ -46,20 +52,22 @@ class ResponsesWriter:
     def _start(self, chunk: dict[str, Any]) -> None:
         if self._id:
             return
-        self._id = response_id(chunk.get("id"))
+        self._id = response_id(chunk.get("id"), self._name_given)
         self._created = int(chunk.get("created") or 0)
         empty = response_object(self._id, self._created, self._model, [], None, None, None)
         self._emit("response.created", response=empty)
         self._emit("response.in_progress", response=empty)
 
     def _delta(self, delta: dict[str, Any]) -> None:
-        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        thought, said = delta.get("reasoning_content") or delta.get("reasoning"), delta.get("content")
+        if isinstance(said, list):
+            thought, said = thought_and_said(said)
         if isinstance(thought, str) and thought:
             index = self._reasoning()
             self._grow(index, "response.reasoning_text.delta", thought, content_index=0)
-        if delta.get("content"):
+        if said:
             index = self._part("output_text")
-            self._grow(index, "response.output_text.delta", delta["content"], content_index=0, logprobs=[])
+            self._grow(index, "response.output_text.delta", said, content_index=0, logprobs=[])
         if delta.get("refusal"):
             index = self._part("refusal")
             self._grow(index, "response.refusal.delta", delta["refusal"], content_index=0)
@@ -70,6 +78,7 @@ class ResponsesWriter:
         if "reasoning" not in self._at:
             item = {"id": self._name("rs"), "type": "reasoning", "summary": [], "content": []}
             self._open("reasoning", item)
+            self._add_part(self._at["reasoning"], {"type": "reasoning_text", "text": ""})
         return self._at["reasoning"]
 
     def _part(self, kind: str) -> int:
@@ -83,18 +92,19 @@ class ResponsesWriter:
                 "content": [],
             }
             self._open(kind, item)
-            index = self._at[kind]
-            part = text_part(kind, "")
-            self._emit(
-                "response.content_part.added", item_id=item["id"], output_index=index, content_index=0, part=part
-            )
+            self._add_part(self._at[kind], text_part(kind, ""))
         return self._at[kind]
 
+    def _add_part(self, index: int, part: dict[str, Any]) -> None:
+        item_id = self._items[index]["id"]
+        self._emit("response.content_part.added", item_id=item_id, output_index=index, content_index=0, part=part)
+
     def _call(self, call: dict[str, Any]) -> None:
-        key = ("call", call.get("index", 0))
         kind, given = ("custom", "input") if "custom" in call else ("function", "arguments")
         called = call.get(kind) or {}
-        if key not in self._at:
+        number = call.get("index")
+        index = self._call_at(number, call.get("id"), called.get("name"))
+        if index is None:
             item = {
                 "id": self._name("fc"),
                 "type": "custom_tool_call" if kind == "custom" else "function_call",
@@ -103,11 +113,30 @@ class ResponsesWriter:
                 given: "",
                 "status": "in_progress",
             }
-            self._open(key, item)
+            index = len(self._items)
+            self._open(("call", index), item)
+            if number is not None:
+                self._last_call = number
+            self._calls[self._last_call] = (index, call.get("id"))
+        item = self._items[index]
+        item["name"] = item["name"] or called.get("name") or ""
         if called.get(given):
-            custom = self._items[self._at[key]]["type"] == "custom_tool_call"
+            custom = item["type"] == "custom_tool_call"
             event = "response.custom_tool_call_input.delta" if custom else "response.function_call_arguments.delta"
-            self._grow(self._at[key], event, called[given])
+            self._grow(index, event, called[given])
+
+    def _call_at(self, number: object, call_id: object, name: object) -> int | None:
+        """The item that a piece of a call belongs to; None where a call begins.
+
+        Not every server numbers its calls: some call all of them 0 and tell them apart by their ids (Gemini, earlier
+        Ollama). Others give every piece an id of its own (earlier vLLM), but only the first one a name.
+        """
+        known = self._calls.get(self._last_call if number is None else number)
+        if known is None:
+            return None
+        index, known_id = known
+        another = call_id != known_id if call_id and known_id else number is None
+        return None if name and another else index
 
     def _open(self, key: object, item: dict[str, Any]) -> None:
         index = len(self._items)
@@ -136,8 +165,10 @@ class ResponsesWriter:
                 self._emit("response.output_text.done", **where, content_index=0, text=text, logprobs=[])
             self._emit("response.content_part.done", **where, content_index=0, part=part)
         elif item["type"] == "reasoning":
-            item["content"] = [{"type": "reasoning_text", "text": text}]
+            part = {"type": "reasoning_text", "text": text}
+            item["content"] = [part]
             self._emit("response.reasoning_text.done", **where, content_index=0, text=text)
+            self._emit("response.content_part.done", **where, content_index=0, part=part)
         elif item["type"] == "custom_tool_call":
             item["input"], item["status"] = text, status
             self._emit("response.custom_tool_call_input.done", **where, input=text)
@@ -164,9 +195,9 @@ def text_part(kind: str, text: object) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def response_id(chat_id: object) -> str:
-    """A response's id from a chat completion's."""
-    return "resp_" + (str(chat_id or "").removeprefix("chatcmpl-") or "0")
+def response_id(chat_id: object, name: str = "") -> str:
+    """A response's id from a chat completion's; of one that has none, from the name of the call."""
+    return "resp_" + (str(chat_id or name).removeprefix("chatcmpl-") or "0")
 
 
 def response_object(

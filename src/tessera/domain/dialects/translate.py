@@ -13,7 +13,14 @@ from tessera.domain.dialects.request_to_responses import to_responses
 from tessera.domain.dialects.splice import JOIN_MAX, TIER_WORDS, Edits, Piece
 from tessera.domain.dialects.stream_to_chat import chat_id
 from tessera.domain.dialects.stream_to_responses import response_id, response_object, text_part
-from tessera.domain.dialects.usage import NotAReplyError, decode_reply, provider_said, read_usage, response_finish
+from tessera.domain.dialects.usage import (
+    NotAReplyError,
+    decode_reply,
+    provider_said,
+    read_usage,
+    response_finish,
+    thought_and_said,
+)
 from tessera.domain.request import InferenceRequest, Surface
 
 
@@ -80,10 +87,11 @@ def _pieces(written: dict[str, Any], body: Body, edits: Edits, nonce: str) -> li
     return [b"".join(pieces)] if sum(map(len, pieces)) <= JOIN_MAX else pieces
 
 
-def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: str) -> bytes:
+def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: str, name: str = "") -> bytes:
     """A whole reply in the caller's dialect. Raises [provider_error] for a reply that makes no sense.
 
     A response made from a chat completion does not repeat the request's tools and settings, which chat does not return.
+    `name` is what an answer without an id is called.
     """
     if {upstream, caller} != {Surface.CHAT, Surface.RESPONSES}:
         raise ValueError(f"no translation from {upstream} to {caller}")
@@ -91,7 +99,7 @@ def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: st
     if reply.get("error") is not None:
         provider_said(reply["error"])
     try:
-        said = _completion(reply, model) if caller is Surface.CHAT else _response(reply, model)
+        said = _completion(reply, model, name) if caller is Surface.CHAT else _response(reply, model, name)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         raise NotAReplyError from None
     return msgspec.json.encode(said)
@@ -105,7 +113,7 @@ def _usage(upstream: Surface, caller: Surface, usage: object) -> dict[str, Any] 
     return None if read is None else usage_object(caller, read)
 
 
-def _completion(reply: dict[str, Any], model: str) -> dict[str, Any]:
+def _completion(reply: dict[str, Any], model: str, name: str) -> dict[str, Any]:
     texts: dict[str, list[str]] = {"text": [], "refusal": []}
     calls = []
     for item in reply["output"]:
@@ -130,7 +138,7 @@ def _completion(reply: dict[str, Any], model: str) -> dict[str, Any]:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": response_finish(reply)}
     said = {
-        "id": chat_id(reply.get("id")),
+        "id": chat_id(reply.get("id"), name),
         "object": "chat.completion",
         "created": int(reply.get("created_at") or 0),
         "model": model,
@@ -142,22 +150,22 @@ def _completion(reply: dict[str, Any], model: str) -> dict[str, Any]:
     return said
 
 
-def _response(reply: dict[str, Any], model: str) -> dict[str, Any]:
+def _response(reply: dict[str, Any], model: str, name: str) -> dict[str, Any]:
     choice = reply["choices"][0]
     message = choice["message"]
-    name = response_id(reply.get("id"))
+    name = response_id(reply.get("id"), name)
     tail = name.removeprefix("resp_")
     reason = choice.get("finish_reason") or "stop"
     status = "incomplete" if reason in ("length", "content_filter") else "completed"
     output: list[dict[str, Any]] = []
-    thought = message.get("reasoning_content") or message.get("reasoning")
+    thought, said = message.get("reasoning_content") or message.get("reasoning"), message.get("content")
+    if isinstance(said, list):
+        thought, said = thought_and_said(said)
     if isinstance(thought, str) and thought:
         content = [{"type": "reasoning_text", "text": thought}]
         output.append({"id": f"rs_{tail}_0", "type": "reasoning", "summary": [], "content": content})
     parts = [
-        text_part(kind, message[field])
-        for kind, field in (("output_text", "content"), ("refusal", "refusal"))
-        if message.get(field)
+        text_part(kind, text) for kind, text in (("output_text", said), ("refusal", message.get("refusal"))) if text
     ]
     calls = message.get("tool_calls") or ()
     if parts or not calls:
@@ -178,7 +186,7 @@ def _response(reply: dict[str, Any], model: str) -> dict[str, Any]:
             {
                 "id": f"fc_{tail}_{len(output)}",
                 "type": "custom_tool_call" if kind == "custom" else "function_call",
-                "call_id": call["id"],
+                "call_id": call.get("id") or f"call_{tail}_{len(output)}",
                 "name": call[kind]["name"],
                 given: call[kind][given],
                 "status": status,

@@ -50,15 +50,17 @@ class ReplyFacts(msgspec.Struct, kw_only=True):
     has_output: bool = False
     error: TesseraError | None = None
 
-    def take_usage(self, surface: Surface, usage: object) -> None:
-        """Takes a usage object: the last one that says something stands, whole, never added to an earlier one."""
+    def take_usage(self, surface: Surface, usage: object) -> bool:
+        """Takes a usage object: the last one that says something stands, whole, never added to an earlier one. Returns
+        whether it is this one."""
         try:
             read = read_usage(surface, usage)
         except ValueError:
             self.usage, self.absurd = None, True
-            return
+            return False
         if read is not None:
             self.usage, self.absurd = read, False
+        return read is not None
 
 
 def served_tier(word: object) -> Tier | None:
@@ -126,10 +128,15 @@ def _chat(reply: dict[str, Any], facts: ReplyFacts) -> list[str]:
 def message_texts(message: dict[str, Any]) -> list[str]:
     """The delivered texts of a chat message or of a chunk's delta."""
     texts = []
+    thought = message.get("reasoning_content")
     for field in ("reasoning_content", "reasoning", "content", "refusal"):
         text = message.get(field)
+        if field == "reasoning" and text == thought:
+            continue  # vLLM says it under both names
         if isinstance(text, str):
             texts.append(text)
+        elif field == "content" and isinstance(text, list):
+            texts += thought_and_said(text)
     calls, function = message.get("tool_calls"), message.get("function_call")
     if not calls and function is None:
         return texts
@@ -140,6 +147,19 @@ def message_texts(message: dict[str, Any]) -> list[str]:
                 if isinstance(text, str):
                     texts.append(text)
     return texts
+
+
+def thought_and_said(parts: list[Any]) -> tuple[str, str]:
+    """What content of parts says: the model's thoughts, and its answer. Mistral's reasoning models answer so. Raises
+    TypeError, KeyError or AttributeError for parts that are none."""
+    thought, said = "", ""
+    for part in parts:
+        kind = part.get("type")
+        if kind == "thinking":
+            thought += "".join(inner["text"] for inner in part["thinking"] if inner.get("type") == "text")
+        elif kind == "text":
+            said += part["text"]
+    return thought, said
 
 
 def _response(reply: dict[str, Any], facts: ReplyFacts) -> Iterator[str]:

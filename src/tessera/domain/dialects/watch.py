@@ -100,11 +100,12 @@ class Watch:
 
 
 class ChatWatch(Watch):
-    """Watches chat completion chunks."""
+    """Watches chat completion chunks. `usage` is the usage object that stands, as the provider wrote it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.head: dict[str, Any] = {}
+        self.usage: dict[str, Any] = {}
         self.open_choices: set[int] = set()
         self._ended: set[int] = set()
 
@@ -119,14 +120,15 @@ class ChatWatch(Watch):
 
     def _read(self, event: dict[str, Any]) -> Verdict:
         facts = self._facts
-        if not self.head:
+        if not self.head.get("id"):
+            # Some servers (Azure) begin with a chunk that has no answer in it, and so no id.
             self.head = {"id": event.get("id"), "created": event.get("created"), "model": event.get("model")}
         tier = event.get("service_tier")
         if tier is not None:
             facts.served_tier = served_tier(tier)
         usage = event.get("usage")
-        if usage is not None:
-            facts.take_usage(Surface.CHAT, usage)
+        if usage is not None and facts.take_usage(Surface.CHAT, usage):
+            self.usage = usage
         choices = event.get("choices") or ()
         for choice in choices:
             self._choice(choice)
@@ -147,8 +149,9 @@ class ChatWatch(Watch):
                 for text in message_texts(delta):
                     self._deliver(text)
         reason = choice.get("finish_reason")
-        if reason is None:
-            # One that ended stays so: some providers send its usage in a chunk that looks like a piece of it.
+        if not reason:
+            # Some servers write "" while they go on. One that ended stays so: some providers send its usage in a chunk
+            # that looks like a piece of it.
             if index not in self._ended:
                 self.open_choices.add(index)
             return

@@ -233,7 +233,7 @@ def test_what_the_provider_reports_or_garbles_ends_the_stream_as_an_error(upstre
 @pytest.mark.parametrize(
     "delta",
     [
-        {"content": [{"type": "text", "text": "A cat."}]},
+        {"content": [{"type": "text", "text": 5}]},
         tool(0, id="call_1", function={"name": "zoom", "arguments": {"x": 1}}),
     ],
 )

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from tessera.domain.dialects.body import open_body
 from tessera.domain.dialects.chat import parse_chat
+from tessera.domain.dialects.request_to_responses import to_responses
 from tessera.domain.dialects.responses import parse_responses
 from tessera.domain.dialects.splice import Edits
 from tessera.domain.dialects.translate import translate_reply, translate_request
@@ -113,11 +114,11 @@ def test_a_full_response_call_becomes_chat() -> None:
             },
             {
                 "role": "assistant",
-                "content": [{"type": "text", "text": "Let me look."}],
+                "content": "Let me look.",
                 "tool_calls": FULL_CHAT["messages"][2]["tool_calls"],
             },
             {"role": "tool", "tool_call_id": "call_1", "content": "a cat"},
-            {"role": "tool", "tool_call_id": "call_2", "content": [{"type": "text", "text": "a dog"}]},
+            {"role": "tool", "tool_call_id": "call_2", "content": "a dog"},
             {"role": "user", "content": "And now?"},
         ],
         "tools": FULL_CHAT["tools"],
@@ -192,8 +193,7 @@ def test_what_responses_cannot_say_is_refused_by_name(field: str, value: object,
         ({"truncation": "auto"}, "truncation"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"top_logprobs": 3}, "top_logprobs"),
-        ({"store": True}, "store"),
-        ({"reasoning": {"summary": "auto"}}, "reasoning.summary"),
+        ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
             "input[0].content[0].file_id",
@@ -217,6 +217,31 @@ def test_what_chat_cannot_say_is_refused_by_name(more: dict[str, Any], param: st
     with pytest.raises(TesseraError) as refused:
         translated(responses_body(**more), R)
     assert (refused.value.code, refused.value.param) == (ErrorCode.UNSUPPORTED_PARAMETER, param)
+
+
+@pytest.mark.parametrize("more", [{"store": True}, {"store": False}, {"reasoning": {"summary": "auto"}}])
+def test_what_responses_would_do_anyway_may_be_asked_for_and_left_out(more: dict[str, Any]) -> None:
+    asked = {"model": "m", "input": "Hello", "max_output_tokens": 5}
+    assert translated({**asked, **more}, R) == translated(asked, R)
+
+
+def test_the_name_on_a_tools_result_is_that_of_its_call_and_left_out() -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
+    told = {"role": "tool", "tool_call_id": "call_1", "name": "zoom", "content": "a cat"}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [call]}, told]
+    out = translated({"model": "m", "messages": messages}, C)
+    assert out["input"][-1] == {"type": "function_call_output", "call_id": "call_1", "output": "a cat"}
+
+
+def test_thoughts_that_are_parts_of_an_answer_have_no_place_in_responses() -> None:
+    thoughts = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    messages = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": [thoughts, {"type": "text", "text": "A cat."}]},
+        {"role": "assistant", "content": [thoughts]},
+    ]
+    out = to_responses({"model": "m", "messages": messages})
+    assert out["input"][1:] == [{"role": "assistant", "content": [{"type": "output_text", "text": "A cat."}]}]
 
 
 def test_a_named_message_cannot_become_a_response() -> None:
@@ -312,11 +337,28 @@ def test_an_answer_that_makes_no_sense_is_a_provider_error(upstream: Surface, ca
     assert refused.value.code is ErrorCode.PROVIDER_ERROR
 
 
+def test_what_a_model_thought_and_said_in_parts_is_a_reasoning_item_and_a_message() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "A cat."}]
+    reply = {"id": "1", "choices": [{"index": 0, "message": {"content": parts}, "finish_reason": "stop"}]}
+    said = Response.model_validate_json(translate_reply(C, R, json.dumps(reply).encode(), model="m"))
+    assert [item.type for item in said.output] == ["reasoning", "message"]
+    assert said.output[0].content[0].text == "Hm."
+    assert said.output_text == "A cat."
+
+
+def test_an_answer_and_a_call_without_an_id_get_one_of_their_own() -> None:
+    call = {"type": "function", "function": {"name": "zoom", "arguments": "{}"}}
+    reply = {"choices": [{"index": 0, "message": {"content": None, "tool_calls": [call, call]}}]}
+    said = Response.model_validate_json(translate_reply(C, R, json.dumps(reply).encode(), model="m", name="7f"))
+    assert said.id == "resp_7f"
+    assert len({item.call_id for item in said.output}) == 2
+
+
 CALLED = {"id": "call_1", "type": "function", "function": {"name": "zoom", "arguments": {"x": 1}}}
 
 
 @pytest.mark.parametrize(
-    "message", [{"content": [{"type": "text", "text": "A"}]}, {"refusal": 5}, {"content": "A", "tool_calls": [CALLED]}]
+    "message", [{"content": [{"type": "text", "text": 5}]}, {"refusal": 5}, {"content": "A", "tool_calls": [CALLED]}]
 )
 def test_an_answer_whose_text_is_no_text_is_not_said_as_a_response(message: dict[str, Any]) -> None:
     raw = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()

@@ -141,6 +141,13 @@ def test_tool_calls_and_refusals_are_delivered_text_too() -> None:
     assert (facts.output_text, facts.finish_reason) == ('zoom{"x":1}', "tool_calls")
 
 
+def test_a_thought_said_under_two_names_is_delivered_once_and_one_in_parts_is_delivered_too() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "A cat."}]
+    for message in ({"reasoning_content": "Hm.", "reasoning": "Hm.", "content": "A cat."}, {"content": parts}):
+        reply = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+        assert read_reply(Surface.CHAT, json.dumps(reply).encode()).output_text == "Hm.A cat."
+
+
 def test_usage_that_cannot_be_true_is_marked_and_dropped() -> None:
     facts = read(completion(usage={"prompt_tokens": -5, "completion_tokens": 3}))
     assert (facts.usage, facts.absurd, facts.output_text) == (None, True, "A cat.")
