@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tessera.adapters.providers.openai import TransportLimits
     from tessera.adapters.providers.sight.provider import SightProvider
     from tessera.catalog.catalogue import Catalogue
+    from tessera.catalog.models import Model
     from tessera.credential_ports import Credentials, StoredCredential
     from tessera.flows.operator.credentials import Vault
     from tessera.flows.stored_providers import StoredProviders
@@ -45,8 +46,9 @@ def deployments_of(
 ) -> dict[str, tuple[Deployment, ...]]:
     """What can serve live calls, by canonical model: configured rows in their order, then OpenAI, then `sight`.
 
-    `stored` are the surfaces of the providers whose credentials are stored, by name. A row whose provider is nowhere
-    serves nothing. Raises SettingsError.
+    `stored` are the surfaces of the providers whose credentials are stored, by name. At its own provider a model is
+    called on the surfaces that provider serves it on. A row whose provider is nowhere serves nothing. Raises
+    SettingsError.
     """
     from tessera.domain.errors import TesseraError
 
@@ -59,14 +61,26 @@ def deployments_of(
         except TesseraError as error:
             raise SettingsError(f"deployment[{index}].model: {error.message}") from None
         if row.provider in named:
-            upstream = row.upstream_model or row.model
-            way = _deployment(row.provider, model.canonical, upstream, named[row.provider])
+            surfaces = named[row.provider]
+            if row.provider == model.provider:
+                # A row whose provider speaks nothing of the model's is the operator's word that it serves it all the
+                # same: another gateway under the provider's name may translate.
+                surfaces = _spoken(model, surfaces) or surfaces
+            way = _deployment(row.provider, model.canonical, row.upstream_model or row.model, surfaces)
             found.setdefault(model.canonical, []).append(way)
     for model in catalogue.models():
-        if model.id == model.canonical and model.provider in (OPENAI if OPENAI in named else SIGHT, SIGHT):
-            provider = model.provider
-            found.setdefault(model.id, []).append(_deployment(provider, model.id, model.id, model.surfaces))
+        if model.id != model.canonical or model.provider not in (OPENAI, SIGHT):
+            continue
+        surfaces = model.surfaces if model.provider == SIGHT else _spoken(model, named.get(OPENAI, ()))
+        way = _deployment(model.provider, model.id, model.id, surfaces)
+        if surfaces and way.name not in (other.name for other in found.get(model.id, ())):
+            found.setdefault(model.id, []).append(way)
     return {model: tuple(ways) for model, ways in found.items()}
+
+
+def _spoken(model: "Model", surfaces: Sequence[Surface]) -> tuple[Surface, ...]:
+    """The surfaces a model's own provider serves it on, of those that are spoken there."""
+    return tuple(surface for surface in model.surfaces if surface in surfaces)
 
 
 def _deployment(provider: str, model: str, upstream: str, surfaces: Sequence[Surface]) -> Deployment:
