@@ -1,5 +1,6 @@
 """Commits groups of orders to one SQLite file, which other processes may write too."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,11 @@ from tessera.domain.ledger.losses import LossLimits
 
 
 class SqliteCommitter(Committer):
-    """The one writer of this process on a file. BEGIN IMMEDIATE locks everything."""
+    """The one writer of this process on a file. BEGIN IMMEDIATE locks everything.
+
+    Nothing is written to a file that is no longer found by its name: whoever removed it, or put another in its place
+    (a backup, say), would never see what was acknowledged.
+    """
 
     failures = (sqlite3.Error, OSError)
     refusals = (sqlite3.IntegrityError,)
@@ -31,11 +36,17 @@ class SqliteCommitter(Committer):
     ) -> None:
         super().__init__(data_dir, owner, SqliteBooks(checkpoint_key), clock, make_id, limits)
         self._factory = factory
+        self._path = data_dir / DATABASE_FILE
+        self._file: os.stat_result | None = None
 
     def connection(self) -> sqlite3.Connection:
         """See `Committer.connection`."""
+        found = self._path.stat()
+        self._file = self._file or found
+        if not os.path.samestat(self._file, found):
+            raise sqlite3.OperationalError(f"{self._path} was replaced while this process used it; start it again")
         if self._connection is None:
-            self._connection = connect(self.data_dir / DATABASE_FILE, writable=True, factory=self._factory)
+            self._connection = connect(self._path, writable=True, factory=self._factory)
         return self._connection
 
     def look(self) -> None:
