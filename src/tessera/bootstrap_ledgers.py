@@ -1,6 +1,7 @@
 """The part of the composition root that brings whole ledgers to another place: out of a backup, into PostgreSQL."""
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 
@@ -10,10 +11,17 @@ from tessera.settings import Settings
 
 
 async def restore_backup(settings: Settings, source: Path) -> None:
-    """A backup into the data folder, which must be new or empty; with `database`, from there into that PostgreSQL."""
+    """A backup into the data folder, which must be new or empty; with `database`, from there into that PostgreSQL.
+
+    What fails leaves no data folder behind, so that the same can be tried again.
+    """
     restore(source, settings.data_dir)
     if settings.database is not None:
-        await move_ledger(settings.data_dir, settings.database, settings.secrets_dir)
+        try:
+            await move_ledger(settings.data_dir, settings.database, settings.secrets_dir)
+        except Exception:
+            shutil.rmtree(settings.data_dir)
+            raise
 
 
 async def move_ledger(data_dir: Path, url: str, secrets_dir: Path | None) -> tuple[Check, ...]:

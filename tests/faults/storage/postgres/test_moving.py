@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -91,6 +93,61 @@ async def test_a_ledger_in_use_or_a_database_that_has_one_is_refused_and_nothing
     again = await SqliteStorage.open(tmp_path / "a")
     assert (await again.balance(organization, Mode.LIVE)).available_nanos == 1000
     await again.close()
+
+
+_CUT_OFF = """
+import os, sys, time
+from pathlib import Path
+from tessera.adapters.storage.postgres import moving
+execute = moving.PostgresConnection.execute
+
+def cut_off(self, sql, parameters=()):
+    if (sql, sys.argv[1]) == ("COMMIT", "before"):
+        os._exit(9)
+    done = execute(self, sql, parameters)
+    if sql == "COMMIT":
+        os._exit(9)
+    return done
+
+moving.PostgresConnection.execute = cut_off
+moving.move_in(Path(sys.argv[2]), sys.argv[3], None, time.time_ns() // 1000)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_move_that_is_cut_off_at_its_commit_leaves_one_ledger_and_is_ended_by_the_next(
+    tmp_path: Path, database_url: str, when: str
+) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 1000)
+    await storage.close()
+    command = [sys.executable, "-c", _CUT_OFF, when, str(tmp_path), database_url]
+    assert subprocess.run(command, check=False).returncode == 9, "the injector fired"  # noqa: ASYNC221
+    old = await SqliteStorage.open(tmp_path)
+    with pytest.raises(TesseraError):
+        await old.hold(hold_order(organization, 10, mode=Mode.LIVE, owner=old.owner))
+    await old.close()
+    tessera("migrate", "--from", str(tmp_path), "--to", database_url)
+    assert not database(tmp_path).exists()
+    moved = await PostgresStorage.connect(database_url, tmp_path)
+    assert (await moved.balance(organization, Mode.LIVE)).available_nanos == 1000
+    assert faults(await moved.verify()) == {}
+    await moved.close()
+
+
+async def test_a_restore_that_does_not_reach_postgresql_can_be_tried_again(tmp_path: Path, database_url: str) -> None:
+    storage = await SqliteStorage.open(tmp_path / "data")
+    organization = await funded(storage, 1000)
+    await storage.backup(tmp_path / "backup.tar")
+    await storage.close()
+    command = ("restore", str(tmp_path / "backup.tar"), "--data", str(tmp_path / "restored"))
+    away = {"TESSERA_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    assert tessera(*command, check=False, env=away).returncode == 1
+    assert not (tmp_path / "restored").exists()
+    tessera(*command, env={"TESSERA_DATABASE_URL": database_url})
+    restored = await PostgresStorage.connect(database_url, tmp_path / "restored")
+    assert (await restored.balance(organization, Mode.LIVE)).available_nanos == 1000
+    await restored.close()
 
 
 async def test_a_folder_with_an_embedded_ledger_is_no_replicas_folder(tmp_path: Path, database_url: str) -> None:

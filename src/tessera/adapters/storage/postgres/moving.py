@@ -1,7 +1,8 @@
 """Moves a whole ledger between the engines, row by row as it is: numbers, chain, signatures and all.
 
 Always holds: a ledger arrives whole or not at all. What was copied is audited, and compared with where it came from,
-inside the transaction that copied it.
+inside the transaction that copied it. There is never a moment at which both ledgers take writes: the old one takes none
+from before that transaction is committed on.
 """
 
 import sqlite3
@@ -21,7 +22,7 @@ from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.damage import damage
 from tessera.adapters.storage.postgres.escaping import escape
 from tessera.adapters.storage.postgres.migrations import migrate
-from tessera.adapters.storage.postgres.secret_mark import set_mark
+from tessera.adapters.storage.postgres.secret_mark import is_marked, set_mark
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file
 from tessera.adapters.storage.sqlite.migrations import migrate as migrate_sqlite
 from tessera.administration_ports import Check
@@ -31,8 +32,11 @@ MOVED_SUFFIX = ".moved-to-postgresql"
 _ROWS_AT_ONCE = 2000
 
 _REFUSE_WRITES = """
-CREATE TRIGGER moved BEFORE UPDATE ON wallet BEGIN SELECT raise(ABORT, 'this ledger was moved to PostgreSQL'); END
+CREATE TRIGGER IF NOT EXISTS moved BEFORE UPDATE ON wallet
+BEGIN SELECT raise(ABORT, 'this ledger was moved to PostgreSQL'); END
 """
+
+_REFUSES_WRITES = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name = 'moved'"
 
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
 _COLUMNS = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
@@ -45,9 +49,9 @@ FROM information_schema.columns WHERE table_schema = current_schema() AND is_ide
 def move_in(data_dir: Path, url: str, secrets_dir: Path | None, now_us: int) -> tuple[Check, ...]:
     """Moves the embedded ledger of a data folder that no process uses into an empty PostgreSQL; gives the audit there.
 
-    Afterwards the file has another name, so that no server goes on with it by mistake. Raises [invalid_request] when
-    the folder is in use or has settlements waiting, the database is not empty or the ledger does not pass its audit;
-    [storage_unavailable].
+    Afterwards the file has another name, so that no server goes on with it by mistake. One that was cut off between its
+    commits is ended by the next. Raises [invalid_request] when the folder is in use or has settlements waiting, the
+    database is not empty or the ledger does not pass its audit; [storage_unavailable].
     """
     _check_unused(data_dir)
     file = data_dir / DATABASE_FILE
@@ -64,8 +68,8 @@ def move_in(data_dir: Path, url: str, secrets_dir: Path | None, now_us: int) -> 
                 if secrets_dir is not None and not has_secrets(secrets_dir):
                     copy_secrets(data_dir, secrets_dir)
                 source.execute(_REFUSE_WRITES)
-                target.execute("COMMIT")
                 source.execute("COMMIT")
+                _commit(source, target)
                 file.rename(file.with_name(DATABASE_FILE + MOVED_SUFFIX))
             finally:
                 target.close()
@@ -104,24 +108,43 @@ def _move(
     """Everything but the commit."""
     migrate(target.raw)
     target.execute("BEGIN")
-    if target.execute("SELECT count(*) FROM organization").fetchall() != [(0,)]:
+    target.execute("SELECT set_config('statement_timeout', '0', true)")
+    shape = _shape(source)
+    is_empty = target.execute("SELECT count(*) FROM organization").fetchall() == [(0,)]
+    if is_empty:
+        for table, columns in shape:
+            _copy_in(source, target, table, columns)
+        number_on(target)
+        set_mark(target, secrets)
+    elif not _has_arrived(source, target, secrets):
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, "That PostgreSQL database has a ledger already; name an empty one.", param="to"
         )
-    target.execute("SELECT set_config('statement_timeout', '0', true)")
-    shape = _shape(source)
-    for table, columns in shape:
-        _copy_in(source, target, table, columns)
-    number_on(target)
-    set_mark(target, secrets)
     checks = audit(target, data_dir, secrets.checkpoint_key, now_us, damage, (psycopg.ProgrammingError,))
     wrong = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
     wallets = f"SELECT {', '.join(dict(shape)['wallet'])} FROM wallet ORDER BY id"  # noqa: S608
-    if not wrong and source.execute(wallets).fetchall() != target.execute(wallets).fetchall():
+    if not wrong and is_empty and source.execute(wallets).fetchall() != target.execute(wallets).fetchall():
         wrong = ["the wallets are not the same as before"]
     if wrong:
         raise TesseraError(ErrorCode.INVALID_REQUEST, f"The ledger was not moved: {'; '.join(wrong)}", param="from")
     return checks
+
+
+def _has_arrived(source: sqlite3.Connection, target: PostgresConnection, secrets: Secrets) -> bool:
+    """Whether the ledger there is this one, whose move was cut off after it was committed there. It may have gone on
+    since; the audit finds one that is behind."""
+    refuses: int = source.execute(_REFUSES_WRITES).fetchone()[0]
+    return bool(refuses) and is_marked(target, secrets)
+
+
+def _commit(source: sqlite3.Connection, target: PostgresConnection) -> None:
+    """Makes the move final. Where it is certain that it is not, the old ledger takes writes again."""
+    try:
+        target.execute("COMMIT")
+    except psycopg.Error:
+        if not target.lost:
+            source.execute("DROP TRIGGER moved")
+        raise
 
 
 def number_on(target: PostgresConnection) -> None:
