@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openai import OpenAI
 
 from receipts import assert_sound
@@ -146,9 +147,22 @@ def test_metrics_are_for_loopback_or_for_whoever_has_the_token(server: TesseraSe
 def test_the_address_of_a_client_is_taken_from_trusted_proxies_only(tmp_path: Path) -> None:
     forwarded = {"X-Forwarded-For": "203.0.113.7"}
     with running_server(tmp_path, config='trusted_proxies = ["127.0.0.0/8"]\n') as trusting:
-        assert fetch(f"{trusting.base_url}/metrics", forwarded)[0] == 404
+        named = trusting.account().organization
+        made = trusting.tessera("keys", "create", "--org", named, "--mode", "test", "--ip-range", "203.0.113.0/24")
+        forwarded["Authorization"] = f"Bearer {made.stdout.strip()}"
+        assert fetch(f"{trusting.api}/balance", forwarded)[0] == 200
     with running_server(tmp_path, config='trusted_proxies = ["10.0.0.0/8"]\n') as wary:
-        assert fetch(f"{wary.base_url}/metrics", forwarded)[0] == 200
+        assert fetch(f"{wary.api}/balance", forwarded)[0] == 403
+
+
+@pytest.mark.parametrize("trusted", ["[]", '["127.0.0.0/8"]'])
+def test_metrics_are_not_for_those_whom_a_proxy_on_this_machine_serves(tmp_path: Path, trusted: str) -> None:
+    with running_server(tmp_path, config=f"trusted_proxies = {trusted}\n") as server:
+        for name in ("X-Forwarded-For", "X-Real-IP"):
+            for address in ("203.0.113.7", "127.0.0.1", ""):
+                assert fetch(f"{server.base_url}/metrics", {name: address})[0] == 404, (name, address)
+        assert fetch(f"{server.base_url}/metrics", {"Forwarded": "for=203.0.113.7"})[0] == 404
+        assert fetch(f"{server.base_url}/metrics")[0] == 200
 
 
 def test_a_price_for_a_model_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:

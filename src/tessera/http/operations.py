@@ -16,6 +16,8 @@ from tessera.http.errors import reply_error
 from tessera.http.exchange import JSON, Exchange
 from tessera.http.metrics import exposition
 
+_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
+"""What a proxy adds to a request that is not its own: it is on loopback then, and whoever asked it is not."""
 _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -70,6 +72,8 @@ def _may_read_metrics(exchange: Exchange, token: str | None) -> bool:
     if token is not None:
         presented = (exchange.header(b"authorization") or "").removeprefix("Bearer ")
         return hmac.compare_digest(presented.encode("latin-1"), token.encode())
+    if any(exchange.header(name) is not None for name in _FORWARDED):
+        return False
     client = exchange.scope.get("client")
     try:
         return client is not None and ipaddress.ip_address(client[0]).is_loopback
