@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from tessera.cli._accepting import AcceptQueue, tells_its_length
 from tessera.cli._connection import bounded_connection
+from tessera.cli._signals import ending_signals
 from tessera.http.door import Door
 from tessera.settings import Settings
 
@@ -45,13 +46,14 @@ class Server(uvicorn.Server):
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def listen_for_signals(self, *, alone: bool = True) -> None:
-        """From now on SIGINT and SIGTERM end `until_signal`; a second one ends the drain at once.
+        """From now on SIGINT, SIGTERM and, unless it is ignored, SIGHUP end `until_signal`; a second one ends the drain
+        at once.
 
         Of a worker, which is not `alone`, only SIGINT does: its parent passes on the SIGTERM that a service manager may
         have sent to all processes at once, so that two of them are one wish.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             loop.add_signal_handler(number, self._stop, alone or number == signal.SIGINT)
 
     async def until_signal(self) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import click
 
-_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+from tessera.cli._signals import ending_signals
+
 _LOOK_SECONDS = 0.05
 SHORT_LIFE_SECONDS = 5
 """A worker that lived no longer is started again only after a pause."""
@@ -38,6 +39,7 @@ class Workers:
         self._all_answer = False
         self._stopping = False
         self._failed = False
+        self._signals = (signal.SIGCHLD, *ending_signals())
         self._hear, self._say = os.pipe()
         self._alive, self._kept_open = os.pipe()
 
@@ -46,12 +48,12 @@ class Workers:
 
         `stop_listening` closes the parent's own hold on the socket, so that nobody waits on it in vain.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         for place in range(self._count):
             self._fork(place)
         while self._places or self._due:
             busy = self._due or not self._all_answer
-            found = signal.sigtimedwait(_SIGNALS, _LOOK_SECONDS if busy else 3600)
+            found = signal.sigtimedwait(self._signals, _LOOK_SECONDS if busy else 3600)
             if found is not None and found.si_signo == signal.SIGCHLD:
                 self._reap()
             elif found is not None:
@@ -74,7 +76,7 @@ class Workers:
         os.setpgid(0, 0)
         os.close(self._kept_open)
         os.close(self._hear)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
         self._serve(place, self._say)
         raise SystemExit(0)
 

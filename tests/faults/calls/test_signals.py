@@ -108,6 +108,24 @@ def test_f34_a_signal_at_any_moment_of_a_start_ends_it_and_spoils_nothing(
         server.verify()
 
 
+@pytest.mark.parametrize("outlives", [False, True])
+def test_f34_a_closed_terminal_ends_a_server_in_order_unless_it_was_started_to_outlive_it(
+    tmp_path: Path, outlives: bool
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if outlives else signal.SIG_DFL)
+    try:
+        with running_server(tmp_path, fresh=True) as server:
+            server.process.send_signal(signal.SIGHUP)
+            if outlives:
+                assert ask(server.base_url, request("GET", "/healthz", "")).status == 200
+                assert server.stop() == 0
+            else:
+                assert server.process.wait(30) == 0
+                assert "Stopping: calls in flight may end first" in server.log.read_text()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_two_servers_on_one_data_folder_share_its_ledger(tmp_path: Path) -> None:
     with running_server(tmp_path) as first:
         account = first.account()
