@@ -2,18 +2,22 @@
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
 from tessera.credential_ports import PROVIDER_NAME, PROVIDERS_INSIDE
 from tessera.domain.money import parse_usd
 from tessera.domain.request import Surface
-from tessera.settings.shapes import PaymentSettings, Settings, SettingsError, split_listen
+from tessera.settings.shapes import LimitSettings, PaymentSettings, Settings, SettingsError, split_listen
 
 _ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max", "read_on_calls_max")
 WEBHOOK_SECRETS_MAX = 2
 PASSWORD_MEMORY_KIB_MIN = 8192
+LIMIT_MAX = 2**42
+"""The largest limit: as seconds from now on, in microseconds, it still fits into 63 bits."""
 _BASE_URL = r"https?://[^\s@?#]+"
+_ORIGIN = r"\*|[a-z][a-z0-9+.-]*://[^\sA-Z/?#]+"
 _LOOPBACK = r"http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?"
 _ISSUER = re.compile(rf"(https://[A-Za-z0-9.-]+(:[0-9]+)?|{_LOOPBACK})(/[^\s?#@\\]*)?")
 
@@ -41,22 +45,8 @@ def check(settings: Settings) -> None:
             "secrets_dir: it says where replicas on one PostgreSQL find the secrets they share; the embedded database "
             "keeps them in `data_dir`."
         )
-    for address in settings.trusted_proxies:
-        try:
-            ipaddress.ip_network(address)
-        except ValueError:
-            raise SettingsError(
-                f"trusted_proxies: {address!r} is not an address or network such as 10.0.0.0/8"
-            ) from None
-    for name, value in msgspec.structs.asdict(settings.limits).items():
-        if isinstance(value, str):
-            _check_amount(f"limits.{name}", value)
-        elif value < (0 if name in _ZERO_ALLOWED else 1):
-            raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
-    if settings.limits.password_memory_kib < PASSWORD_MEMORY_KIB_MIN:
-        raise SettingsError(
-            f"limits.password_memory_kib: hashing a password takes at least {PASSWORD_MEMORY_KIB_MIN} KiB."
-        )
+    _check_addresses(settings)
+    _check_limits(settings.limits)
     for table, ports in (("media", settings.media.ports), ("webhooks", settings.webhooks.ports)):
         if not all(1 <= port <= 65_535 for port in ports):
             raise SettingsError(f"{table}.ports: a port is a number from 1 to 65535.")
@@ -65,6 +55,36 @@ def check(settings: Settings) -> None:
     _check_identity_providers(settings)
     _check_payments(settings.payments)
     _check_providers(settings)
+
+
+def _check_addresses(settings: Settings) -> None:
+    for address in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(address)
+        except ValueError:
+            raise SettingsError(
+                f"trusted_proxies: {address!r} is not an address or network such as 10.0.0.0/8"
+            ) from None
+    for origin in settings.cors_origins:
+        if not re.fullmatch(_ORIGIN, origin):
+            raise SettingsError(
+                f"cors_origins: no browser sends {origin!r} as an origin; write it as in https://app.example.com, in "
+                "small letters and without a path or a slash at the end."
+            )
+
+
+def _check_limits(limits: LimitSettings) -> None:
+    for name, value in msgspec.structs.asdict(limits).items():
+        if isinstance(value, str):
+            _check_amount(f"limits.{name}", value)
+        elif value < (0 if name in _ZERO_ALLOWED else 1):
+            raise SettingsError(f"limits.{name}: {value} is not a limit; write a whole number above zero.")
+        elif value > LIMIT_MAX:
+            raise SettingsError(f"limits.{name}: a limit is at most {LIMIT_MAX}.")
+    if limits.password_memory_kib < PASSWORD_MEMORY_KIB_MIN:
+        raise SettingsError(
+            f"limits.password_memory_kib: hashing a password takes at least {PASSWORD_MEMORY_KIB_MIN} KiB."
+        )
 
 
 def check_database(database: str | None) -> None:
@@ -148,15 +168,23 @@ def _check_providers(settings: Settings) -> None:
                 raise SettingsError(
                     f"{place}.surfaces: `{surface}` is not available in this version; `chat` and `responses` are."
                 )
-        if not re.fullmatch(_BASE_URL, provider.base_url):
+        if not _is_base_url(provider.base_url):
             raise SettingsError(
                 f"{place}.base_url: write an address such as http://127.0.0.1:9000/v1, without credentials."
             )
         _check_secret(f"{place}.credential", provider.credential)
     _check_deployments(settings, names)
     for url in settings.trusted_base_urls:
-        if not re.fullmatch(_BASE_URL, url):
+        if not _is_base_url(url):
             raise SettingsError(f"trusted_base_urls: {url!r} is not an address such as http://10.0.0.5:8000/v1.")
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(re.fullmatch(_BASE_URL, url) and parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _check_deployments(settings: Settings, names: set[str]) -> None:

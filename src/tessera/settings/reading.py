@@ -13,10 +13,12 @@ import msgspec
 from tessera.settings.checks import check
 from tessera.settings.shapes import Settings, SettingsError, Shape
 
+_FOLDERS = ("data_dir", "secrets_dir")
 ENVIRONMENT_PREFIX = "TESSERA_"
 CONFIG_FILE_NAME = "tessera.toml"
 _COMMAND_VARIABLES = frozenset({"TESSERA_CONFIG", "TESSERA_BASE_URL", "TESSERA_API_KEY", "TESSERA_DATABASE_URL"})
 """Variables that commands read themselves, beside those made from the names of settings."""
+_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 _SERVICE_LINK = re.compile(r"TESSERA_(SERVICE_.+|PORT(_.+)?)")
 """What Kubernetes sets by itself in every container beside a service called `tessera`: not an operator's choice."""
 
@@ -39,6 +41,7 @@ def load_settings(
         for name in path[:-1]:
             table = table.setdefault(name, {})
         table[path[-1]] = value
+    _refuse_empty_folders(chosen)
     if data_dir is not None:
         chosen["data_dir"] = str(data_dir)
     if listen is not None:
@@ -46,6 +49,13 @@ def load_settings(
     settings = _convert(chosen)
     check(settings)
     return settings
+
+
+def _refuse_empty_folders(chosen: Mapping[str, Any]) -> None:
+    """A variable that was meant to hold a folder's name and holds none: the current folder was not meant."""
+    for key in _FOLDERS:
+        if chosen.get(key) == "":
+            raise SettingsError(f"{key}: the name of the folder is empty; write one, or leave it out.")
 
 
 def setting_names() -> Iterator[str]:
@@ -86,7 +96,8 @@ def _read_file(environment: Mapping[str, str], config: Path | None) -> dict[str,
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     _refuse_unknown(Settings, tables, "", str(path))
     _convert(tables)
-    for key in ("data_dir", "secrets_dir"):
+    _refuse_empty_folders(tables)
+    for key in _FOLDERS:
         if key in tables:
             tables[key] = str(path.parent / tables[key])
     secrets = [(tables, "metrics_token"), (tables.get("smtp", {}), "password")]
@@ -170,7 +181,7 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
             raise SettingsError(f"{name} must be true or false, not {text!r}.")
         return text == "true"
     if kind is int:
-        if not text.isdecimal():
+        if not _WHOLE_NUMBER.fullmatch(text):
             raise SettingsError(f"{name} must be a whole number, not {text!r}.")
         return int(text)
     return text

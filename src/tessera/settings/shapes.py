@@ -1,5 +1,6 @@
 """The tables of the configuration file, their defaults and their units."""
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -215,6 +216,6 @@ def split_listen(listen: str) -> tuple[str, int]:
     """Host and port of `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`. Raises SettingsError."""
     host, colon, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
         raise SettingsError(f"listen: {listen!r} is not an address and a port; write it as in 127.0.0.1:8080")
     return host, int(port)

@@ -8,6 +8,7 @@ import pytest
 from tessera.domain.request import Tier
 from tessera.settings import Settings, SettingsError, load_settings, notices, split_listen
 
+WRONG_ORIGINS = ("", "app.example.com", "https://app.example.com/", "https://App.example.com", "https://")
 WRONG_ISSUERS = [
     "id.example.com",
     "http://id.example.com",
@@ -62,7 +63,13 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ('[[provider]]\nname = "a"\nbase_url = "h:9000"', "provider[0].base_url"),
         ('[[deployment]]\nmodel = "m"\nprovider = "No Body"', "deployment[0].provider"),
         ('[[deployment]]\nmodel = "m"\nprovider = "sandbox"', "deployment[0].provider"),
+        ('[[provider]]\nname = "a"\nbase_url = "http:///v1"', "provider[0].base_url"),
+        ('[[provider]]\nname = "a"\nbase_url = "http://h:99999/v1"', "provider[0].base_url"),
         ('trusted_base_urls = ["10.0.0.5:8000"]', "trusted_base_urls"),
+        ('trusted_base_urls = ["http://10.0.0.5:0/v1"]', "trusted_base_urls"),
+        *((f'cors_origins = ["{origin}"]', "cors_origins") for origin in WRONG_ORIGINS),
+        ("[limits]\nquote_seconds = 9223372036854775807", "limits.quote_seconds"),
+        ('data_dir = ""', "data_dir"),
         *((f'[[oidc]]\nname = "a"\nissuer = "{url}"\nclient_id = "t"', "oidc[0].issuer") for url in WRONG_ISSUERS),
         ('[[oidc]]\nname = ""\nissuer = "https://h"\nclient_id = "t"', "oidc[0].name"),
         ('[[oidc]]\nname = "A/b"\nissuer = "https://h"\nclient_id = "t"', "oidc[0].name"),
@@ -74,6 +81,23 @@ def test_a_wrong_value_is_named_by_its_path(tmp_path: Path, text: str, named: st
     with pytest.raises(SettingsError, match=r".") as caught:
         from_file(tmp_path, text)
     assert named.split("[")[0] in str(caught.value)
+
+
+def test_origins_of_pages_and_apps_are_taken_as_browsers_send_them(tmp_path: Path) -> None:
+    origins = ("https://app.example.com", "http://localhost:5173", "capacitor://localhost", "*")
+    assert from_file(tmp_path, f"cors_origins = {list(origins)}".replace("'", '"')).cors_origins == origins
+
+
+@pytest.mark.parametrize("name", ["TESSERA_DATA_DIR", "TESSERA_SECRETS_DIR"])
+def test_a_folder_without_a_name_is_not_the_current_one(name: str) -> None:
+    with pytest.raises(SettingsError, match="empty"):
+        load_settings({name: "", "TESSERA_DATABASE_URL": "postgresql://h/tessera"})
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "\u0663"])
+def test_a_number_in_the_environment_is_of_few_plain_digits(value: str) -> None:
+    with pytest.raises(SettingsError, match="TESSERA_LIMITS_IMAGES_MAX must be a whole number"):
+        load_settings({"TESSERA_LIMITS_IMAGES_MAX": value})
 
 
 def test_an_amount_written_as_a_number_is_refused_because_it_may_not_be_exact(tmp_path: Path) -> None:
@@ -199,7 +223,7 @@ def test_a_public_server_without_mail_or_encryption_is_announced(tmp_path: Path)
     assert notices(load_settings({})) == ()
 
 
-@pytest.mark.parametrize("listen", ["8080", "localhost", "localhost:", ":80", "h:99999", "h:-1"])
+@pytest.mark.parametrize("listen", ["8080", "localhost", "localhost:", ":80", "h:99999", "h:-1", f"h:{'9' * 5000}"])
 def test_an_address_to_listen_on_needs_host_and_port(listen: str) -> None:
     with pytest.raises(SettingsError, match="address and a port"):
         split_listen(listen)
