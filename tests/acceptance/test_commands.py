@@ -43,6 +43,7 @@ def data(tmp_path: Path) -> tuple[str, str]:
         ("describe",),
         ("describe", "no-such-file.jpg"),
         ("orgs", "list", "--config", "no-such-file.toml"),
+        ("orgs", "list", "--data", ""),
     ],
     ids=" ".join,
 )
@@ -71,6 +72,44 @@ def test_what_cannot_be_done_exits_with_1_and_one_sentence(data: tuple[str, str]
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_a_disk_or_a_file_that_fails_a_command_is_told_in_one_sentence(data: tuple[str, str], tmp_path: Path) -> None:
+    tessera("orgs", "create", "acme", *data)
+    tessera("backup", str(tmp_path / "backup.tar"), *data)
+    (tmp_path / "file").touch()
+    nowhere = tmp_path / "file" / "new"
+    export = ("usage", "export", "--org", "acme", "--from", "2026-11-01", "--out", str(nowhere), *data)
+    restoring = ("restore", str(tmp_path / "backup.tar"), "--data", str(nowhere / "er"))
+    for arguments in (export, restoring):
+        result = tessera(*arguments, check=False)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert re.fullmatch(r"Error: [^\n]*(Not a directory|File exists)[^\n]*\.\n", result.stderr)
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "tessera", "orgs", "list", *data],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(),
+        )
+    assert (result.returncode, result.stderr) == (1, "Error: No space left on device.\n")
+
+
+def test_an_argument_that_is_no_text_is_wrong_usage(data: tuple[str, str]) -> None:
+    tessera("orgs", "create", "acme", *data)
+    command = [sys.executable, "-m", "tessera", "credit", "add", "--org", "acme", "--amount", "1", "--note", b"\xff"]
+    result = subprocess.run([*command, *data], capture_output=True, text=True, env=clean_environment())
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Error: An argument is not text in UTF-8." in result.stderr
+
+
+def test_a_secret_that_was_cut_short_is_told_in_one_sentence(data: tuple[str, str]) -> None:
+    tessera("orgs", "create", "acme", *data)
+    (Path(data[1]) / "pepper").write_bytes(b"short")
+    result = tessera("orgs", "list", *data, check=False)
+    assert result.returncode == 1
+    assert re.fullmatch(r"Error: [^\n]*pepper must hold 32 bytes and holds 5; restore it[^\n]*\n", result.stderr)
 
 
 def test_an_amount_that_is_none_is_refused_under_its_option() -> None:

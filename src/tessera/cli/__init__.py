@@ -5,6 +5,7 @@ Always holds: results go to standard output, everything else to standard error; 
 found wrong, 2 usage.
 """
 
+import errno
 import gc
 import importlib
 import pkgutil
@@ -41,6 +42,12 @@ class CommandFiles(click.Group):
             return super().invoke(ctx)
         except TesseraError as error:
             raise click.ClickException(f"{error.message}{_reason(error)} [{error.code}]") from error
+        except UnicodeEncodeError as error:
+            raise click.UsageError("An argument is not text in UTF-8.") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise click.ClickException(f"{_named(error) or error}.") from error
         except Exception as error:
             from tessera.settings import SettingsError
 
@@ -54,9 +61,14 @@ def _reason(error: TesseraError) -> str:
     cause = error.__cause__
     if error.code is not ErrorCode.STORAGE_UNAVAILABLE or cause is None:
         return ""
-    if isinstance(cause, OSError) and cause.filename:
-        return f" The reason: {cause.strerror}: {cause.filename}."
+    if isinstance(cause, OSError) and _named(cause):
+        return f" The reason: {_named(cause)}."
     return f" The reason: {str(cause).partition(chr(10))[0]}."
+
+
+def _named(error: OSError) -> str:
+    """What went wrong with which file, if the system said so."""
+    return ": ".join(str(part) for part in (error.strerror, error.filename) if part is not None)
 
 
 @click.group(cls=CommandFiles, context_settings={"help_option_names": ["-h", "--help"]})

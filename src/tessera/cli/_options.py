@@ -33,10 +33,20 @@ mode_option = click.option(
 )
 
 
+class _Folder(click.Path):
+    """A folder's name; an empty one, as of a variable that is not set, is not the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        if value == "":
+            self.fail("the name of the folder is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def place_options(command: F) -> F:
     """`--config` and `--data`: where the settings and the data are."""
     command = click.option(
-        "--data", "data", type=click.Path(file_okay=False, path_type=Path), help="The data folder (TESSERA_DATA_DIR)."
+        "--data", "data", type=_Folder(file_okay=False, path_type=Path), help="The data folder (TESSERA_DATA_DIR)."
     )(command)
     return click.option(
         "--config",

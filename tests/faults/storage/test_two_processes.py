@@ -201,6 +201,6 @@ def test_processes_that_start_together_share_their_secrets_and_schema(tmp_path: 
 def test_a_damaged_secret_is_refused_and_not_replaced(tmp_path: Path) -> None:
     load_secrets(tmp_path)
     (tmp_path / "pepper").write_bytes(b"short")
-    with pytest.raises(ValueError, match="backup"):
+    with pytest.raises(TesseraError, match="backup"):
         load_secrets(tmp_path)
     assert (tmp_path / "pepper").read_bytes() == b"short"

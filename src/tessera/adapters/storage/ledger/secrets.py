@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from tessera.domain.errors import ErrorCode, TesseraError
+
 PEPPER_FILE = "pepper"
 CHECKPOINT_KEY_FILE = "checkpoint-key"
 SECRET_BYTES = 32
@@ -24,7 +26,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 def load_secrets(data_dir: Path) -> Secrets:
     """The secrets of a data folder, generated once (mode 0600); processes starting together get the same ones.
 
-    Raises OSError when they can neither be read nor written, ValueError when a file is damaged.
+    Raises OSError when they can neither be read nor written, [invalid_request] when a file is damaged.
     """
     make_private_folder(data_dir)
     return Secrets(
@@ -71,7 +73,11 @@ def _load(path: Path) -> bytes:
         _generate(path)
         secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
-        raise ValueError(f"{path} must hold {SECRET_BYTES} bytes and holds {len(secret)}; restore it from a backup")
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"{path} must hold {SECRET_BYTES} bytes and holds {len(secret)}; restore it from a backup.",
+            param="data_dir",
+        )
     return secret
 
 

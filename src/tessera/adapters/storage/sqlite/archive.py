@@ -118,7 +118,7 @@ def _audited(folder: Path) -> tuple[Check, ...]:
             return audit(connection, folder, secrets.checkpoint_key, 0, damage, (sqlite3.DatabaseError,))
         finally:
             connection.close()
-    except (sqlite3.Error, ValueError) as error:
+    except (sqlite3.Error, ValueError, TesseraError) as error:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, f"The archive holds no ledger that can be read: {error}", param="source"
         ) from error
