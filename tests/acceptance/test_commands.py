@@ -104,6 +104,15 @@ def test_an_argument_that_is_no_text_is_wrong_usage(data: tuple[str, str]) -> No
     assert "Error: An argument is not text in UTF-8." in result.stderr
 
 
+def test_a_name_that_standard_output_cannot_say_is_told_in_one_sentence(data: tuple[str, str]) -> None:
+    tessera("orgs", "create", "日本", *data)
+    env = {**clean_environment(), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "tessera", "orgs", "list", *data]
+    result = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert result.returncode == 1
+    assert result.stderr == "Error: Standard output takes latin-1 only, which cannot say all of this; use UTF-8.\n"
+
+
 def test_a_secret_that_was_cut_short_is_told_in_one_sentence(data: tuple[str, str]) -> None:
     tessera("orgs", "create", "acme", *data)
     (Path(data[1]) / "pepper").write_bytes(b"short")

@@ -43,6 +43,9 @@ class CommandFiles(click.Group):
         except TesseraError as error:
             raise click.ClickException(f"{error.message}{_reason(error)} [{error.code}]") from error
         except UnicodeEncodeError as error:
+            if error.encoding != "utf-8":
+                said = f"Standard output takes {error.encoding} only, which cannot say all of this; use UTF-8."
+                raise click.ClickException(said) from error
             raise click.UsageError("An argument is not text in UTF-8.") from error
         except OSError as error:
             if error.errno == errno.EPIPE:
