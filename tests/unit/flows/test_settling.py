@@ -311,3 +311,24 @@ async def test_text_is_counted_only_where_it_matters_and_long_text_beside_the_ev
     for length, beside in ((8_000, False), (8_001, True)):
         await price_up(call, Outcome.COMPLETED, facts(usage=None, output_text="x" * length))
         assert (threads.pop() is not here) is beside
+
+
+async def test_of_an_answer_too_large_to_be_read_all_that_was_asked_for_may_be_lost() -> None:
+    call = await running(n=3)
+    call.overlong = True
+    event = await price_up(call, Outcome.PROVIDER_ERROR, facts(usage=None, output_text="", output_chars=0))
+    asked = Quantities(input_tokens=call.found.count.total.predicted, output_tokens=150)
+    assert (event.charge_nanos, event.loss_nanos) == (0, asked.input_tokens * 2_500 + 150 * 10_000)
+
+
+async def test_usage_that_cannot_be_true_is_said_to_be_quarantined() -> None:
+    event = await price_up(await running(), Outcome.COMPLETED, facts(usage=None, absurd=True))
+    assert event.usage_source is UsageSource.QUARANTINED
+
+
+async def test_of_a_model_whose_context_nobody_knows_any_usage_is_believed() -> None:
+    call = await running()
+    model = msgspec.structs.replace(call.found.model, context_max=None)
+    call.found = msgspec.structs.replace(call.found, model=model)
+    event = await price_up(call, Outcome.COMPLETED, facts(usage=Quantities(input_tokens=10**8, output_tokens=1)))
+    assert (event.usage.input_tokens, event.usage_source) == (10**8, UsageSource.PROVIDER)
