@@ -322,8 +322,10 @@ async def test_of_an_answer_too_large_to_be_read_all_that_was_asked_for_may_be_l
 
 
 async def test_usage_that_cannot_be_true_is_said_to_be_quarantined() -> None:
-    event = await price_up(await running(), Outcome.COMPLETED, facts(usage=None, absurd=True))
+    call = await running()
+    event = await price_up(call, Outcome.COMPLETED, facts(usage=None, absurd=True))
     assert event.usage_source is UsageSource.QUARANTINED
+    assert call.world.quarantined == {"first/gpt-4o": 1}
 
 
 async def test_of_a_model_whose_context_nobody_knows_any_usage_is_believed() -> None:
