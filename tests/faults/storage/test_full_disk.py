@@ -130,8 +130,12 @@ SCENES = {
     "witness": (
         """
     witness = folder / "checkpoints.json"
-    witness.unlink()
-    witness.mkdir()
+    while not witness.is_dir():
+        witness.unlink(missing_ok=True)
+        try:
+            witness.mkdir()
+        except FileExistsError:
+            pass  # a sweep in between has written it
     try:
         await storage.sweep()
     except OSError:
