@@ -6,7 +6,15 @@ from ledger_calls import new_id
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.money import Mode
 from tessera.domain.payments.news import Claimed, News, Paid, PaymentEvent
-from tessera.domain.payments.records import NANOS_PER_CENT, ClaimKind, Service, TopUp, TopUpKind, TopUpOrder
+from tessera.domain.payments.records import (
+    NANOS_PER_CENT,
+    AutomaticTopUp,
+    ClaimKind,
+    Service,
+    TopUp,
+    TopUpKind,
+    TopUpOrder,
+)
 
 
 def topup_order(organization_id: str, amount_nanos: int, **changes: Any) -> TopUpOrder:
@@ -22,6 +30,13 @@ def topup_order(organization_id: str, amount_nanos: int, **changes: Any) -> TopU
         "fingerprint": "f",
     }
     return TopUpOrder(**(fields | changes))
+
+
+def automatic_topup(organization_id: str, **amounts: int) -> AutomaticTopUp:
+    """Automatic top-up of live money, switched on; `amounts` are threshold, amount and month's ceiling."""
+    return AutomaticTopUp(
+        organization_id=organization_id, mode=Mode.LIVE, customer_id=None, enabled=True, failure=None, **amounts
+    )
 
 
 def event(news: News, **changes: Any) -> PaymentEvent:

@@ -5,7 +5,7 @@ from itertools import count
 from tessera.adapters.storage.people import SqlPeople
 from tessera.administration_ports import ApiKey
 from tessera.domain.money import Mode
-from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Person
+from tessera.domain.people.records import Act, Actor, ActorKind, AdminKey, Link, LinkPurpose, Person
 from tessera.domain.people.roles import Role
 
 FAR = 2**40
@@ -46,4 +46,16 @@ def api_key(organization: str, project: str, ends_at: int | None = None) -> ApiK
         display="sk…",
         created_at=1,
         revoked_at=ends_at,
+    )
+
+
+def admin_key(maker: Person, organization: str, role: Role = Role.OWNER) -> AdminKey:
+    return AdminKey(
+        id=f"adminkey_{next(_numbers)}",
+        organization_id=organization,
+        person_id=maker.id,
+        name="k",
+        display="sk…",
+        role=role,
+        created_at=1,
     )

@@ -82,7 +82,7 @@ async def _whole(running: Running, surface: Surface, upstream: UpstreamReply) ->
     caller_surface = running.found.request.surface
     if surface is not caller_surface:
         raw = translate_reply(
-            surface, caller_surface, raw, model=running.found.request.model, name=_name(running.order.id)
+            surface, caller_surface, raw, model=running.found.request.model, fallback_id=_fallback_id(running.order.id)
         )
     event = await price_up(running, Outcome.COMPLETED, facts)
     body = finish_reply(caller_surface, raw, receipt_of(event), reported=facts.usage is not None)
@@ -122,7 +122,7 @@ class LiveStream:
                     request.surface,
                     include_usage=request.include_usage,
                     model=request.model,
-                    name=_name(running.order.id),
+                    fallback_id=_fallback_id(running.order.id),
                 )
                 failure = await self._begin(self._relay, self._body)
                 if failure is None:
@@ -285,8 +285,8 @@ class LiveStream:
         return piece
 
 
-def _name(request_id: str) -> str:
-    """What an answer is called to which its provider gave no id."""
+def _fallback_id(request_id: str) -> str:
+    """The id of an answer to which its provider gave none."""
     return request_id.removeprefix("req_")
 
 

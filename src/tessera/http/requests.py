@@ -40,12 +40,16 @@ async def ledger(world: World, caller: Caller, exchange: Exchange) -> None:
 def page_of(exchange: Exchange, others: tuple[str, ...] = ()) -> Page:
     """The page a query asks for; `others` are parameters the route takes beside. Raises [invalid_request]."""
     query = exchange.query(("limit", "after", *others))
-    limit = query.get("limit", "20")
+    return checked_page(query.get("limit"), query.get("after"))
+
+
+def checked_page(limit: str | None, after: str | None) -> Page:
+    """The page that these parameters of a query ask for. Raises [invalid_request]."""
+    limit = "20" if limit is None else limit
     if not limit.isascii() or not limit.isdecimal() or len(limit) > 3 or not 1 <= int(limit) <= PAGE_LIMIT_MAX:
         raise TesseraError(
             ErrorCode.INVALID_REQUEST, f"limit must be a number from 1 to {PAGE_LIMIT_MAX}.", param="limit"
         )
-    after = query.get("after")
     if after is not None and not 1 <= len(after) <= 64:
         raise TesseraError(ErrorCode.INVALID_REQUEST, "after must be an id from this list.", param="after")
     return Page(limit=int(limit), after=after)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stored_people import FAR, admin_key, newcomer
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.people import SqlPeople
@@ -17,7 +18,6 @@ from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
 
-FAR = 2**40
 NOBODY = Act(actor=Actor(kind=ActorKind.PERSON, id=""), action="person.signed_up", object_id="")
 _numbers = count()
 
@@ -30,15 +30,6 @@ def people(storage: LedgerStorage) -> SqlPeople:
 def sign_up(name: str) -> Link:
     email = f"{name}{next(_numbers)}@example.com".lower()
     return Link(purpose=LinkPurpose.SIGN_UP, expires_at=FAR, email=email, name=name, password_hash="h")
-
-
-async def newcomer(people: SqlPeople, name: str) -> tuple[Person, str]:
-    """A person and the organization they own."""
-    link = sign_up(name)
-    await people.keep_link(str(link.email), link)
-    person = await people.become_person(NOBODY, str(link.email), link)
-    assert person is not None
-    return person, (await people.memberships(person.id))[0].organization_id
 
 
 def act(person: Person, organization: str, object_id: str = "", role: Role = Role.OWNER) -> Act:
@@ -61,17 +52,9 @@ async def joined(people: SqlPeople, owner: Person, organization: str, role: Role
     return person
 
 
-def admin_key(maker: Person, organization: str) -> tuple[Act, AdminKey]:
+def keyed(maker: Person, organization: str) -> tuple[Act, AdminKey]:
     """A key for administration, and the making of it."""
-    key = AdminKey(
-        id=f"adminkey_{next(_numbers)}",
-        organization_id=organization,
-        person_id=maker.id,
-        name="k",
-        display="d",
-        role=Role.ADMIN,
-        created_at=1,
-    )
+    key = admin_key(maker, organization, Role.ADMIN)
     return act(maker, organization, key.id), key
 
 
@@ -129,7 +112,7 @@ async def test_what_an_erased_person_offered_is_withdrawn_and_their_admin_keys_a
     bob = await joined(people, ada, organization, Role.ADMIN)
     bobs = await offer(people, bob, organization, Role.ADMIN)
     (offered,) = await people.list_invitations(organization, Page(limit=1))
-    key = await people.create_admin_key(*admin_key(bob, organization), "digest0")
+    key = await people.create_admin_key(*keyed(bob, organization), "digest0")
     await people.erase_person(act(bob, "", bob.id))
     assert await open_offers(people, bobs) == []
     assert await events(people, organization, "invitation.withdrawn") == [offered.id]
@@ -139,7 +122,7 @@ async def test_what_an_erased_person_offered_is_withdrawn_and_their_admin_keys_a
 async def test_an_admin_key_of_a_removed_member_stays_dead_when_they_come_back(people: SqlPeople) -> None:
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.ADMIN)
-    making, key = admin_key(bob, organization)
+    making, key = keyed(bob, organization)
     await people.create_admin_key(making, key, "digest")
     assert await people.find_admin_caller("digest") is not None
     await people.remove_member(act(ada, organization, bob.id))
@@ -153,7 +136,7 @@ async def test_who_has_left_meanwhile_makes_no_admin_key_and_who_was_erased_no_o
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.ADMIN)
     await people.remove_member(act(ada, organization, bob.id))
-    making, key = admin_key(bob, organization)
+    making, key = keyed(bob, organization)
     with pytest.raises(TesseraError) as caught:
         await people.create_admin_key(making, key, "digest3")
     assert caught.value.code is ErrorCode.NOT_FOUND
@@ -210,7 +193,7 @@ async def test_no_name_that_somebody_takes_keeps_an_organization_from_being_dele
 async def test_a_copy_has_what_a_persons_keys_did_and_not_where_others_acted_from(people: SqlPeople) -> None:
     ada, organization = await newcomer(people, "Ada")
     bob = await joined(people, ada, organization, Role.ADMIN, "Robert")
-    making, key = admin_key(bob, organization)
+    making, key = keyed(bob, organization)
     await people.create_admin_key(making, key, "digest2")
     by_key = Actor(kind=ActorKind.ADMIN_KEY, id=key.id, person_id=bob.id, address="192.0.2.99")
     by_key = by_key.within(organization, Role.ADMIN)

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from ledger_calls import funded, hold_order, new_id, usage_event
-from payment_events import bought, claimed, event, paid, topup_order
+from payment_events import automatic_topup, bought, claimed, event, paid, topup_order
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.payments.news import Nothing, Outcome, Unpaid
-from tessera.domain.payments.records import AutomaticTopUp, ClaimKind, Service, TopUpState
+from tessera.domain.payments.records import ClaimKind, Service, TopUpState
 from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
@@ -343,17 +343,9 @@ async def test_only_who_can_be_topped_up_is_due_so_that_nobody_at_a_ceiling_keep
     order = topup_order(organization, 5 * USD, save_card=True)
     topup, _ = await money.create_topup(order)
     await money.take_event(event(paid(topup, new_id("pi"), customer_id="cus_1")))
-    wanted = AutomaticTopUp(
-        organization_id=organization,
-        mode=Mode.LIVE,
-        customer_id=None,
-        enabled=True,
-        threshold_nanos=1_000 * USD,
-        amount_nanos=20 * USD,
-        month_max_nanos=59 * USD,
-        failure=None,
+    await money.set_automatic(
+        automatic_topup(organization, threshold_nanos=1_000 * USD, amount_nanos=20 * USD, month_max_nanos=59 * USD)
     )
-    await money.set_automatic(wanted)
     for _ in range(2):
         assert (organization, Mode.LIVE) in await money.list_due()
         started = await money.start_automatic(organization, Mode.LIVE, taxed=False)

@@ -5,13 +5,13 @@ from itertools import count
 
 import pytest
 
-from stored_people import FAR, act, acting, api_key, newcomer
+from stored_people import FAR, act, acting, admin_key, api_key, newcomer
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.people import SqlPeople
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
-from tessera.domain.people.records import Actor, ActorKind, AdminKey, Link, LinkPurpose, Person, Session
+from tessera.domain.people.records import Actor, ActorKind, Link, LinkPurpose, Person, Session
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
@@ -200,15 +200,7 @@ async def test_a_deleted_organization_gets_no_key_no_credit_and_nobody_who_could
 async def test_an_admin_key_has_its_makers_role_of_now(people: SqlPeople) -> None:
     owner, organization = await newcomer(people)
     admin = await join(people, owner, organization, Role.ADMIN)
-    key = AdminKey(
-        id="adminkey1",
-        organization_id=organization,
-        person_id=admin.id,
-        name="k",
-        display="sk…",
-        role=Role.OWNER,
-        created_at=1,
-    )
+    key = admin_key(admin, organization)
     made = await people.create_admin_key(act(acting(admin, organization, Role.ADMIN), key.id), key, "digest")
     assert made.role is Role.ADMIN
     await people.change_role(act(acting(owner, organization), admin.id), Role.VIEWER)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger_calls import new_id
-from payment_events import event, paid, topup_order
+from payment_events import automatic_topup, event, paid, topup_order
 from stripe_stand_in import LIVE_KEY, StripeStandIn
 from tessera.adapters.payments.stripe.client import StripePayments
 from tessera.adapters.storage.money.store import SqlMoney
@@ -48,16 +48,7 @@ class Till:
         told = await self.money.take_news(event(paid(order, new_id("pi"), customer_id=customer_id)))
         assert told.outcome is Outcome.APPLIED
         await self.money.set_automatic(
-            AutomaticTopUp(
-                organization_id=found.id,
-                mode=Mode.LIVE,
-                customer_id=None,
-                enabled=True,
-                threshold_nanos=10 * USD,
-                amount_nanos=20 * USD,
-                month_max_nanos=1_000 * USD,
-                failure=None,
-            )
+            automatic_topup(found.id, threshold_nanos=10 * USD, amount_nanos=20 * USD, month_max_nanos=1_000 * USD)
         )
         return found.id
 

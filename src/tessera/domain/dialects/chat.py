@@ -158,8 +158,8 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
         invalid("messages must be a list of at least one message.", "messages")
     found = []
     for index, message in enumerate(messages):
-        plain = type(message) is dict and len(message) == 2 and message.get("role") in _PLAIN_ROLES
-        plain = plain and "content" in message
+        plain = type(message) is dict and len(message) == 2 and "content" in message
+        plain = plain and message.get("role") in _PLAIN_ROLES
         if plain and type(text := message["content"]) is str:
             # Most messages; nothing else of one can be wrong.
             found.append(Message(role=message["role"], texts=(body.text(text),)))

@@ -21,12 +21,14 @@ class StreamRelay:
 
     On one surface the provider's frames are passed on as they came, comments included; between surfaces each event is
     said anew. Held back are: in chat the usage chunk and `[DONE]`, in responses the final event. Usage beside text is
-    taken out, and comments before the first event, so that another provider can still be asked. `name` is what an
-    answer without an id is called. A stream ends with exactly one of `finish` and `fail`. `error` is the provider's own
+    taken out, and comments before the first event, so that another provider can still be asked. `fallback_id` is the
+    id of an answer that has none. A stream ends with exactly one of `finish` and `fail`. `error` is the provider's own
     error, or None; `output_chars` is how many characters of output have come so far. One use, one stream.
     """
 
-    def __init__(self, upstream: Surface, caller: Surface, *, include_usage: bool, model: str, name: str = "") -> None:
+    def __init__(
+        self, upstream: Surface, caller: Surface, *, include_usage: bool, model: str, fallback_id: str = ""
+    ) -> None:
         if {upstream, caller} - {Surface.CHAT, Surface.RESPONSES}:
             raise ValueError(f"no relay from {upstream} to {caller}")
         self._upstream = upstream
@@ -37,7 +39,8 @@ class StreamRelay:
         self._watch: ChatWatch | ResponsesWatch = ChatWatch() if upstream is Surface.CHAT else ResponsesWatch()
         self._writer: ChatWriter | ResponsesWriter | None = None
         if upstream is not caller:
-            self._writer = ChatWriter(model, name) if caller is Surface.CHAT else ResponsesWriter(model, name)
+            writer = ChatWriter if caller is Surface.CHAT else ResponsesWriter
+            self._writer = writer(model, fallback_id)
         self._held: bytes | None = None
         self._done: bytes | None = None
         self._cut = False

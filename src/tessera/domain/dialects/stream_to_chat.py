@@ -16,9 +16,9 @@ class ChatWriter:
     Some servers say an item in pieces, some only when it is done, some only in the last event: it is said once.
     """
 
-    def __init__(self, model: str, name: str = "") -> None:
+    def __init__(self, model: str, fallback_id: str = "") -> None:
         self._model = model
-        self._name = name
+        self._fallback_id = fallback_id
         self._id = ""
         self._created = 0
         self._tier: object = None
@@ -41,7 +41,7 @@ class ChatWriter:
         kind = event.get("type")
         if kind == "response.created":
             response = event["response"]
-            self._id = chat_id(response.get("id"), self._name)
+            self._id = chat_id(response.get("id"), self._fallback_id)
             self._created = int(response.get("created_at") or 0)
             return self._start()
         if kind in ("response.output_text.delta", "response.refusal.delta"):
@@ -120,6 +120,6 @@ class ChatWriter:
         return make_frame(msgspec.json.encode({**self.head(), "choices": [choice]}))
 
 
-def chat_id(response_id: object, name: str = "") -> str:
-    """A chat completion's id from a response's; of one that has none, from the name of the call."""
-    return "chatcmpl-" + str(response_id or name).removeprefix("resp_")
+def chat_id(response_id: object, fallback_id: str = "") -> str:
+    """A chat completion's id from a response's; of one that has none, from what is given instead."""
+    return "chatcmpl-" + str(response_id or fallback_id).removeprefix("resp_")

@@ -9,12 +9,14 @@ from tessera.domain.dialects.usage import thought_and_said
 
 
 class ResponsesWriter:
-    """Writes events for one chat completion of one choice. Items appear in the order in which they begin. `name` is
-    what an answer without an id is called."""
+    """Writes events for one chat completion of one choice. Items appear in the order in which they begin.
 
-    def __init__(self, model: str, name: str = "") -> None:
+    `fallback_id` is the id of an answer that has none.
+    """
+
+    def __init__(self, model: str, fallback_id: str = "") -> None:
         self._model = model
-        self._name_given = name
+        self._fallback_id = fallback_id
         self.sequence = 0
         self._id = ""
         self._created = 0
@@ -52,7 +54,7 @@ class ResponsesWriter:
     def _start(self, chunk: dict[str, Any]) -> None:
         if self._id:
             return
-        self._id = response_id(chunk.get("id"), self._name_given)
+        self._id = response_id(chunk.get("id"), self._fallback_id)
         self._created = int(chunk.get("created") or 0)
         empty = response_object(self._id, self._created, self._model, [], None, None, None)
         self._emit("response.created", response=empty)
@@ -195,9 +197,9 @@ def text_part(kind: str, text: object) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def response_id(chat_id: object, name: str = "") -> str:
-    """A response's id from a chat completion's; of one that has none, from the name of the call."""
-    return "resp_" + (str(chat_id or name).removeprefix("chatcmpl-") or "0")
+def response_id(chat_id: object, fallback_id: str = "") -> str:
+    """A response's id from a chat completion's; of one that has none, from what is given instead."""
+    return "resp_" + (str(chat_id or fallback_id).removeprefix("chatcmpl-") or "0")
 
 
 def response_object(

@@ -87,11 +87,11 @@ def _pieces(written: dict[str, Any], body: Body, edits: Edits, nonce: str) -> li
     return [b"".join(pieces)] if sum(map(len, pieces)) <= JOIN_MAX else pieces
 
 
-def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: str, name: str = "") -> bytes:
+def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: str, fallback_id: str = "") -> bytes:
     """A whole reply in the caller's dialect. Raises [provider_error] for a reply that makes no sense.
 
     A response made from a chat completion does not repeat the request's tools and settings, which chat does not return.
-    `name` is what an answer without an id is called.
+    `fallback_id` is the id of an answer that has none.
     """
     if {upstream, caller} != {Surface.CHAT, Surface.RESPONSES}:
         raise ValueError(f"no translation from {upstream} to {caller}")
@@ -99,7 +99,7 @@ def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: st
     if reply.get("error") is not None:
         provider_said(reply["error"])
     try:
-        said = _completion(reply, model, name) if caller is Surface.CHAT else _response(reply, model, name)
+        said = (_completion if caller is Surface.CHAT else _response)(reply, model, fallback_id)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         raise NotAReplyError from None
     return msgspec.json.encode(said)
@@ -113,7 +113,7 @@ def _usage(upstream: Surface, caller: Surface, usage: object) -> dict[str, Any] 
     return None if read is None else usage_object(caller, read)
 
 
-def _completion(reply: dict[str, Any], model: str, name: str) -> dict[str, Any]:
+def _completion(reply: dict[str, Any], model: str, fallback_id: str) -> dict[str, Any]:
     texts: dict[str, list[str]] = {"text": [], "refusal": []}
     calls = []
     for item in reply["output"]:
@@ -138,7 +138,7 @@ def _completion(reply: dict[str, Any], model: str, name: str) -> dict[str, Any]:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": response_finish(reply)}
     said = {
-        "id": chat_id(reply.get("id"), name),
+        "id": chat_id(reply.get("id"), fallback_id),
         "object": "chat.completion",
         "created": int(reply.get("created_at") or 0),
         "model": model,
@@ -150,10 +150,10 @@ def _completion(reply: dict[str, Any], model: str, name: str) -> dict[str, Any]:
     return said
 
 
-def _response(reply: dict[str, Any], model: str, name: str) -> dict[str, Any]:
+def _response(reply: dict[str, Any], model: str, fallback_id: str) -> dict[str, Any]:
     choice = reply["choices"][0]
     message = choice["message"]
-    name = response_id(reply.get("id"), name)
+    name = response_id(reply.get("id"), fallback_id)
     tail = name.removeprefix("resp_")
     reason = choice.get("finish_reason") or "stop"
     status = "incomplete" if reason in ("length", "content_filter") else "completed"

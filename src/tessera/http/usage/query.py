@@ -8,14 +8,13 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.usage_report import TIME_MAX, Width
 from tessera.http.exchange import Exchange
-from tessera.http.requests import PAGE_LIMIT_MAX
+from tessera.http.requests import checked_page
 from tessera.ports import Page
 
 VALUES_MAX = 100
 """How many values a filter may name."""
 
 _VALUE_LENGTH_MAX = 256
-_AFTER_LENGTH_MAX = 64
 _FIELDS_MAX = 1_000
 
 V = TypeVar("V")
@@ -96,11 +95,8 @@ class ReportQuery:
 
 
 def page_asked(query: ReportQuery) -> Page:
-    """The page of a list that a query asks for; see `page_of`."""
-    after = query.text("after")
-    if after is not None and not 1 <= len(after) <= _AFTER_LENGTH_MAX:
-        raise _wrong("after", "after must be an id from this list.")
-    return Page(limit=query.number("limit", 20, least=1, most=PAGE_LIMIT_MAX), after=after)
+    """The page of a list that a query asks for. Raises [invalid_request]."""
+    return checked_page(query.text("limit"), query.text("after"))
 
 
 def _pairs(exchange: Exchange) -> list[tuple[str, str]]:

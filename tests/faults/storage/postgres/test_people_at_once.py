@@ -6,29 +6,17 @@ import psycopg
 import pytest
 
 from faults.storage.postgres.conftest import Replica, begun
+from stored_people import FAR, admin_key, newcomer
 from tessera.adapters.storage.ledger.people import customers_of, people_of
-from tessera.adapters.storage.people import SqlPeople
 from tessera.administration_ports import ApiKey
 from tessera.customer_ports import CreditPolicy, CreditState, NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
-from tessera.domain.people.records import Act, Actor, ActorKind, AdminKey, Link, LinkPurpose, Person, Session
+from tessera.domain.people.records import Act, Actor, ActorKind, Person, Session
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
 
 pytestmark = pytest.mark.anyio
-FAR = 2**40
-
-
-async def newcomer(people: SqlPeople, name: str) -> tuple[Person, str]:
-    """A person and the organization they own."""
-    link = Link(purpose=LinkPurpose.SIGN_UP, expires_at=FAR, email=f"{name}@example.com", name=name, password_hash="h")
-    await people.keep_link(name, link)
-    nobody = Actor(kind=ActorKind.PERSON, id="")
-    person = await people.become_person(Act(actor=nobody, action="person.signed_up", object_id=""), name, link)
-    assert person is not None
-    (mine,) = await people.memberships(person.id)
-    return person, mine.organization_id
 
 
 def act(person: Person, organization: str, object_id: str) -> Act:
@@ -195,15 +183,7 @@ async def test_no_credit_goes_to_an_organization_that_another_replica_deletes(
 async def test_a_member_whom_another_replica_removes_makes_no_admin_key(replica: Replica, database_url: str) -> None:
     people = people_of(await replica())
     ada, organization = await newcomer(people, "ada")
-    key = AdminKey(
-        id="adminkey_late",
-        organization_id=organization,
-        person_id=ada.id,
-        name="late",
-        display="sk-…",
-        role=Role.OWNER,
-        created_at=1,
-    )
+    key = admin_key(ada, organization)
     with psycopg.connect(database_url) as elsewhere:
         elsewhere.execute("UPDATE organization SET name = name WHERE id = %s", (organization,))
         elsewhere.execute("DELETE FROM membership WHERE person_id = %s", (ada.id,))

@@ -55,7 +55,7 @@ def test_an_answer_without_an_id_is_called_after_its_call(upstream: Surface) -> 
         R if upstream is C else C,
         include_usage=True,
         model="m",
-        name="7f",
+        fallback_id="7f",
     )
     start = {"choices": [{"index": 0, "delta": {"content": "A cat."}}]}
     if upstream is R:

@@ -93,7 +93,7 @@ def test_what_a_model_thought_and_said_in_parts_is_a_reasoning_item_and_a_messag
 def test_an_answer_and_a_call_without_an_id_get_one_of_their_own() -> None:
     call = {"type": "function", "function": {"name": "zoom", "arguments": "{}"}}
     reply = {"choices": [{"index": 0, "message": {"content": None, "tool_calls": [call, call]}}]}
-    said = Response.model_validate_json(translate_reply(C, R, json.dumps(reply).encode(), model="m", name="7f"))
+    said = Response.model_validate_json(translate_reply(C, R, json.dumps(reply).encode(), model="m", fallback_id="7f"))
     assert said.id == "resp_7f"
     assert len({item.call_id for item in said.output}) == 2
 
