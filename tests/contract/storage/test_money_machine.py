@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, MultipleResults, initialize, multiple, rule, run_state_machine_as_test
 
 from ledger_calls import new_id
 from ledger_machine import LedgerMachine, TwoReplicas
@@ -17,6 +17,7 @@ from tessera.domain.ledger.orders import HoldOrder
 from tessera.domain.money import Mode
 from tessera.domain.payments.news import Claimed, Fee, FeeTaken, Outcome, PaymentEvent
 from tessera.domain.payments.records import NANOS_PER_CENT, ClaimKind, TopUpOrder, Voucher
+from tessera.domain.usage import UsageEvent
 
 ENDS = st.sampled_from(["open", "reversed", "never was"])
 CENTS = st.integers(min_value=1, max_value=3)
@@ -237,10 +238,13 @@ class Payments(LedgerMachine):
             self.owed.pop(news.claim_id, None)
 
     @rule(target=LedgerMachine.running, percent=st.sampled_from([30, 60, 90, 100]))
-    def hold_much(self, percent: int) -> HoldOrder | None:
+    def hold_much(self, percent: int) -> "MultipleResults[HoldOrder]":
         """So much that little is free for a refund."""
-        held: HoldOrder | None = self.hold(amount=max(0, self.now_available()) * percent // 100, fit=100, key=None)
-        return held
+        order = self._hold_much(percent)
+        return multiple() if order is None else multiple(order)
+
+    def _hold_much(self, percent: int) -> HoldOrder | None:
+        return self.place(amount=max(0, self.now_available()) * percent // 100, fit=100, key=None)
 
     @rule(
         target=claims,
@@ -253,10 +257,11 @@ class Payments(LedgerMachine):
         """Calls hold most of what there is, refunds come, some of the calls end: seldom met by chance."""
         topup = self._order(3)
         self._pay(topup)
-        calls = [self.hold_much(percent) for percent in percents]
+        calls = [self._hold_much(percent) for percent in percents]
         told = [self._claim(topup, ClaimKind.REFUND, part, over=False) for part in cents]
         for call, percent in zip(calls, charged, strict=False):
-            self.settle(order=call, percent=percent, keep=False)
+            if call is not None:
+                self.settle(order=call, percent=percent, keep=False)
             if swept:
                 self.sweep()
         return told[0]
@@ -279,10 +284,8 @@ class Payments(LedgerMachine):
         assert self.now_available() == before
 
     @rule(percent=st.integers(1, 100), order=LedgerMachine.ended)
-    def refund_call(self, percent: int, order: object) -> None:
-        if order is None:
-            return
-        request, charge = order.hold_id, order.charge_nanos  # type: ignore[attr-defined]
+    def refund_call(self, percent: int, order: UsageEvent) -> None:
+        request, charge = order.hold_id, order.charge_nanos
         amount = charge * percent // 100
         if not amount or request in self.refunded:
             with pytest.raises(TesseraError):
