@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tessera.adapters.storage.ledger.group import Answer, Order
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.administration_ports import Check
 from tessera.domain.ids import make_id
@@ -100,6 +101,18 @@ async def funded(storage: LedgerStorage, amount_nanos: int, *, mode: Mode = Mode
     if amount_nanos:
         await storage.add_credit(organization.id, mode, amount_nanos, kind="manual", note="for a test")
     return organization.id
+
+
+async def commit_together(storage: LedgerStorage, orders: Sequence[Order]) -> list[Answer]:
+    """All of them in one group, before which nothing is remembered."""
+    committer = storage._committer
+
+    def commit() -> list[Answer]:
+        committer.books.clear()
+        return committer.commit([*orders])
+
+    answers: list[Answer] = await storage._writer_call(commit)
+    return answers
 
 
 def faults(checks: tuple[Check, ...]) -> dict[str, str]:

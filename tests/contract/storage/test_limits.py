@@ -148,6 +148,20 @@ async def test_meters_and_limits_outlive_the_process(opener: Opener, tmp_path: P
     assert wrong == []
 
 
+@pytest.mark.parametrize("limits", [Limits(requests_per_minute=1), Limits(tokens_per_minute=100)])
+async def test_what_was_asked_in_a_minute_outlives_the_process(opener: Opener, tmp_path: Path, limits: Limits) -> None:
+    first = await opener(tmp_path)
+    organization = await funded(first, 1_000)
+    key = await key_of(first, organization)
+    await first.set_limits(organization, Mode.LIVE, SubjectKind.KEY, key[0], limits)
+    await first.hold(call(first, organization, key, 1, tokens=100))
+    await first.close()
+    second = await opener(tmp_path)
+    error = await refused(second, call(second, organization, key, 1, tokens=100))
+    await second.close()
+    assert error.code is ErrorCode.RATE_LIMIT_EXCEEDED
+
+
 async def test_two_processes_on_one_database_keep_one_budget(opener: Opener, tmp_path: Path) -> None:
     first, second = await opener(tmp_path), await opener(tmp_path)
     organization = await funded(first, 100_000)
