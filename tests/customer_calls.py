@@ -9,10 +9,10 @@ import pytest
 
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.customer_ports import NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose
+from tessera.ports.customers import NewCredit
 
 USD = NANOS_PER_USD
 _numbers = count()

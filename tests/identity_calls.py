@@ -9,7 +9,7 @@ import pytest
 from tessera.adapters.people.oidc import OidcProvider
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.identities import Identity
-from tessera.identity_ports import ProviderSignIn
+from tessera.ports.identities import ProviderSignIn
 
 SIGN_IN = ProviderSignIn(
     redirect_uri="http://127.0.0.1:1/account/oidc/corp/callback", state="s" * 64, nonce="n" * 64, verifier="v" * 64

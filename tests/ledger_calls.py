@@ -10,12 +10,12 @@ from typing import Any
 
 from tessera.adapters.storage.ledger.group import Answer, Order
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.administration_ports import Check
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.orders import HoldOrder, Outcome, StoredReply
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.quantities import Quantities
 from tessera.domain.usage import UsageEvent, UsageSource
+from tessera.ports.administration import Check
 
 QUOTED_NANOS_MAX = 10**17
 

@@ -7,9 +7,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from small_app import read, reply
-from tessera.cli._connection import HttpConnection, bounded_connection
 from tessera.http.door import Door
 from tessera.http.exchange import CONNECTION
+from tessera.server.connection import HttpConnection, bounded_connection
 
 HEAD_SECONDS, WRITE_SECONDS, IDLE_SECONDS = 10, 30, 5
 

@@ -180,8 +180,8 @@ def _grow(order: dict[str, Any]) -> None:
 def _import_everything() -> None:
     """What commands and servers import and read of the package before they begin, as `serve --workers` does before it
     forks; none of it starts a thread or opens a file that stays open."""
-    import tessera.bootstrap_money
-    import tessera.bootstrap_people
+    import tessera.bootstrap.money
+    import tessera.bootstrap.people
     import tessera.cli
     import tessera.http
     from tessera.bootstrap import load_server

@@ -27,9 +27,9 @@ import pytest
 import nursery
 from made_ledgers import lay_ledger
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
-from tessera.administration_ports import Check
 from tessera.bootstrap import issue_key, open_storage
 from tessera.domain.money import Mode, parse_usd
+from tessera.ports.administration import Check
 from tessera.settings import load_settings
 
 T = TypeVar("T")

@@ -3,10 +3,10 @@
 from itertools import count
 
 from tessera.adapters.storage.people import SqlPeople
-from tessera.administration_ports import ApiKey
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind, AdminKey, Link, LinkPurpose, Person
 from tessera.domain.people.roles import Role
+from tessera.ports.administration import ApiKey
 
 FAR = 2**40
 _numbers = count()

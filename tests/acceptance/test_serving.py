@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from servers import TesseraServer, running_server
-from tessera.cli._connection import IGNORED_BYTES_MAX
+from tessera.server.connection import IGNORED_BYTES_MAX
 
 
 def connect(server: TesseraServer) -> socket.socket:

@@ -14,8 +14,8 @@ import tessera.domain.dialects.splice as splice
 from fuzz import corpus
 from fuzz.targets import target
 from tessera.adapters.providers.openai.framing import ReplyParser
-from tessera.cli._connection import HttpConnection
 from tessera.domain.dialects.frames import FrameCutter
+from tessera.server.connection import HttpConnection
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

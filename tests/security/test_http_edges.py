@@ -283,7 +283,7 @@ def test_a_failure_of_ours_logs_no_secret_and_no_prompt() -> None:
 
     import structlog
 
-    from tessera.cli._logging import set_up_logging
+    from tessera.server.log_writer import set_up_logging
 
     kept, sys.stderr = sys.stderr, io.StringIO()
     try:

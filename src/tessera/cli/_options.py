@@ -84,7 +84,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's asynchronous work to its end; what it has to say goes to standard error."""
     import asyncio
 
-    from tessera.cli._logging import set_up_logging
+    from tessera.server.log_writer import set_up_logging
 
     set_up_logging()
     return asyncio.run(work)

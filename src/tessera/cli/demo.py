@@ -33,8 +33,8 @@ def command(image: Path | None, once: bool, port: int, config: Path | None, data
     """
     import tempfile
 
-    from tessera.cli._logging import set_up_logging
-    from tessera.cli._server import run_server
+    from tessera.server.log_writer import set_up_logging
+    from tessera.server.serving import run_server
     from tessera.settings import SettingsError, load_settings
 
     if data is not None and data.exists() and any(data.iterdir()):
@@ -67,7 +67,7 @@ async def _demo(settings: "Settings", content: bytes, name: str, *, once: bool, 
     import asyncio
 
     from tessera.bootstrap import open_app, open_storage
-    from tessera.cli._server import address_of, bind, serving
+    from tessera.server.serving import address_of, bind, serving
 
     async with open_storage(settings) as opened, open_app(settings, opened, {}) as served:
         listener = bind(settings.host, settings.port)

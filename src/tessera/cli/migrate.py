@@ -24,7 +24,7 @@ def command(source: Path | None, url: str | None, config: Path | None, data: Pat
     before anything is final; afterwards the old file has another name.
     """
     from tessera.bootstrap import open_storage
-    from tessera.bootstrap_ledgers import move_ledger
+    from tessera.bootstrap.ledgers import move_ledger
     from tessera.settings.checks import check_database
 
     settings = read_settings(config, data)

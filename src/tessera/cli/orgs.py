@@ -53,9 +53,9 @@ def create(name: str, config: Path | None, data: Path | None, as_json: bool) -> 
 def list_all(search: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List organizations with their live balances, newest first."""
     from tessera.bootstrap import clientele_of, open_storage
-    from tessera.customer_ports import CustomersAsked
     from tessera.domain.money import format_usd
     from tessera.flows.operator.customers import customer_object
+    from tessera.ports.customers import CustomersAsked
 
     settings = read_settings(config, data)
 

@@ -115,7 +115,7 @@ def _read_credential(reference: str | None) -> str:
     import os
     import sys
 
-    from tessera.bootstrap_providers import read_secret
+    from tessera.bootstrap.providers import read_secret
 
     if reference is not None:
         if reference.partition(":")[0] not in ("env", "file"):

@@ -97,7 +97,7 @@ async def _compare_provider(
     import os
 
     from tessera.bootstrap import open_storage
-    from tessera.bootstrap_providers import open_books
+    from tessera.bootstrap.providers import open_books
     from tessera.flows.operator.comparison import compare_provider, days_asked
     from tessera.settings.rows import catalogue_of
 

@@ -16,7 +16,7 @@ def command(source: Path, config: Path | None, data: Path | None, as_json: bool)
 
     With a PostgreSQL (`database`, or TESSERA_DATABASE_URL), which must be empty too, the ledger goes there.
     """
-    from tessera.bootstrap_ledgers import restore_backup
+    from tessera.bootstrap.ledgers import restore_backup
 
     settings = read_settings(config, data)
     run(restore_backup(settings, source))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tessera.bootstrap import Served
-    from tessera.cli._logging import LogWriter
+    from tessera.server.log_writer import LogWriter
     from tessera.settings import Settings
 
 _WORKERS_REFUSED = (
@@ -40,8 +40,8 @@ def command(
         _serve_with_workers(settings, as_json, workers)
         return
 
-    from tessera.cli._logging import set_up_logging
-    from tessera.cli._server import run_server
+    from tessera.server.log_writer import set_up_logging
+    from tessera.server.serving import run_server
 
     writer = set_up_logging()
     run_server(_serve(settings, as_json, writer))
@@ -53,8 +53,8 @@ def _serve_with_workers(settings: "Settings", as_json: bool, workers: int) -> No
     import os
 
     from tessera.bootstrap import load_server
-    from tessera.cli._server import bind
-    from tessera.cli._workers import Workers
+    from tessera.server.serving import bind
+    from tessera.server.workers import Workers
 
     listener = bind(settings.host, settings.port)
     load_server(settings)
@@ -62,8 +62,8 @@ def _serve_with_workers(settings: "Settings", as_json: bool, workers: int) -> No
     gc.freeze()
 
     def serve(place: int, say: int) -> None:
-        from tessera.cli._logging import set_up_logging
-        from tessera.cli._server import run_server
+        from tessera.server.log_writer import set_up_logging
+        from tessera.server.serving import run_server
 
         def announce(text: str) -> None:
             # One line: what ends the lines in it is put back by the parent.
@@ -101,7 +101,7 @@ async def _serve(
     import os
 
     from tessera.bootstrap import open_app, open_storage
-    from tessera.cli._server import address_of, bind, serving
+    from tessera.server.serving import address_of, bind, serving
 
     async with open_storage(settings) as opened, open_app(settings, opened, os.environ) as served:
         for notice in served.notices if place == 0 else ():

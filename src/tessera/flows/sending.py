@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 import pybase64
 
-from tessera.credential_ports import UNAUTHORIZED
 from tessera.domain.dialects.refusals import read_refusal
 from tessera.domain.dialects.splice import Edits, splice
 from tessera.domain.dialects.translate import translate_request
@@ -18,6 +17,7 @@ from tessera.flows.settling import Running
 from tessera.flows.world import World
 from tessera.log import get_logger
 from tessera.ports import Deployment, ProbedImage, Provider, UpstreamCall, UpstreamReply
+from tessera.ports.credentials import UNAUTHORIZED
 
 log = get_logger(__name__)
 

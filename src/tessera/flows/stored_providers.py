@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from tessera.credential_ports import UNAUTHORIZED, Credentials, StoredCredential, UnreadableError
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.request import Surface
 from tessera.flows.world import World
 from tessera.log import get_logger
 from tessera.ports import Deployment, Provider, UpstreamCall, UpstreamReply
+from tessera.ports.credentials import UNAUTHORIZED, Credentials, StoredCredential, UnreadableError
 
 log = get_logger(__name__)
 

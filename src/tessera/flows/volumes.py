@@ -14,7 +14,7 @@ from tessera.domain.ledger.limits import month_number
 from tessera.domain.money import Mode
 from tessera.domain.pricing.book import PriceBook
 from tessera.ports import SavedQuote
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 VOLUME_SECONDS = 5
 """How long a volume is taken as it was read; also how far replicas may be apart."""

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tessera.credential_ports import PROVIDER_NAME, PROVIDERS_INSIDE
 from tessera.domain.money import parse_usd
 from tessera.domain.request import Surface
+from tessera.ports.credentials import PROVIDER_NAME, PROVIDERS_INSIDE
 from tessera.settings.shapes import LimitSettings, PaymentSettings, Settings, SettingsError, split_listen
 
 _ZERO_ALLOWED = ("redirects_max", "ejection_seconds", "memory_bytes_max", "left_calls_max", "read_on_calls_max")

@@ -26,7 +26,7 @@ def test_live_top_ups_say_that_there_is_no_stripe_and_test_ones_are_credited_at_
 
 
 def test_stripes_library_and_the_printer_are_imported_only_when_they_are_used() -> None:
-    modules = "tessera.bootstrap, tessera.bootstrap_money, tessera.http.app, tessera.adapters.storage.money.store"
+    modules = "tessera.bootstrap, tessera.bootstrap.money, tessera.http.app, tessera.adapters.storage.money.store"
     heavy = "{'stripe', 'requests', 'reportlab'} & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; print({heavy})"],

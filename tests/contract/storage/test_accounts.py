@@ -8,12 +8,12 @@ import pytest
 from ledger_calls import funded, hold_order, usage_event
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.administration_ports import ApiKey
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
 
 pytestmark = pytest.mark.anyio
 

@@ -11,11 +11,11 @@ from tessera.adapters.storage.ledger.people import credentials_of, people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.postgres import PostgresStorage, move_in
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
-from tessera.credential_ports import NewCredential, StoredCredential, UnreadableError
 from tessera.domain.errors import TesseraError
 from tessera.domain.people.records import INSTANCE, Act, Actor, ActorKind
 from tessera.domain.request import Surface
 from tessera.ports import Page
+from tessera.ports.credentials import NewCredential, StoredCredential, UnreadableError
 
 pytestmark = pytest.mark.anyio
 

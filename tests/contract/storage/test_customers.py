@@ -6,10 +6,10 @@ from customer_calls import USD, about, person_of, refused
 from ledger_calls import hold_order
 from tessera.adapters.storage.ledger.people import customers_of, people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.customer_ports import CustomersAsked
 from tessera.domain.errors import ErrorCode
 from tessera.domain.money import Mode
 from tessera.ports import Page
+from tessera.ports.customers import CustomersAsked
 
 pytestmark = pytest.mark.anyio
 

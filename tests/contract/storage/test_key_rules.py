@@ -9,13 +9,13 @@ import pytest
 from ledger_calls import funded, hold_order
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
 
 pytestmark = pytest.mark.anyio
 

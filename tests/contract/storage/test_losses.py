@@ -13,13 +13,13 @@ from contract.storage.conftest import Opener
 from ledger_calls import database, funded, hold_order, release, usage_event
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.administration_ports import LossDay
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.losses import DAY_US, LossLimits
 from tessera.domain.ledger.orders import HoldOrder, Outcome
 from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent
 from tessera.ports import Page
+from tessera.ports.administration import LossDay
 
 pytestmark = pytest.mark.anyio
 LIMITS = LossLimits(loss_max_nanos=100, left_calls_max=2, left_loss_max_nanos=50)

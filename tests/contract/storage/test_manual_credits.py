@@ -15,11 +15,11 @@ from ledger_calls import new_id
 from tessera.adapters.storage.customers import SqlCustomers
 from tessera.adapters.storage.ledger.people import customers_of, people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.customer_ports import CreditPolicy, CreditState, CustomersAsked
 from tessera.domain.errors import ErrorCode
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor
 from tessera.ports import Page
+from tessera.ports.customers import CreditPolicy, CreditState, CustomersAsked
 
 pytestmark = pytest.mark.anyio
 

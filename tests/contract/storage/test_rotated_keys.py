@@ -10,12 +10,12 @@ from ledger_calls import hold_order, usage_event
 from stored_people import act, acting, api_key, newcomer
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.ledger.storage import LedgerStorage
-from tessera.administration_ports import ApiKey
 from tessera.domain.errors import TesseraError
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.ledger.orders import HoldGrant
 from tessera.domain.money import Mode
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
 
 pytestmark = pytest.mark.anyio
 

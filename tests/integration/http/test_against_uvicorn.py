@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from small_app import SmallApp
-from tessera.cli._connection import bounded_connection
+from tessera.server.connection import bounded_connection
 
 DATE = re.compile(rb"date: [^\r]+\r\n")
 HOST = "Host: a"

@@ -20,7 +20,7 @@ DIFFERENT = ("id", "created", "request_id", "system_fingerprint", "time", "at")
 
 PLAIN = """
 import pathlib
-import tessera.cli._connection as ours
+import tessera.server.connection as ours
 ours.CONNECTION = ours.CONNECTION + ".hidden"
 pathlib.Path({said!r}).touch()
 """

@@ -10,8 +10,8 @@ import pytest
 
 from identity_provider import CLIENT_SECRET, IdentityProviderStandIn, Visitor
 from tessera.bootstrap import open_people, open_storage
-from tessera.bootstrap_people import open_identity_providers
-from tessera.bootstrap_providers import read_secret
+from tessera.bootstrap.people import open_identity_providers
+from tessera.bootstrap.providers import read_secret
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.flows.people import provider_sign_in
 from tessera.flows.people.accounts import Accounts

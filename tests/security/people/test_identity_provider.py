@@ -20,7 +20,7 @@ from identity_provider import (
 from tessera.adapters.people.oidc import OidcProvider
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.identities import Identity
-from tessera.identity_ports import ProviderSignIn
+from tessera.ports.identities import ProviderSignIn
 
 pytestmark = pytest.mark.anyio
 

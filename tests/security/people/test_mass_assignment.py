@@ -9,10 +9,11 @@ import pytest
 
 from people_calls import Browser, People, Reply
 from people_objects import PEOPLE_ROUTES, ROLES, VALID, Full, body_of, by_key, names, nullable
-from tessera import administration_ports, ports
+from tessera import ports
 from tessera.domain import auth
 from tessera.domain.people import records
 from tessera.http.route import Door, Route
+from tessera.ports import administration
 
 WRITES = [route for route in PEOPLE_ROUTES if isinstance(route.body, type)]
 WITHOUT_QUERY = [route for route in PEOPLE_ROUTES if not route.query and route.door is not Door.SIGNED]
@@ -22,7 +23,7 @@ STRANGE: list[Any] = [None, 0, -1, 2**63, 1.5, True, "", "x" * 5_000, [], {}, [[
 def model_fields() -> list[str]:
     """Every field of every record there is, and names that frameworks know."""
     found = {"__class__", "__proto__", "constructor", "_id", "scope", "scopes", "balance", "credit", "admin", "digest"}
-    for module in (records, ports, administration_ports, auth):
+    for module in (records, ports, administration, auth):
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if issubclass(kind, msgspec.Struct):
                 found |= set(kind.__struct_fields__)

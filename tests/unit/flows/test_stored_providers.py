@@ -9,7 +9,6 @@ import pytest
 from tessera.adapters.providers.openai import OpenAIProvider
 from tessera.adapters.storage.ledger.people import credentials_of
 from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.credential_ports import NewCredential, StoredCredential
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.domain.request import Surface
@@ -18,6 +17,7 @@ from tessera.flows.sending import count_rejection
 from tessera.flows.stored_providers import StoredProviders, SwitchedOff
 from tessera.flows.world import World
 from tessera.ports import Deployment
+from tessera.ports.credentials import NewCredential, StoredCredential
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tessera.log import get_logger
-from tessera.people_ports import Letter
+from tessera.ports.people import Letter
 
 log = get_logger(__name__)
 

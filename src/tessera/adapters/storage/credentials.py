@@ -6,9 +6,9 @@ from typing import Any
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import Steps, Store, change, first, read, rows
 from tessera.adapters.storage.sealing import KEY_VERSION, Sealer
-from tessera.credential_ports import NewCredential, StoredCredential
 from tessera.domain.people.records import Act, ActorKind
 from tessera.domain.request import Surface
+from tessera.ports.credentials import NewCredential, StoredCredential
 
 SHOWN_FROM_CHARS = 16
 """The shortest credential whose last four characters are shown."""

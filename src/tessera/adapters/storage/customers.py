@@ -5,10 +5,10 @@ from typing import Any
 from tessera.adapters.storage.manual_credits import ManualCredits
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import SetSuspension, Steps, change, first, read, rows
-from tessera.customer_ports import Customer, CustomersAsked
 from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.people.records import Act
 from tessera.ports import Page
+from tessera.ports.customers import Customer, CustomersAsked
 
 _CUSTOMERS = """
 SELECT organization.id, organization.name, organization.created_at, organization.suspended_for,

@@ -9,12 +9,12 @@ import msgspec
 
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import AddCredit, Steps, Store, change, first, read, rows
-from tessera.customer_ports import CreditPolicy, CreditState, ManualCredit, NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.wallet import check_expiry
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act
 from tessera.ports import Lot, Page
+from tessera.ports.customers import CreditPolicy, CreditState, ManualCredit, NewCredit
 
 ALONE_S = 24 * 3600
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tessera.credential_ports import UnreadableError
+from tessera.ports.credentials import UnreadableError
 
 KEY_VERSION = 1
 """What is sealed from now on: AES-256-GCM under the first derived key. Earlier versions stay readable."""

@@ -10,7 +10,7 @@ from tessera.flows.alerts.webhooks import secret_of
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.people.letters import written
 from tessera.log import get_logger
-from tessera.people_ports import Letter
+from tessera.ports.people import Letter
 
 log = get_logger(__name__)
 

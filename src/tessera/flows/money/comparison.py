@@ -16,7 +16,7 @@ from tessera.flows.money.fees import learn_fees
 from tessera.flows.money.treasury import Treasury
 from tessera.flows.money.webhooks import report
 from tessera.log import get_logger
-from tessera.money_ports import Payments
+from tessera.ports.money import Payments
 
 log = get_logger(__name__)
 

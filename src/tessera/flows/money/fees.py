@@ -6,7 +6,7 @@ from tessera.domain.payments.records import TopUp
 from tessera.flows.money.treasury import Treasury
 from tessera.flows.money.webhooks import report
 from tessera.log import get_logger
-from tessera.money_ports import Payments
+from tessera.ports.money import Payments
 
 log = get_logger(__name__)
 

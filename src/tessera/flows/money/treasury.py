@@ -11,7 +11,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.payments.documents import Document
 from tessera.domain.people.records import Act, Actor, ActorKind
-from tessera.money_ports import MoneyStore, Payments
+from tessera.ports.money import MoneyStore, Payments
 
 OPERATOR = Actor(kind=ActorKind.OPERATOR, id="operator", is_operator=True)
 """Who acts at the command line."""

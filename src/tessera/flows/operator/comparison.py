@@ -18,7 +18,7 @@ from tessera.domain.provider_comparison import (
     compare_usage,
 )
 from tessera.flows.operator.margins import parse_day, seconds_of
-from tessera.usage_ports import ProviderBooks, UsageRecords
+from tessera.ports.usage import ProviderBooks, UsageRecords
 
 DAYS_MAX = 31
 

@@ -10,7 +10,12 @@ from typing import Any
 
 import msgspec
 
-from tessera.credential_ports import (
+from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.domain.people.records import INSTANCE, Act, Actor
+from tessera.domain.request import Surface
+from tessera.flows.receipts import list_object
+from tessera.ports import Page
+from tessera.ports.credentials import (
     PROVIDER_NAME,
     PROVIDERS_INSIDE,
     Credentials,
@@ -19,11 +24,6 @@ from tessera.credential_ports import (
     StoredCredential,
     UnreadableError,
 )
-from tessera.domain.errors import ErrorCode, TesseraError
-from tessera.domain.people.records import INSTANCE, Act, Actor
-from tessera.domain.request import Surface
-from tessera.flows.receipts import list_object
-from tessera.ports import Page
 
 SURFACES = (Surface.CHAT, Surface.RESPONSES)
 

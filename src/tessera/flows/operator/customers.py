@@ -8,15 +8,6 @@ from typing import Any
 
 import msgspec
 
-from tessera.customer_ports import (
-    CreditPolicy,
-    CreditState,
-    Customer,
-    Customers,
-    CustomersAsked,
-    ManualCredit,
-    NewCredit,
-)
 from tessera.domain.amounts import asked_usd
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ids import is_id
@@ -25,6 +16,15 @@ from tessera.domain.money import Mode, format_usd
 from tessera.domain.people.records import Act, Actor
 from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
+from tessera.ports.customers import (
+    CreditPolicy,
+    CreditState,
+    Customer,
+    Customers,
+    CustomersAsked,
+    ManualCredit,
+    NewCredit,
+)
 
 NOTE_LENGTH_MAX = 500
 KINDS = ("manual", "promotion")

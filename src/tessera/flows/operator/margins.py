@@ -8,7 +8,7 @@ import msgspec
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.margins import Margin, MarginGroup, MarginSums, Period, margins_of
 from tessera.domain.money import Mode, format_usd
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 LINES_MAX = 10_000
 """How many lines a report has at most; a finer one is refused."""

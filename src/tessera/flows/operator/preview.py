@@ -12,7 +12,7 @@ from tessera.domain.money import Mode, format_usd
 from tessera.domain.repricing import CallModel, Repriced, RunningVolume, SettledCall, day_of, reprice
 from tessera.flows.operator.margins import parse_day, seconds_of
 from tessera.flows.operator.prices import PriceList
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 CALLS_AT_ONCE = 5_000
 """How many calls are in memory at a time."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from tessera.administration_ports import Organization
 from tessera.catalog.catalogue import Catalogue
 from tessera.catalog.listing import price_object
 from tessera.catalog.models import Model
@@ -17,6 +16,7 @@ from tessera.domain.money import format_price, format_usd
 from tessera.domain.pricing.book import OperatorRow, PriceBook, Won
 from tessera.domain.pricing.in_force import InForce, in_force, margins, validity
 from tessera.flows.operator.margins import parse_day
+from tessera.ports.administration import Organization
 
 COMBINATIONS_MAX = 50_000
 """How many (model, organization, volume) a list looks at: the named organizations of a large book are many."""

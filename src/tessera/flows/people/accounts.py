@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from tessera.alert_ports import Alerts, WebhookSender
 from tessera.flows.operator.credentials import Vault
 from tessera.flows.operator.customers import Clientele
 from tessera.flows.operator.prices import PriceList
-from tessera.identity_ports import IdentityProvider
 from tessera.log import get_logger
-from tessera.people_ports import Mail, Passwords, People
-from tessera.usage_ports import UsageRecords
+from tessera.ports.alerts import Alerts, WebhookSender
+from tessera.ports.identities import IdentityProvider
+from tessera.ports.people import Mail, Passwords, People
+from tessera.ports.usage import UsageRecords
 
 log = get_logger(__name__)
 

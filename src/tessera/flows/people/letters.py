@@ -11,7 +11,7 @@ from tessera.domain.deliveries import (
 )
 from tessera.domain.people.records import LinkPurpose
 from tessera.flows.people.accounts import Accounts
-from tessera.people_ports import Letter
+from tessera.ports.people import Letter
 
 TOKEN_BYTES = 32
 NONCE_BYTES = 16

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from tessera.administration_ports import ApiKey
 from tessera.domain.auth import make_key
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules, made_rules
@@ -14,6 +13,7 @@ from tessera.domain.people.rules import normal_name, normal_project_name
 from tessera.flows.people.accounts import Accounts
 from tessera.flows.receipts import list_object, page_after
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
 
 KEY_SECONDS_MAX = 10 * 366 * 24 * 3600
 _RANDOM_BYTES = 32

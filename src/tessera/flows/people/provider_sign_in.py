@@ -19,8 +19,8 @@ from tessera.flows.people.letters import make_token, new_letter
 from tessera.flows.people.second_factor import check_code
 from tessera.flows.people.sessions import Browser, SignedIn, open_session
 from tessera.flows.people.tries import count_try
-from tessera.identity_ports import IdentityProvider, ProviderSignIn
 from tessera.log import get_logger
+from tessera.ports.identities import IdentityProvider, ProviderSignIn
 
 log = get_logger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 from tessera.domain.money import Mode
 from tessera.flows.usage.files import FORMATS
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 ROWS_AT_ONCE = 2_000
 

@@ -11,7 +11,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import format_usd
 from tessera.domain.usage_report import Dimension, UsageQuery, UsageSums, Width
 from tessera.ports import Page
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 SPAN_BUCKETS = {Width.MINUTE: 60, Width.HOUR: 24, Width.DAY: 30}
 """How many buckets a report goes back when nobody says since when."""

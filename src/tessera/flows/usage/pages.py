@@ -14,7 +14,7 @@ from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode, format_usd
 from tessera.domain.quantities import Quantities
 from tessera.domain.usage_report import Dimension, UsageQuery, UsageSums, Width
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 IMAGE_SOURCES = {"image.generation": "/v1/images/generations", "image.edit": "/v1/images/edits"}
 """What OpenAI calls the sources of images, and the endpoints that make them."""

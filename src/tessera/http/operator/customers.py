@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tessera.customer_ports import CreditState, CustomersAsked
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Actor
 from tessera.flows.operator import customers
@@ -12,6 +11,7 @@ from tessera.flows.people.accounts import Accounts
 from tessera.http.account.bodies import Fields, Seconds, read_fields
 from tessera.http.exchange import Exchange
 from tessera.http.requests import PAGE, page_of
+from tessera.ports.customers import CreditState, CustomersAsked
 
 _FLAGS = {"true": True, "false": False}
 _SEARCH_LENGTH_MAX = 100

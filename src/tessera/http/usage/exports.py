@@ -14,7 +14,7 @@ from tessera.flows.world import World
 from tessera.http.exchange import Exchange
 from tessera.http.sse import Presence
 from tessera.http.usage.query import ReportQuery
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 FILES = ("text/csv", ParquetFile.kind)
 _KINDS = {"csv": CsvFile.kind, "parquet": ParquetFile.kind}

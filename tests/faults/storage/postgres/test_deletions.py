@@ -12,7 +12,6 @@ from stored_people import api_key
 from tessera.adapters.storage.ledger.people import people_of
 from tessera.adapters.storage.money.store import SqlMoney
 from tessera.adapters.storage.postgres import PostgresStorage
-from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.money import NANOS_PER_USD, Mode
@@ -20,6 +19,7 @@ from tessera.domain.payments.news import Outcome
 from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from postgres_server import PostgresServer, fresh_database
 from servers import tessera
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
-from tessera.bootstrap_ledgers import move_ledger
+from tessera.bootstrap.ledgers import move_ledger
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 

@@ -8,13 +8,13 @@ import pytest
 from faults.storage.postgres.conftest import Replica, begun
 from stored_people import FAR, admin_key, newcomer
 from tessera.adapters.storage.ledger.people import customers_of, people_of
-from tessera.administration_ports import ApiKey
-from tessera.customer_ports import CreditPolicy, CreditState, NewCredit
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind, Person, Session
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
+from tessera.ports.customers import CreditPolicy, CreditState, NewCredit
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from contract.providers.certificates import certificate, contexts
 from tessera.adapters.people.mail import SmtpMail, SmtpServer
-from tessera.people_ports import Letter
+from tessera.ports.people import Letter
 
 __all__ = ["certificate"]
 

@@ -8,7 +8,7 @@ import pytest
 from tessera.adapters.people import mail
 from tessera.adapters.people.mail import SmtpMail, SmtpServer
 from tessera.domain.deliveries import LEASE_S
-from tessera.people_ports import Letter
+from tessera.ports.people import Letter
 
 pytestmark = pytest.mark.anyio
 

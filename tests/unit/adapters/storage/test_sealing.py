@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tessera.adapters.storage.sealing import KEY_VERSION, Sealer
-from tessera.credential_ports import UnreadableError
+from tessera.ports.credentials import UnreadableError
 
 SECRET = "sk-canary-of-the-operator"
 ROW = ("openai", "https://api.openai.com/v1", "cred_1")

@@ -25,7 +25,7 @@ from tessera.domain.payments.stripe_events import (
     refund_news,
 )
 from tessera.log import get_logger
-from tessera.money_ports import Checkout, SavedCardCharge
+from tessera.ports.money import Checkout, SavedCardCharge
 
 log = get_logger(__name__)
 

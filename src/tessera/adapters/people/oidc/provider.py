@@ -13,8 +13,8 @@ from tessera.adapters.people.oidc.documents import Discovery, Kept, fetch_discov
 from tessera.adapters.people.oidc.signatures import SignatureError, UnknownKeyError, signed_claims
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.identities import ClaimsError, Identity, identity_of, vouched_for
-from tessera.identity_ports import ProviderSignIn
 from tessera.log import get_logger
+from tessera.ports.identities import ProviderSignIn
 
 log = get_logger(__name__)
 

@@ -44,11 +44,11 @@ class OpenAIBooks:
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     async def read_usage(self, start_at: int, end_at: int) -> tuple[BilledUsage, ...]:
-        """See `usage_ports.ProviderBooks`."""
+        """See `ports.usage.ProviderBooks`."""
         return await asyncio.to_thread(lambda: tuple(self._usage(start_at, end_at)))
 
     async def read_costs(self, start_at: int, end_at: int) -> tuple[BilledCost, ...]:
-        """See `usage_ports.ProviderBooks`. A line item's model is what stands before its first comma."""
+        """See `ports.usage.ProviderBooks`. A line item's model is what stands before its first comma."""
         return await asyncio.to_thread(lambda: tuple(self._costs(start_at, end_at)))
 
     def _usage(self, start_at: int, end_at: int) -> Iterator[BilledUsage]:

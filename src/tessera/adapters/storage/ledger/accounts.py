@@ -10,7 +10,6 @@ import msgspec
 from tessera.adapters.storage.ledger.books import SUSPEND, Books, sign_wallet
 from tessera.adapters.storage.ledger.group import INSERT_CREDIT
 from tessera.adapters.storage.ledger.losses import forgive
-from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.chain import CHAIN_START, Value, signature
@@ -20,6 +19,7 @@ from tessera.domain.ledger.wallet import LotBalance, add_lot, check_expiry
 from tessera.domain.money import NANOS_PER_USD, Mode
 from tessera.domain.people.rules import normal_name, normal_project_name
 from tessera.ports import Lot
+from tessera.ports.administration import ApiKey, Organization
 
 TEST_CREDIT_NANOS = 100 * NANOS_PER_USD
 """What every organization starts with in test mode (money.md, Money in and out)."""

@@ -12,7 +12,6 @@ from tessera.adapters.storage.ledger.connected import Connected
 from tessera.adapters.storage.ledger.reconciliation import reconciliation
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.steps import Recorder, play, run_sql
-from tessera.administration_ports import ApiKey, Check, LossDay, Organization, UsageRow
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.ledger.losses import SuspensionReason
@@ -20,6 +19,7 @@ from tessera.domain.ledger.reconciliation import Reconciliation
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, ActorKind
 from tessera.ports import Lot, Page
+from tessera.ports.administration import ApiKey, Check, LossDay, Organization, UsageRow
 
 _OPERATOR = Actor(kind=ActorKind.OPERATOR, id="operator", is_operator=True)
 """Who acts at the command line."""

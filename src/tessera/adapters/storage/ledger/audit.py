@@ -20,8 +20,8 @@ from tessera.adapters.storage.ledger.usage_sums import usage_faults
 from tessera.adapters.storage.ledger.witness import read_witness
 from tessera.adapters.storage.money.audit import MONEY_CHECKS
 from tessera.adapters.storage.people.audit_log import audit_log_faults
-from tessera.administration_ports import Check
 from tessera.domain.money import NANOS_MAX
+from tessera.ports.administration import Check
 
 ORPHAN_MARGIN_US = 60_000_000
 """How long after its lease the sweeper may take to resolve a dead process's hold (invariant I8)."""

@@ -10,7 +10,6 @@ from datetime import date, timedelta
 import msgspec
 
 from tessera.adapters.storage.ledger.books import Book, Books
-from tessera.administration_ports import LossDay
 from tessera.domain.ledger.losses import (
     NO_LOSS,
     DayLoss,
@@ -24,6 +23,7 @@ from tessera.domain.money import Mode
 from tessera.domain.usage import UsageEvent, is_free_leave, settled_as
 from tessera.log import get_logger
 from tessera.ports import Page
+from tessera.ports.administration import LossDay
 
 log = get_logger(__name__)
 

@@ -25,9 +25,9 @@ from tessera.adapters.storage.people.steps import (
     play,
     run_sql,
 )
-from tessera.administration_ports import ApiKey, Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.ports import Lot
+from tessera.ports.administration import ApiKey, Organization
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from tessera.adapters.storage.ledger.accounts import read_rules
 from tessera.adapters.storage.ledger.rows import EVENT_VALUES, HOLD_VALUES, read_event, read_order
-from tessera.administration_ports import UsageRow
 from tessera.domain.auth import Caller
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ledger.resolutions import HoldState
@@ -14,6 +13,7 @@ from tessera.domain.ledger.transfers import Account, Transfer, hold_transfers, r
 from tessera.domain.money import Mode
 from tessera.domain.quantities import Quantities
 from tessera.ports import Balance, LedgerEntry, Lot, Page, RequestRecord, SavedQuote
+from tessera.ports.administration import UsageRow
 
 _NEWEST = "~"
 """Sorts after every id."""

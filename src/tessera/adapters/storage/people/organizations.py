@@ -5,11 +5,11 @@ from typing import Any
 from tessera.adapters.storage.people.audit_log import record
 from tessera.adapters.storage.people.persons import FIND_PERSON, LOCK_PERSON, NO_PASSWORD, person_of
 from tessera.adapters.storage.people.steps import NewOrganization, Steps, Store, among, change, first, read, rows
-from tessera.administration_ports import Organization
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.people.records import Act, Actor, ActorKind, Link, LinkPurpose, Membership, Person
 from tessera.domain.people.roles import RIGHTS, Right, Role, check_acts_on, check_grant
 from tessera.ports import Page
+from tessera.ports.administration import Organization
 
 ORGANIZATIONS_PER_PERSON_MAX = 20
 

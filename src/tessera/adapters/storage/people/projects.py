@@ -21,7 +21,6 @@ from tessera.adapters.storage.people.steps import (
     read,
     rows,
 )
-from tessera.administration_ports import ApiKey
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import NO_LIMITS, Limits, Meter, SubjectKind
@@ -29,6 +28,7 @@ from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, AdminKey, Project
 from tessera.domain.people.roles import Role
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
 
 PROJECTS_MAX = 1_000
 KEYS_PER_PROJECT_MAX = 1_000

@@ -9,11 +9,11 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from tessera.administration_ports import ApiKey
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, SubjectKind
 from tessera.domain.ledger.losses import SuspensionReason
 from tessera.domain.money import Mode
+from tessera.ports.administration import ApiKey
 
 Value = str | int | bytes | None
 Rows = list[tuple[Any, ...]]

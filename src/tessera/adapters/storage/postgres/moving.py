@@ -25,8 +25,8 @@ from tessera.adapters.storage.postgres.migrations import migrate
 from tessera.adapters.storage.postgres.secret_mark import is_marked, set_mark
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file
 from tessera.adapters.storage.sqlite.migrations import migrate as migrate_sqlite
-from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.ports.administration import Check
 
 MOVED_SUFFIX = ".moved-to-postgresql"
 _ROWS_AT_ONCE = 2000

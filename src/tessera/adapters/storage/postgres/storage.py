@@ -25,10 +25,10 @@ from tessera.adapters.storage.postgres.presence import LEASE_S, Presence
 from tessera.adapters.storage.postgres.secret_mark import shared_secrets
 from tessera.adapters.storage.sqlite.archive import archive
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
-from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.losses import LossLimits
+from tessera.ports.administration import Check
 
 _LIMITS = LossLimits()
 

@@ -25,8 +25,8 @@ from tessera.adapters.storage.ledger.secrets import (
 from tessera.adapters.storage.ledger.witness import WITNESS_FILE
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect
 from tessera.adapters.storage.sqlite.damage import damage
-from tessera.administration_ports import Check
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.ports.administration import Check
 
 _SECRET_FILES = (PEPPER_FILE, CHECKPOINT_KEY_FILE)
 _SMALL_FILES = (*_SECRET_FILES, WITNESS_FILE)

@@ -18,9 +18,9 @@ from tessera.adapters.storage.sqlite.committer import SqliteCommitter
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect, create_file
 from tessera.adapters.storage.sqlite.damage import damage
 from tessera.adapters.storage.sqlite.migrations import is_current, migrate
-from tessera.administration_ports import Check
 from tessera.domain.ids import make_id
 from tessera.domain.ledger.losses import LossLimits
+from tessera.ports.administration import Check
 
 _LIMITS = LossLimits()
 

@@ -17,10 +17,10 @@ from tessera.flows.operator.credentials import Vault
 from tessera.flows.operator.customers import Clientele
 from tessera.flows.operator.prices import PriceList
 from tessera.flows.people.accounts import AccountLimits, Accounts
-from tessera.identity_ports import IdentityProvider
-from tessera.people_ports import Mail
+from tessera.ports.identities import IdentityProvider
+from tessera.ports.people import Mail
+from tessera.ports.usage import UsageRecords
 from tessera.settings import Settings
-from tessera.usage_ports import UsageRecords
 
 
 @contextlib.asynccontextmanager

@@ -13,10 +13,10 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from tessera.cli._accepting import AcceptQueue, tells_its_length
-from tessera.cli._connection import bounded_connection
-from tessera.cli._signals import ending_signals
 from tessera.http.door import Door
+from tessera.server.accepting import AcceptQueue, tells_its_length
+from tessera.server.connection import bounded_connection
+from tessera.server.signals import ending_signals
 from tessera.settings import Settings
 
 if TYPE_CHECKING:

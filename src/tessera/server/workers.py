@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import click
 
-from tessera.cli._signals import ending_signals
+from tessera.server.signals import ending_signals
 
 _LOOK_SECONDS = 0.05
 SHORT_LIFE_SECONDS = 5

@@ -8,10 +8,10 @@ from pathlib import Path
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from tessera.cli import _workers
-from tessera.cli._workers import Workers
+from tessera.server import workers
+from tessera.server.workers import Workers
 
-_workers.PAUSE_SECONDS = 0
+workers.PAUSE_SECONDS = 0
 lives = Path(sys.argv[1])
 
 def serve(place, say):

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tessera.administration_ports import Organization
 from tessera.domain.deliveries import Errand
 from tessera.domain.people.records import (
     ALL_EVENTS,
@@ -25,9 +24,10 @@ from tessera.domain.people.records import (
     Standing,
 )
 from tessera.domain.people.roles import Role
-from tessera.identity_ports import EmailChanges, Identities
-from tessera.key_ports import AdminKeys, Projects
 from tessera.ports import Page
+from tessera.ports.administration import Organization
+from tessera.ports.identities import EmailChanges, Identities
+from tessera.ports.keys import AdminKeys, Projects
 
 
 class Persons(Protocol):

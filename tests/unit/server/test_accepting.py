@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tessera.cli._accepting import (
+from tessera.server.accepting import (
     QUIET_SECONDS,
     STANDING_SECONDS,
     TAKEN_MAX,

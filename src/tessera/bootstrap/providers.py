@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tessera.adapters.providers.sight.provider import SightProvider
     from tessera.catalog.catalogue import Catalogue
     from tessera.catalog.models import Model
-    from tessera.credential_ports import Credentials, StoredCredential
     from tessera.flows.operator.credentials import Vault
     from tessera.flows.stored_providers import StoredProviders
     from tessera.flows.world import World
-    from tessera.usage_ports import ProviderBooks
+    from tessera.ports.credentials import Credentials, StoredCredential
+    from tessera.ports.usage import ProviderBooks
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 INSIDE_ENCODING = "o200k_base"

@@ -16,10 +16,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from tessera.cli._cycle import Cycle, Message, target_of
-from tessera.cli._shedding import Shedding
 from tessera.http.door import Door
 from tessera.http.exchange import CONNECTION
+from tessera.server.cycle import Cycle, Message, target_of
+from tessera.server.shedding import Shedding
 
 HEAD_BYTES_MAX = 64 * 1024
 UNREAD_BYTES_MAX = 256 * 1024

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tessera.bootstrap_providers import deployments_of, unserved
+from tessera.bootstrap.providers import deployments_of, unserved
 from tessera.catalog.catalogue import load_catalogue
 from tessera.domain.request import Surface
 from tessera.settings import Settings, SettingsError, load_settings

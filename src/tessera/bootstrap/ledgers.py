@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
-from tessera.administration_ports import Check
+from tessera.ports.administration import Check
 from tessera.settings import Settings
 
 

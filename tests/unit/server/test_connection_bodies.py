@@ -6,8 +6,8 @@ from typing import Any
 
 from made_connections import HEAD_SECONDS, Held, Wire, get, post
 from small_app import SmallApp, reply
-from tessera.cli._connection import IGNORED_BYTES_MAX, UNREAD_BYTES_MAX
-from tessera.cli._cycle import Cycle
+from tessera.server.connection import IGNORED_BYTES_MAX, UNREAD_BYTES_MAX
+from tessera.server.cycle import Cycle
 
 
 def test_a_large_body_that_was_taken_leaves_the_connection_read() -> None:

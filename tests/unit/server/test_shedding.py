@@ -11,10 +11,10 @@ import pytest
 
 from made_connections import HEAD_SECONDS, IDLE_SECONDS, Wire
 from small_app import SmallApp
-from tessera.cli._shedding import REFUSED_BYTES_MAX
 from tessera.http.door import Door
 from tessera.http.load import Load
 from tessera.http.metrics import exposition
+from tessera.server.shedding import REFUSED_BYTES_MAX
 
 CALLS_MAX = 100
 BODY = b'{"model": "gpt-4o"}'

@@ -7,8 +7,8 @@ import pytest
 
 from made_connections import HEAD_SECONDS, IDLE_SECONDS, WRITE_SECONDS, Held, Wire, get, post
 from small_app import SmallApp, reply
-from tessera.cli._connection import HEAD_BYTES_MAX, UNREAD_BYTES_MAX, WAITING_MAX
 from tessera.http.exchange import CONNECTION
+from tessera.server.connection import HEAD_BYTES_MAX, UNREAD_BYTES_MAX, WAITING_MAX
 
 # ---- heads ---------------------------------------------------------------------------------------------------------
 

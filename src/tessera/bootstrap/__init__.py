@@ -1,4 +1,4 @@
-"""The composition root: the only file that names concrete adapters. It reads no environment but what it is given."""
+"""The composition root: the only package that names concrete adapters. It reads no environment but what it is given."""
 
 import contextlib
 import os
@@ -12,8 +12,7 @@ import msgspec
 
 from tessera.adapters.storage.ledger.storage import LedgerStorage
 from tessera.adapters.storage.sqlite import SqliteStorage
-from tessera.administration_ports import ApiKey
-from tessera.bootstrap_providers import (
+from tessera.bootstrap.providers import (
     FIRST_ENCODING,
     deployments_of,
     key_notices,
@@ -29,6 +28,7 @@ from tessera.domain.ids import make_id
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.losses import LossLimits
 from tessera.domain.money import Mode, parse_usd
+from tessera.ports.administration import ApiKey
 from tessera.settings import Settings, notices
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def load_server(settings: Settings) -> None:
     import tessera.adapters.media
     import tessera.adapters.providers.openai
     import tessera.adapters.providers.sandbox
-    import tessera.bootstrap_money
-    import tessera.bootstrap_people
+    import tessera.bootstrap.money
+    import tessera.bootstrap.people
     import tessera.http.app  # noqa: F401
     from tessera.adapters import tokenizers
 
@@ -160,8 +160,8 @@ async def open_app(settings: Settings, opened: Opened, environment: Mapping[str,
 
     # Before anything else: what reading it takes for a moment is then memory that the rest can use.
     tokenizers.load(FIRST_ENCODING)
-    from tessera.bootstrap_money import watch
-    from tessera.bootstrap_people import open_identity_providers, watch_people
+    from tessera.bootstrap.money import watch
+    from tessera.bootstrap.people import open_identity_providers, watch_people
     from tessera.http.app import build_app
     from tessera.http.door import Door
     from tessera.http.load import Load, watched
@@ -194,7 +194,7 @@ def open_people(
 ) -> contextlib.AbstractAsyncContextManager["Accounts"]:
     """What the flows of people work with, on an open data folder. Raises SettingsError."""
     from tessera.adapters.storage.ledger.people import people_of
-    from tessera.bootstrap_people import open_accounts
+    from tessera.bootstrap.people import open_accounts
 
     password = read_secret(settings.smtp.password, environment, "smtp.password")
     vault, prices = open_vault(settings, opened, environment), price_list(settings, opened)
@@ -205,8 +205,8 @@ def open_people(
 def clientele_of(settings: Settings, opened: Opened) -> "Clientele":
     """What the flows of customers work with, on an open data folder."""
     from tessera.adapters.storage.ledger.people import customers_of
-    from tessera.customer_ports import CreditPolicy
     from tessera.flows.operator.customers import Clientele
+    from tessera.ports.customers import CreditPolicy
 
     customers = customers_of(opened.storage)
     policy = CreditPolicy(alone_max_nanos=parse_usd(settings.limits.credit_alone_max))
@@ -240,7 +240,7 @@ def open_money(
 ) -> contextlib.AbstractAsyncContextManager["Treasury"]:
     """What the flows of money in and out work with, on an open data folder. Raises SettingsError."""
     from tessera.adapters.storage.money.store import SqlMoney
-    from tessera.bootstrap_money import open_treasury
+    from tessera.bootstrap.money import open_treasury
 
     def secret(reference: str | None, place: str) -> str | None:
         return read_secret(reference, environment, place)

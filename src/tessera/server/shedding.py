@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.server import ServerState
 
-from tessera.cli._writing import BoundedWriting
 from tessera.http.door import Door
+from tessera.server.writing import BoundedWriting
 
 REFUSED_BYTES_MAX = 256 * 1024
 """What is read of a refused request's body before the reply; of a larger one the rest ends the connection."""

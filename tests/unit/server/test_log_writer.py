@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.cli._logging import TEXT_LENGTH_MAX, bound
 from tessera.domain.auth import make_key
 from tessera.domain.money import Mode
+from tessera.server.log_writer import TEXT_LENGTH_MAX, bound
 
 
 @given(st.binary(min_size=30, max_size=40), st.sampled_from(Mode), st.text(max_size=50), st.integers(0, 3))

@@ -16,7 +16,7 @@ from tessera.domain.money import Mode
 from tessera.domain.request import ImagePart, InferenceRequest, Surface
 from tessera.domain.tokens import TokenCount
 from tessera.domain.usage import UsageEvent
-from tessera.usage_ports import UsageRecords
+from tessera.ports.usage import UsageRecords
 
 
 class TextCounter(Protocol):

@@ -6,12 +6,12 @@ Every verb raises [storage_unavailable] when the database cannot answer, and wha
 
 from typing import Protocol
 
-from tessera.administration_ports import ApiKey
 from tessera.domain.key_rules import KeyRules
 from tessera.domain.ledger.limits import Limits, Meter, SubjectKind
 from tessera.domain.money import Mode
 from tessera.domain.people.records import Act, Actor, AdminKey, Project
 from tessera.ports import Page
+from tessera.ports.administration import ApiKey
 
 
 class Projects(Protocol):

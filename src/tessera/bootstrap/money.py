@@ -12,7 +12,7 @@ from tessera.domain.payments.documents import Document
 from tessera.flows.duties import start_duty
 from tessera.flows.money.comparison import watch_money
 from tessera.flows.money.treasury import TopUpLimits, Treasury
-from tessera.money_ports import Payments
+from tessera.ports.money import Payments
 from tessera.settings import Settings, SettingsError
 
 ReadSecret = Callable[[str | None, str], str | None]
