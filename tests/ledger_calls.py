@@ -6,7 +6,9 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import pytest
 
 from tessera.adapters.storage.ledger.group import Answer, Order
 from tessera.adapters.storage.ledger.storage import LedgerStorage
@@ -104,12 +106,17 @@ async def funded(storage: LedgerStorage, amount_nanos: int, *, mode: Mode = Mode
 
 
 async def commit_together(storage: LedgerStorage, orders: Sequence[Order]) -> list[Answer]:
-    """All of them in one group, before which nothing is remembered."""
+    """All of them in one group, before which nothing is remembered. Fails if they are written one by one instead."""
     committer = storage._committer
+
+    def apart(_orders: Sequence[Order]) -> NoReturn:
+        raise AssertionError("the group could not be written")
 
     def commit() -> list[Answer]:
         committer.books.clear()
-        return committer.commit([*orders])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(committer, "_apart", apart)
+            return committer.commit([*orders])
 
     answers: list[Answer] = await storage._writer_call(commit)
     return answers
