@@ -30,6 +30,9 @@ _FAILURES = {
 }
 _SELF_HOSTED = ("configuration", "open-weight")
 """Whose models run on the operator's own servers, which may know a chat's output cap by its old name only."""
+_SEALS_REASONING = "openai"
+"""Whose models give what they thought in an encrypted form too, on responses. Callers send back what came; an id alone,
+which is all that comes unasked, would be refused."""
 _FALLBACK_CODES = {
     ErrorCode.PROVIDER_ERROR,
     ErrorCode.PROVIDER_TIMEOUT,
@@ -166,6 +169,7 @@ def upstream_call(
         include_usage=True,
         images={image.index: data_url(image) for image in found.images if _inline(image, forward)},
         old_cap_name=found.model.provider in _SELF_HOSTED,
+        sealed_reasoning=found.model.reasoning and found.model.provider == _SEALS_REASONING,
     )
     if surface is found.request.surface:
         body = splice(surface, found.body, found.request, edits)

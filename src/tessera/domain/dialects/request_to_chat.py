@@ -5,13 +5,14 @@ from typing import Any
 
 from tessera.domain.dialects.checks import unsupported
 from tessera.domain.dialects.shared_fields import COPIED
+from tessera.domain.dialects.splice import SEALED_REASONING
 
 _DONE_ELSEWHERE = frozenset({"model", "input", "instructions", "max_output_tokens", "background"})
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "top_logprobs": (0,),
     "truncation": ("disabled",),
     "store": (False, True),
-    "include": ([], ["reasoning.encrypted_content"]),
+    "include": ([], [SEALED_REASONING]),
 }
 """Values that ask for nothing chat could not give, and may be left out."""
 _CALLS = {"function_call": ("function", "arguments"), "custom_tool_call": ("custom", "input")}

@@ -13,6 +13,8 @@ from tessera.domain.request import InferenceRequest, Surface, Tier
 JOIN_MAX = 64 * 1024
 """Bodies up to this size are joined into one piece: one write is cheaper than many, and the copy is small."""
 
+SEALED_REASONING = "reasoning.encrypted_content"
+"""What `include` says for reasoning that can be sent back without being stored."""
 TIER_WORDS = {Tier.DEFAULT: "default", Tier.FLEX: "flex", Tier.PRIORITY: "priority"}
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -28,6 +30,7 @@ class Edits(msgspec.Struct, frozen=True, kw_only=True):
     usage chunk. `images` maps an image's index to the whole data URL (ASCII) that takes its address's place.
     `old_cap_name` is for servers that silently ignore `max_completion_tokens` (Ollama issue 7125, llama-cpp-python
     issue 1907): on chat they are sent `max_tokens` too, so that what was held for is what they may write.
+    `sealed_reasoning` asks responses for the encrypted form of what the model thinks.
     """
 
     model: str
@@ -36,13 +39,15 @@ class Edits(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = True
     images: Mapping[int, bytes | memoryview] = {}
     old_cap_name: bool = False
+    sealed_reasoning: bool = False
 
 
 def splice(surface: Surface, body: Body, request: InferenceRequest, edits: Edits) -> list[Piece]:
     """The body in pieces to be sent one after the other; every unchanged value is byte for byte the caller's.
 
     Changed or added, and only where they differ: `model`, the output cap (both fields of chat if the caller wrote
-    both), `service_tier`, `stream_options.include_usage` of a chat stream, and images in the place of their addresses.
+    both), `service_tier`, `stream_options.include_usage` of a chat stream, `include` of reasoning on responses, and images
+    in the place of their addresses.
     """
     text = body.skeleton
     changes: list[_Change] = []
@@ -74,6 +79,10 @@ def _wanted(surface: Surface, body: Body, request: InferenceRequest, edits: Edit
     if request.model != edits.model:
         wanted["model"] = msgspec.json.encode(edits.model)
     names = ["max_output_tokens"]
+    if surface is Surface.RESPONSES and edits.sealed_reasoning:
+        included = [body.text(name) for name in value.get("include") or ()]
+        if SEALED_REASONING not in included:
+            wanted["include"] = msgspec.json.encode([*included, SEALED_REASONING])
     if surface is Surface.CHAT:
         names = [name for name in ("max_completion_tokens", "max_tokens") if value.get(name) is not None]
         if edits.old_cap_name and "max_tokens" not in names:

@@ -1,0 +1,67 @@
+"""What agents do with their frameworks' settings as they come: an answer goes back whole, with a tool's result."""
+
+from typing import Any
+
+import pytest
+
+from live_calls import Live
+from scripted_provider import json_reply
+
+SEALED = "reasoning.encrypted_content"
+ASKED: dict[str, Any] = {"model": "gpt-5.2-pro", "input": "What is the weather in Rome?"}
+TOOL = {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}, "strict": False}
+
+
+def response(*output: dict[str, Any]) -> dict[str, Any]:
+    """A response as OpenAI sends it, with what it has by default."""
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_796_000_000,
+        "status": "completed",
+        "model": "gpt-5.2-pro",
+        "output": list(output),
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 20,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": 12,
+            "output_tokens_details": {"reasoning_tokens": 4},
+            "total_tokens": 32,
+        },
+    }
+
+
+def test_an_agent_that_asks_for_nothing_can_send_its_models_reasoning_back(live: Live) -> None:
+    thought = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAAA" * 20}
+    call = {
+        "id": "fc_1",
+        "type": "function_call",
+        "call_id": "call_1",
+        "name": "get_weather",
+        "arguments": "{}",
+        "status": "completed",
+    }
+    live.first.script(json_reply(response(thought, call)), json_reply(response()))
+    with live.client() as client:
+        first = client.responses.create(**ASKED, tools=[TOOL])
+        history = [{"role": "user", "content": ASKED["input"]}, *(item.to_dict() for item in first.output)]
+        history.append({"type": "function_call_output", "call_id": "call_1", "output": "sunny"})
+        client.responses.create(model="gpt-5.2-pro", input=history, tools=[TOOL])
+    one, other = (received.json() for received in live.first.received)
+    assert (one["include"], other["include"]) == ([SEALED], [SEALED])
+    assert other["input"][1:3] == [thought, call]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [(None, [SEALED]), ([], [SEALED]), (["x"], ["x", SEALED]), ([SEALED, "x"], [SEALED, "x"])],
+    ids=["null", "nothing", "something else", "already"],
+)
+def test_what_a_caller_includes_is_kept(live: Live, asked: list[str] | None, sent: list[str]) -> None:
+    live.first.script(json_reply(response()))
+    with live.client() as client:
+        client.responses.create(**ASKED, extra_body={"include": asked})
+    assert live.first.received[0].json()["include"] == sent
