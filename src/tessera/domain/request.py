@@ -98,6 +98,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     `tier` is what the caller asked for (None when omitted or `auto`).
     `include_usage` says whether a stream's caller asked for the usage chunk.
     `text_bytes` is the UTF-8 length of everything in the body that is not image data: an upper bound on text.
+    `stored_reasoning` is the caller's path to reasoning that is only an id (`input[1]`), or empty.
     """
 
     surface: Surface
@@ -114,3 +115,4 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     text_bytes: int = 0
+    stored_reasoning: str = ""

@@ -14,7 +14,7 @@ from tessera.domain.auth import Caller
 from tessera.domain.dialects.body import Body, open_body, opening
 from tessera.domain.dialects.chat import parse_chat
 from tessera.domain.dialects.ranges import check_ranges
-from tessera.domain.dialects.responses import parse_responses
+from tessera.domain.dialects.responses import parse_responses, refuse_stored_reasoning
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.domain.key_rules import KeyRules, model_denied, output_denied
 from tessera.domain.money import Mode
@@ -100,6 +100,8 @@ async def estimate(
     _check_model(caller, model, request, as_of)
     tier = request.tier or Tier.DEFAULT
     ways, rows = offer(world, caller, model, surface, tier, as_of, volume_nanos)
+    if request.stored_reasoning and any(way is Surface.RESPONSES for _, way in ways):
+        refuse_stored_reasoning(request.stored_reasoning)
     output_cap = _output_cap(caller, model, request)
     images = await world.media.probe(request.images, take) if request.images else ()
     framing = world.catalogue.framing(model.id)

@@ -1,11 +1,12 @@
 """What agents do with their frameworks' settings as they come: an answer goes back whole, with a tool's result."""
 
+import json
 from typing import Any
 
 import pytest
 
 from live_calls import Live
-from scripted_provider import json_reply
+from scripted_provider import chat_reply, json_reply
 
 SEALED = "reasoning.encrypted_content"
 ASKED: dict[str, Any] = {"model": "gpt-5.2-pro", "input": "What is the weather in Rome?"}
@@ -53,6 +54,24 @@ def test_an_agent_that_asks_for_nothing_can_send_its_models_reasoning_back(live:
     one, other = (received.json() for received in live.first.received)
     assert (one["include"], other["include"]) == ([SEALED], [SEALED])
     assert other["input"][1:3] == [thought, call]
+
+
+@pytest.mark.parametrize("model", ["gpt-5.2-pro", "gpt-5.2"])
+def test_reasoning_that_is_only_an_id_is_refused_where_it_stands_for_something(live: Live, model: str) -> None:
+    """A chat has no place for earlier reasoning: it is left out there, and a client that lost its text goes on."""
+    thought = {"id": "rs_1", "type": "reasoning", "summary": [], "content": []}
+    history = [{"role": "user", "content": "Hello"}, thought, {"role": "assistant", "content": "Hi."}]
+    if model == "gpt-5.2":
+        live.first.script(chat_reply())
+    body = json.dumps({"model": model, "input": [*history, {"role": "user", "content": "And?"}]}).encode()
+    status, _, said = live.post("/responses", body)
+    if model == "gpt-5.2":
+        assert status == 200
+        assert [message["content"] for message in live.first.received[0].json()["messages"]] == ["Hello", "Hi.", "And?"]
+    else:
+        error = json.loads(said)["error"]
+        assert (status, error["code"], error["param"]) == (400, "unsupported_parameter", "input[1].id")
+        assert not live.first.received
 
 
 @pytest.mark.parametrize(

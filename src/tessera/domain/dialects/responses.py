@@ -1,7 +1,7 @@
 """POST /v1/responses: from the wire to the counting view."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -155,7 +155,8 @@ def parse_responses(body: Body) -> InferenceRequest:
     shared_fields.stream_options(value)
     checks.fields(value.get("reasoning") or {}, _REASONING, "reasoning.")
     images: list[ImagePart] = []
-    messages = _messages(body, images)
+    stored: list[str] = []
+    messages = _messages(body, images, stored)
     tools, output_format = _tools_and_format(body)
     choice = value.get("tool_choice")
     return InferenceRequest(
@@ -171,10 +172,20 @@ def parse_responses(body: Body) -> InferenceRequest:
         stream=bool(value.get("stream")),
         include_usage=True,
         text_bytes=shared_fields.text_bytes(body, images),
+        stored_reasoning=stored[0] if stored else "",
     )
 
 
-def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
+def refuse_stored_reasoning(where: str) -> NoReturn:
+    """Refuses reasoning that is only an id: on responses it stands for what the provider has stored."""
+    unsupported(
+        f"{where} is reasoning that the provider has stored, of no known size: send its encrypted_content, which "
+        'include: ["reasoning.encrypted_content"] asks for, or leave the item out.',
+        f"{where}.id",
+    )
+
+
+def _messages(body: Body, images: list[ImagePart], stored: list[str]) -> tuple[Message, ...]:
     value = body.value
     found = []
     if value.get("instructions") is not None:
@@ -188,11 +199,10 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
             kind = checks.obj(item, where).get("type")
             read = _ITEMS.get("message" if kind is None and "role" in item else kind) if _is_name(kind) else None
             if read is None:
-                unsupported(
-                    "An input item must be a message, a function or custom tool call, its output, or reasoning.",
-                    f"{where}.type",
-                )
+                _refuse_item(kind, where)
             role, texts = read(body, item, where, images)
+            if kind == "reasoning" and item.get("id") is not None and not any(texts[len(item.get("summary") or ()) :]):
+                stored.append(where)
             found.append(Message(role=role, texts=tuple(map(body.text, texts)) if body.payloads else tuple(texts)))
     else:
         invalid("input must be a string or a list of at least one item.", "input")
@@ -201,6 +211,18 @@ def _messages(body: Body, images: list[ImagePart]) -> tuple[Message, ...]:
 
 def _is_name(kind: Any) -> bool:
     return kind is None or type(kind) is str
+
+
+def _refuse_item(kind: Any, where: str) -> NoReturn:
+    if kind == "item_reference":
+        unsupported(
+            f"{where} refers to an item that the provider has stored, of no known size: send the item itself. Clients "
+            "that refer to what they think is stored send it with store: false.",
+            f"{where}.type",
+        )
+    unsupported(
+        "An input item must be a message, a function or custom tool call, its output, or reasoning.", f"{where}.type"
+    )
 
 
 def _message(body: Body, item: dict[str, Any], where: str, images: list[ImagePart]) -> tuple[str, list[str]]:
@@ -264,8 +286,7 @@ def _result(body: Body, item: dict[str, Any], where: str, images: list[ImagePart
 
 
 def _reasoning(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -> tuple[str, list[str]]:
-    """An earlier turn's reasoning, sent back. Its encrypted form decrypts to no more bytes than it has; an id alone
-    stands for reasoning that the provider has stored, as much as it is."""
+    """An earlier turn's reasoning, sent back. Its encrypted form decrypts to no more bytes than it has."""
     checks.fields(item, _REASONING_ITEM, where + ".")
     texts: dict[str, list[str]] = {"summary": [], "content": []}
     for field, found in texts.items():
@@ -273,14 +294,7 @@ def _reasoning(_: Body, item: dict[str, Any], where: str, __: list[ImagePart]) -
             at = f"{where}.{field}[{index}]"
             checks.fields(checks.obj(part, at), _REASONING_PART, at + ".")
             found.append(checks.string(part.get("text"), f"{at}.text"))
-    encrypted = item.get("encrypted_content") or ""
-    if item.get("id") is not None and not encrypted and not any(texts["content"]):
-        unsupported(
-            f"{where} is reasoning that the provider has stored, of no known size: send its encrypted_content, which "
-            'include: ["reasoning.encrypted_content"] asks for, or leave the item out.',
-            f"{where}.id",
-        )
-    return "assistant", [*texts["summary"], *texts["content"], encrypted]
+    return "assistant", [*texts["summary"], *texts["content"], item.get("encrypted_content") or ""]
 
 
 _Reader = Callable[[Body, dict[str, Any], str, list[ImagePart]], tuple[str, list[str]]]

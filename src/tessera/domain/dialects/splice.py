@@ -46,8 +46,8 @@ def splice(surface: Surface, body: Body, request: InferenceRequest, edits: Edits
     """The body in pieces to be sent one after the other; every unchanged value is byte for byte the caller's.
 
     Changed or added, and only where they differ: `model`, the output cap (both fields of chat if the caller wrote
-    both), `service_tier`, `stream_options.include_usage` of a chat stream, `include` of reasoning on responses, and images
-    in the place of their addresses.
+    both), `service_tier`, `stream_options.include_usage` of a chat stream, `include` on responses, and images in the
+    place of their addresses.
     """
     text = body.skeleton
     changes: list[_Change] = []

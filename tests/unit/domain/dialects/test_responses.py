@@ -131,10 +131,16 @@ def test_unknown_parts_are_refused(kind: str) -> None:
     "more",
     [{}, {"encrypted_content": None}, {"encrypted_content": ""}, {"content": [{"type": "reasoning_text", "text": ""}]}],
 )
-def test_reasoning_that_only_the_provider_has_is_refused(more: dict[str, Any]) -> None:
+def test_reasoning_that_only_the_provider_has_is_noticed(more: dict[str, Any]) -> None:
     item = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], **more}
-    error = refusal(responses_body(input=[{"role": "user", "content": "a"}, item]))
-    assert (error.code, error.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "input[1].id")
+    assert responses(responses_body(input=[{"role": "user", "content": "a"}, item])).stored_reasoning == "input[1]"
+
+
+def test_a_reference_to_an_item_is_refused_with_what_to_do() -> None:
+    error = refusal(responses_body(input=[{"type": "item_reference", "id": "rs_1"}]))
+    assert (error.code, error.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "input[0].type")
+    assert "send the item itself" in error.message
+    assert "store: false" in error.message
 
 
 @pytest.mark.parametrize(
@@ -148,6 +154,7 @@ def test_reasoning_that_only_the_provider_has_is_refused(more: dict[str, Any]) -
 def test_reasoning_that_stands_in_the_call_is_counted(more: dict[str, Any]) -> None:
     request = responses(responses_body(input=[{"type": "reasoning", "summary": [], **more}]))
     assert "".join(request.messages[0].texts) == "gAAAA"
+    assert not request.stored_reasoning
 
 
 @pytest.mark.parametrize("field", ["summary", "content"])
