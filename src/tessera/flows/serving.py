@@ -13,6 +13,7 @@ from tessera.domain.auth import Caller
 from tessera.domain.dialects.errors import STATUS, error_object
 from tessera.domain.dialects.receipt import finish_reply
 from tessera.domain.dialects.relay import StreamRelay
+from tessera.domain.dialects.repeated import NONE, Settings, settings_of
 from tessera.domain.dialects.translate import translate_reply
 from tessera.domain.dialects.usage import read_reply
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -82,7 +83,12 @@ async def _whole(running: Running, surface: Surface, upstream: UpstreamReply) ->
     caller_surface = running.found.request.surface
     if surface is not caller_surface:
         raw = translate_reply(
-            surface, caller_surface, raw, model=running.found.request.model, fallback_id=_fallback_id(running.order.id)
+            surface,
+            caller_surface,
+            raw,
+            model=running.found.request.model,
+            fallback_id=_fallback_id(running.order.id),
+            repeated=_repeated(running.found, surface),
         )
     event = await price_up(running, Outcome.COMPLETED, facts)
     body = finish_reply(caller_surface, raw, receipt_of(event), reported=facts.usage is not None)
@@ -123,6 +129,7 @@ class LiveStream:
                     include_usage=request.include_usage,
                     model=request.model,
                     fallback_id=_fallback_id(running.order.id),
+                    repeated=_repeated(running.found, surface),
                 )
                 failure = await self._begin(self._relay, self._body)
                 if failure is None:
@@ -283,6 +290,12 @@ class LiveStream:
             if self._kept_bytes > self._running.world.limits.stored_reply_bytes_max:
                 self._kept = None
         return piece
+
+
+def _repeated(found: Estimate, upstream: Surface) -> Settings:
+    """What the reply to a response's request repeats of it, where the provider was asked in other words."""
+    translated = upstream is not found.request.surface and found.request.surface is Surface.RESPONSES
+    return settings_of(found.body) if translated else NONE
 
 
 def _fallback_id(request_id: str) -> str:

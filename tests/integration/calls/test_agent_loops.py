@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from live_calls import Live
-from scripted_provider import chat_reply, json_reply
+from scripted_provider import chat_events, chat_reply, json_reply, sse_reply
 
 SEALED = "reasoning.encrypted_content"
 ASKED: dict[str, Any] = {"model": "gpt-5.2-pro", "input": "What is the weather in Rome?"}
@@ -84,3 +84,27 @@ def test_what_a_caller_includes_is_kept(live: Live, asked: list[str] | None, sen
     with live.client() as client:
         client.responses.create(**ASKED, extra_body={"include": asked})
     assert live.first.received[0].json()["include"] == sent
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_made_from_a_chat_repeats_what_it_was_asked_with(live: Live, stream: bool) -> None:
+    """LangChain reads `text.format` of the last event to see whether there is something to parse."""
+    schema = {"type": "object", "properties": {"setup": {"type": "string"}}, "required": ["setup"]}
+    asked = {"format": {"type": "json_schema", "name": "joke", "schema": schema, "strict": True}}
+    settings: dict[str, Any] = {"instructions": "Be kind.", "metadata": {"a": "b"}, "tools": [TOOL], "temperature": 0.5}
+    said = '{"setup":"x"}'
+    live.first.script(sse_reply(chat_events([said])) if stream else chat_reply(said))
+    with live.client() as client:
+        made = client.responses.create(model="gpt-5.2", input="A joke?", text=asked, stream=stream, **settings)
+        whole = [event.response for event in made if hasattr(event, "response")] if stream else [made]
+    for response in (one.to_dict() for one in whole):
+        assert response["text"] == asked
+        assert {name: response[name] for name in settings} == settings
+    assert whole[-1].output_text == said
+
+
+def test_settings_that_fill_a_reply_are_not_repeated(live: Live) -> None:
+    live.first.script(chat_reply("ok"))
+    with live.client() as client:
+        made = client.responses.create(model="gpt-5.2", input="Hello", instructions="long " * 60_000, user="u")
+    assert (made.instructions, made.user, made.output_text) == (None, None, "ok")

@@ -7,6 +7,7 @@ import msgspec
 from tessera.domain.dialects.errors import error_object
 from tessera.domain.dialects.frames import Frame, FrameCutter, OverlongFrameError, make_frame
 from tessera.domain.dialects.receipt import Receipt, usage_object, with_receipt
+from tessera.domain.dialects.repeated import NONE, Settings
 from tessera.domain.dialects.spans import members
 from tessera.domain.dialects.stream_to_chat import ChatWriter
 from tessera.domain.dialects.stream_to_responses import ResponsesWriter
@@ -22,12 +23,20 @@ class StreamRelay:
     On one surface the provider's frames are passed on as they came, comments included; between surfaces each event is
     said anew. Held back are: in chat the usage chunk and `[DONE]`, in responses the final event. Usage beside text is
     taken out, and comments before the first event, so that another provider can still be asked. `fallback_id` is the
-    id of an answer that has none. A stream ends with exactly one of `finish` and `fail`. `error` is the provider's own
-    error, or None; `output_chars` is how many characters of output have come so far. One use, one stream.
+    id of an answer that has none, `repeated` what a response repeats of its request. A stream ends with exactly one of
+    `finish` and `fail`. `error` is the provider's own error, or None; `output_chars` is how many characters of output
+    have come so far. One use, one stream.
     """
 
     def __init__(
-        self, upstream: Surface, caller: Surface, *, include_usage: bool, model: str, fallback_id: str = ""
+        self,
+        upstream: Surface,
+        caller: Surface,
+        *,
+        include_usage: bool,
+        model: str,
+        fallback_id: str = "",
+        repeated: Settings = NONE,
     ) -> None:
         if {upstream, caller} - {Surface.CHAT, Surface.RESPONSES}:
             raise ValueError(f"no relay from {upstream} to {caller}")
@@ -38,9 +47,10 @@ class StreamRelay:
         self._cutter = FrameCutter()
         self._watch: ChatWatch | ResponsesWatch = ChatWatch() if upstream is Surface.CHAT else ResponsesWatch()
         self._writer: ChatWriter | ResponsesWriter | None = None
-        if upstream is not caller:
-            writer = ChatWriter if caller is Surface.CHAT else ResponsesWriter
-            self._writer = writer(model, fallback_id)
+        if upstream is not caller and caller is Surface.CHAT:
+            self._writer = ChatWriter(model, fallback_id)
+        elif upstream is not caller:
+            self._writer = ResponsesWriter(model, fallback_id, repeated)
         self._held: bytes | None = None
         self._done: bytes | None = None
         self._cut = False

@@ -5,17 +5,19 @@ from typing import Any
 import msgspec
 
 from tessera.domain.dialects.frames import make_frame
+from tessera.domain.dialects.repeated import NONE, Settings
 from tessera.domain.dialects.usage import thought_and_said
 
 
 class ResponsesWriter:
     """Writes events for one chat completion of one choice. Items appear in the order in which they begin.
 
-    `fallback_id` is the id of an answer that has none.
+    `fallback_id` is the id of an answer that has none, `repeated` the settings of the request that a response repeats.
     """
 
-    def __init__(self, model: str, fallback_id: str = "") -> None:
+    def __init__(self, model: str, fallback_id: str = "", repeated: Settings = NONE) -> None:
         self._model = model
+        self._repeated = repeated
         self._fallback_id = fallback_id
         self.sequence = 0
         self._id = ""
@@ -42,10 +44,16 @@ class ResponsesWriter:
         whole = reason not in ("length", "content_filter")
         for index, item in enumerate(self._items):
             self._close(index, item, "completed" if whole else "incomplete")
-        response = response_object(self._id, self._created, self._model, self._items, usage, reason, tier)
+        response = self._response(self._items, usage, reason, tier)
         kind = "response.completed" if whole else "response.incomplete"
         frames = self._taken()
         return frames, {"type": kind, "sequence_number": self.sequence, "response": response}
+
+    def _response(
+        self, items: list[dict[str, Any]], usage: dict[str, Any] | None, reason: str | None, tier: object
+    ) -> dict[str, Any]:
+        made = response_object(self._id, self._created, self._model, items, usage, reason, tier)
+        return {**made, **self._repeated}
 
     def _taken(self) -> list[bytes]:
         frames, self._frames = self._frames, []
@@ -56,7 +64,7 @@ class ResponsesWriter:
             return
         self._id = response_id(chunk.get("id"), self._fallback_id)
         self._created = int(chunk.get("created") or 0)
-        empty = response_object(self._id, self._created, self._model, [], None, None, None)
+        empty = self._response([], None, None, None)
         self._emit("response.created", response=empty)
         self._emit("response.in_progress", response=empty)
 
@@ -230,6 +238,7 @@ def response_object(
         "output": output,
         "parallel_tool_calls": True,
         "temperature": None,
+        "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
         "top_p": None,

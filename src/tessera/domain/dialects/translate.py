@@ -8,6 +8,7 @@ import msgspec
 
 from tessera.domain.dialects.body import Body
 from tessera.domain.dialects.receipt import usage_object
+from tessera.domain.dialects.repeated import NONE, Settings
 from tessera.domain.dialects.request_to_chat import to_chat
 from tessera.domain.dialects.request_to_responses import to_responses
 from tessera.domain.dialects.splice import JOIN_MAX, TIER_WORDS, Edits, Piece
@@ -87,11 +88,13 @@ def _pieces(written: dict[str, Any], body: Body, edits: Edits, nonce: str) -> li
     return [b"".join(pieces)] if sum(map(len, pieces)) <= JOIN_MAX else pieces
 
 
-def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: str, fallback_id: str = "") -> bytes:
+def translate_reply(
+    upstream: Surface, caller: Surface, raw: bytes, *, model: str, fallback_id: str = "", repeated: Settings = NONE
+) -> bytes:
     """A whole reply in the caller's dialect. Raises [provider_error] for a reply that makes no sense.
 
-    A response made from a chat completion does not repeat the request's tools and settings, which chat does not return.
-    `fallback_id` is the id of an answer that has none.
+    `fallback_id` is the id of an answer that has none. `repeated` are the settings of the request that a response
+    repeats, and a chat completion does not.
     """
     if {upstream, caller} != {Surface.CHAT, Surface.RESPONSES}:
         raise ValueError(f"no translation from {upstream} to {caller}")
@@ -102,7 +105,7 @@ def translate_reply(upstream: Surface, caller: Surface, raw: bytes, *, model: st
         said = (_completion if caller is Surface.CHAT else _response)(reply, model, fallback_id)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         raise NotAReplyError from None
-    return msgspec.json.encode(said)
+    return msgspec.json.encode({**said, **repeated} if caller is Surface.RESPONSES else said)
 
 
 def _usage(upstream: Surface, caller: Surface, usage: object) -> dict[str, Any] | None:

@@ -3,21 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 
-import msgspec
-
+from tessera.domain.dialects.repeated import read_settings
 from tessera.domain.request import Surface
 from tessera.ports import UpstreamCall
 
-_REPEATED = frozenset(
-    (
-        *("instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls", "prompt_cache_key"),
-        *("reasoning", "safety_identifier", "store", "temperature", "text", "tool_choice", "tools", "top_logprobs"),
-        *("top_p", "truncation", "user"),
-    )
-)
 _ON_LOOP_BYTES_MAX = 16 * 1024
-_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_TEXT_FORMAT = msgspec.Raw(b'{"type":"text"}')
 
 
 async def repeated_fields(call: UpstreamCall) -> Mapping[str, object]:
@@ -29,11 +19,5 @@ async def repeated_fields(call: UpstreamCall) -> Mapping[str, object]:
     return _read(call)
 
 
-def _read(call: UpstreamCall) -> dict[str, object]:
-    fields = _FIELDS.decode(b"".join(call.body))
-    found: dict[str, object] = {
-        name: value for name, value in fields.items() if name in _REPEATED and bytes(value) != b"null"
-    }
-    if "text" in found:
-        found["text"] = {"format": _TEXT_FORMAT, **_FIELDS.decode(fields["text"])}
-    return found
+def _read(call: UpstreamCall) -> Mapping[str, object]:
+    return read_settings(b"".join(call.body))
