@@ -50,8 +50,9 @@ def test_responses_of_a_server_that_gives_no_ids_differ(live: Live) -> None:
         {"content": "A cat.", "tool_calls": None, "prefix": False},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]},
         {"content": "A cat.", "extra_content": {"google": {"thought_signature": "s"}}},
+        {"content": "A cat.", "provider_specific_fields": {"stop_reason": None, "reasoning": "Hm."}},
     ],
-    ids=["openrouter", "mistral", "magistral", "gemini"],
+    ids=["openrouter", "mistral", "magistral", "gemini", "litellm"],
 )
 def test_an_answer_comes_back_to_its_server_as_the_client_sends_it(live: Live, beside: dict[str, Any]) -> None:
     reply = chat_completion()

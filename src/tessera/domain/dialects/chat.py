@@ -58,15 +58,16 @@ _MESSAGE: Mapping[str, Check] = {
     "parsed": checks.anything,
     "reasoning_details": checks.reasoning_details,
     "extra_content": checks.extra_content,
+    "provider_specific_fields": checks.obj,
     "prefix": checks.only(False, reason="an answer that is to be gone on with cannot be marked."),
     "audio": checks.refused(_AUDIO),
 }
 _SAID_BESIDE = ("refusal", "reasoning_content", "reasoning")
 """Texts of a message beside its content. The last two are of servers that show how a model thinks (vLLM, DeepSeek);
 clients send an answer back as they got it."""
-_WRITTEN_BESIDE = ("annotations", "parsed", "reasoning_details", "extra_content")
-"""What is counted as it is written. The official clients put `parsed` into an answer that they have read by a schema;
-the last two are of OpenRouter and Gemini."""
+_WRITTEN_BESIDE = ("annotations", "parsed", "reasoning_details", "extra_content", "provider_specific_fields")
+"""What is counted as it is written. The official clients put `parsed` into an answer that they have read by a schema,
+LiteLLM's what it does not know into `provider_specific_fields`; the two between are of OpenRouter and Gemini."""
 _TEXT: Mapping[str, Check] = {
     "type": checks.string,
     "text": checks.string,
