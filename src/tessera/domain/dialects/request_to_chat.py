@@ -160,7 +160,11 @@ def _content(content: str | list[dict[str, Any]], where: str, *, images: bool) -
         elif kind != "input_image":
             parts.append({"type": "text", "text": part["text"], **more})
         elif not images:
-            unsupported("Chat takes images in user messages only.", f"{where}[{index}]")
+            unsupported(
+                "This model is served on chat, which takes images in user messages only: send this one in a user message "
+                "after the result of the tool.",
+                f"{where}[{index}]",
+            )
         elif part.get("image_url") is None:
             unsupported("Chat takes no file ids: send an address or a data URL.", f"{where}[{index}].file_id")
         else:

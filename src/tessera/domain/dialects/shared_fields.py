@@ -9,7 +9,7 @@ from tessera.domain.dialects.checks import Check, invalid
 from tessera.domain.request import ImagePart, Tier
 
 UNPRICED = checks.refused("what it costs is not priced.")
-_STORED = checks.refused("stored conversations have no known size.")
+_STORED = checks.refused("stored conversations have no known size; send the earlier turns themselves.")
 
 SHARED: Mapping[str, Check] = {
     "model": checks.named,
@@ -31,8 +31,8 @@ SHARED: Mapping[str, Check] = {
     "prompt_cache_options": checks.cache_options,
     "previous_response_id": _STORED,
     "conversation": _STORED,
-    "prompt": checks.refused("stored prompts have no known size."),
-    "background": checks.only(False, reason="a call in the background cannot be held for."),
+    "prompt": checks.refused("stored prompts have no known size; send the prompt itself."),
+    "background": checks.only(False, reason="a call in the background cannot be held for; leave it out."),
     "moderation": UNPRICED,
 }
 """Top-level fields of both surfaces."""

@@ -136,6 +136,21 @@ def test_reasoning_that_only_the_provider_has_is_noticed(more: dict[str, Any]) -
     assert responses(responses_body(input=[{"role": "user", "content": "a"}, item])).stored_reasoning == "input[1]"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "advice"),
+    [
+        ("previous_response_id", "resp_1", "send the earlier turns themselves"),
+        ("conversation", "conv_1", "send the earlier turns themselves"),
+        ("prompt", {"id": "pmpt_1"}, "send the prompt itself"),
+        ("background", True, "leave it out"),
+    ],
+)
+def test_what_is_kept_at_a_provider_is_refused_with_what_to_do(field: str, value: object, advice: str) -> None:
+    error = refusal(responses_body(**{field: value}))
+    assert (error.code, error.param) == (ErrorCode.UNSUPPORTED_PARAMETER, field)
+    assert advice in error.message
+
+
 def test_a_reference_to_an_item_is_refused_with_what_to_do() -> None:
     error = refusal(responses_body(input=[{"type": "item_reference", "id": "rs_1"}]))
     assert (error.code, error.param) == (ErrorCode.UNSUPPORTED_PARAMETER, "input[0].type")
