@@ -161,8 +161,8 @@ def _content(content: str | list[dict[str, Any]], where: str, *, images: bool) -
             parts.append({"type": "text", "text": part["text"], **more})
         elif not images:
             unsupported(
-                "This model is served on chat, which takes images in user messages only: send this one in a user message "
-                "after the result of the tool.",
+                "This model is served on chat, which takes images in user messages only: send this one in a user "
+                "message after the result of the tool.",
                 f"{where}[{index}]",
             )
         elif part.get("image_url") is None:
