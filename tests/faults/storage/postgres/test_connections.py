@@ -1,6 +1,8 @@
 """F16–F18 on PostgreSQL: lost connections, lost answers, a server that is away."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import psycopg
@@ -115,6 +117,37 @@ async def test_a_deadlock_with_somebody_else_is_decided_again(replica: Replica, 
         other.commit()
     assert await waiting == [HoldGrant(granted_nanos=10)] * 2
     assert deadlocks(database_url) == 1, "the injector fired"
+
+
+async def test_f16_a_server_that_is_frozen_keeps_no_call_waiting_and_no_hold(
+    replica: Replica, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a disk that stalls: connections stay, and nobody answers."""
+    monkeypatch.setattr("tessera.adapters.storage.ledger.connected.ANSWER_SECONDS_MAX", 0.3)
+    storage = await replica()
+    organization = await funded(storage, 100)
+    with psycopg.connect(database_url, autocommit=True) as watching:
+        others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        frozen = [int(row[0]) for row in watching.execute(others)]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        order = hold_order(organization, 60, mode=Mode.LIVE, owner=storage.owner)
+        waiting = (storage.hold(order), storage.find_caller(b"d" * 32))
+        answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    codes = [answer.code if isinstance(answer, TesseraError) else answer for answer in answers]
+    assert codes[0] is ErrorCode.STORAGE_UNAVAILABLE
+    assert codes[1] in (ErrorCode.STORAGE_UNAVAILABLE, None), "a reader may have had no connection yet"
+
+    async def given_back() -> bool:
+        record = await storage.find_request(organization, Mode.LIVE, order.id)
+        return record is not None and record.state == "released"
+
+    await eventually(given_back)
+    assert (await storage.balance(organization, Mode.LIVE)).available_nanos == 100
 
 
 async def test_f16_f17_a_server_that_is_away_refuses_holds_and_loses_no_settlement(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ READERS = 2
 REPORTERS = 2
 """Threads that add up and list what was used: a report may take seconds, and no call waits for one."""
 
+ANSWER_SECONDS_MAX = 10.0
+"""How long a call waits for a database that neither answers nor fails, as one that is frozen: then it is refused."""
+
 RETRY_EVERY_S = 1.0
 SWEEP_EVERY_S = 10.0
 
@@ -173,6 +176,14 @@ class Connected(ABC):
         """Runs a read on one snapshot in a reader thread. Raises [storage_unavailable] and what `read` raises."""
         self._running()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, read, arguments)
+
+    async def _read_for_call(self, read: Callable[..., T], *arguments: Any) -> T:
+        """As `_read`, in time: a call is refused rather than kept waiting."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                return await self._read(read, *arguments)
+        except TimeoutError as error:
+            raise unavailable(error) from error
 
     async def _report(self, organization_id: str, read: Callable[..., T], *arguments: Any) -> T:
         """As `_read`, in threads of their own, and one at a time of each organization: no other waits for its reports.

@@ -1,10 +1,21 @@
 """The port `Storage`, on either database."""
 
 import asyncio
+from typing import Any
 
-from tessera.adapters.storage.ledger import accounts, margins, reads, repeats, settled_calls, usage_events, usage_reads
+from tessera.adapters.storage.ledger import (
+    accounts,
+    connected,
+    margins,
+    reads,
+    repeats,
+    settled_calls,
+    usage_events,
+    usage_reads,
+)
 from tessera.adapters.storage.ledger.administering import Administering
 from tessera.adapters.storage.ledger.provider_calls import list_served
+from tessera.adapters.storage.ledger.unavailable import unavailable
 from tessera.adapters.storage.ledger.volumes import read_volume
 from tessera.domain.auth import Caller
 from tessera.domain.ledger.idempotency import KeyOrder
@@ -47,7 +58,7 @@ class LedgerStorage(Administering):
         if caller is not None and (caller.ends_at is None or caller.ends_at * 1_000_000 > self._clock()):
             return caller
         generation = self._generation
-        caller = await self._read(reads.find_caller, digest, self._clock() // 1_000_000)
+        caller = await self._read_for_call(reads.find_caller, digest, self._clock() // 1_000_000)
         # A revocation that was committed meanwhile has changed the generation: what was read may be stale.
         if caller is not None and generation == self._generation:
             if len(self._callers) >= CALLERS_CACHED_MAX:
@@ -59,15 +70,18 @@ class LedgerStorage(Administering):
         return await self._read(accounts.find_cut_keys, key_ids)
 
     async def hold(self, order: HoldOrder) -> HoldGrant:
-        """See the port. A caller that is cancelled while it waits leaves no hold behind."""
+        """See the port. Who is cancelled, or refused because it has waited too long, leaves no hold behind."""
         writer = self._running()
         granting = writer.order(order)
+        timer = granting.get_loop().call_later(connected.ANSWER_SECONDS_MAX, _refuse, granting)
         try:
             grant: HoldGrant = await granting
         except asyncio.CancelledError:
             if not granting.cancelled() and granting.exception() is None:
                 writer.give_back(order, granting.result())
             raise
+        finally:
+            timer.cancel()
         return grant
 
     async def settle(self, event: UsageEvent) -> None:
@@ -76,7 +90,7 @@ class LedgerStorage(Administering):
         await self._running().order(event)
 
     async def find_repeat(self, order: KeyOrder) -> HoldGrant | None:
-        return await self._read(repeats.find_repeat, order)
+        return await self._read_for_call(repeats.find_repeat, order)
 
     async def find_request(self, organization_id: str, mode: Mode, request_id: str) -> RequestRecord | None:
         return await self._read(reads.find_request, organization_id, mode, request_id, self._committer.outbox.waiting)
@@ -96,7 +110,7 @@ class LedgerStorage(Administering):
         await self._change(lambda connection, _: connection.execute(_INSERT_QUOTE, whose + terms))
 
     async def find_quote(self, organization_id: str, mode: Mode, quote_id: str) -> SavedQuote | None:
-        return await self._read(reads.find_quote, organization_id, mode, quote_id)
+        return await self._read_for_call(reads.find_quote, organization_id, mode, quote_id)
 
     async def sum_usage(self, query: UsageQuery, *, rows_max: int | None = None) -> tuple[UsageSums, ...]:
         return await self._report(query.organization_id, usage_reads.sum_usage, query, rows_max)
@@ -105,7 +119,7 @@ class LedgerStorage(Administering):
         return await self._report(_OPERATOR, margins.sum_settled, mode, start_at, end_at)
 
     async def read_volume(self, organization_id: str, mode: Mode, month: int) -> int:
-        return await self._read(read_volume, organization_id, mode, month)
+        return await self._read_for_call(read_volume, organization_id, mode, month)
 
     async def find_numbers(self, mode: Mode, start_at: int, end_at: int) -> tuple[int, int] | None:
         return await self._report(_OPERATOR, settled_calls.find_numbers, mode, start_at, end_at)
@@ -138,3 +152,9 @@ class LedgerStorage(Administering):
         except Exception:
             return False
         return True
+
+
+def _refuse(granting: "asyncio.Future[Any]") -> None:
+    """Ends the wait for a hold. One that is granted all the same finds nobody, and is given back (decision 0082)."""
+    if not granting.done():
+        granting.set_exception(unavailable(TimeoutError("the database does not answer")))
