@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from made_ledgers import make_schema
 from postgres_server import PostgresServer, fresh_database
 from tessera.adapters.storage.postgres.connection import PostgresConnection, translated
 from tessera.adapters.storage.postgres.escaping import escape, unescape
 from tessera.adapters.storage.postgres.row_arrays import COLUMN_TYPES, RowType
 from tessera.adapters.storage.postgres.translation import to_postgres
+from tessera.domain.errors import ErrorCode, TesseraError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\0\uffff01\"\\{},'"), max_size=20)
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
@@ -103,3 +105,24 @@ def test_a_transaction_that_did_nothing_says_nothing_to_the_server(connection: P
     assert connection.in_transaction
     connection.execute("COMMIT")
     assert not connection.in_transaction
+
+
+def test_a_bound_on_transactions_that_a_role_has_ends_no_audit(postgres: PostgresServer) -> None:
+    with fresh_database(postgres) as url:
+        postgres.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET transaction_timeout = '50ms'")
+        opened = PostgresConnection(url, writable=False)
+        opened.execute("BEGIN")
+        opened.execute("SELECT pg_sleep(0.2)")
+        opened.execute("ROLLBACK")
+        opened.close()
+
+
+def test_an_empty_database_that_cannot_keep_every_text_is_refused(postgres: PostgresServer) -> None:
+    options = "TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C' LOCALE_PROVIDER libc"
+    postgres.execute(f"CREATE DATABASE tessera_latin {options}")
+    try:
+        with pytest.raises(TesseraError, match="LATIN1") as caught:
+            make_schema(postgres.url_of("tessera_latin"))
+    finally:
+        postgres.execute("DROP DATABASE tessera_latin WITH (FORCE)")
+    assert caught.value.code is ErrorCode.INVALID_REQUEST

@@ -110,6 +110,8 @@ class PostgresConnection:
         chosen = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
         durable = "set_config('synchronous_commit', 'on', false)"
         chosen.append(f"CASE WHEN current_setting('synchronous_commit') = 'off' THEN {durable} END")
+        # From version 17 on. An audit or a copy may take longer than the transactions of a database usually may.
+        chosen.append("(SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout')")
         self._connection.execute(f"SELECT {', '.join(chosen)}".encode())
 
     def make_row_types(self) -> None:

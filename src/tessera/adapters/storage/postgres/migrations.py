@@ -9,6 +9,7 @@ import psycopg
 
 from tessera.adapters.storage.postgres.translation import to_postgres
 from tessera.adapters.storage.sqlite import migrations as sqlite_migrations
+from tessera.domain.errors import ErrorCode, TesseraError
 
 _LOCK = 0x7E55E7A1
 """The advisory lock under which one replica migrates and the others wait."""
@@ -27,6 +28,10 @@ SET LOCAL enable_mergejoin = on
 """
 """A migration may read every row of a large ledger, which a writer otherwise never does."""
 
+_ENCODING = "SELECT current_setting('server_encoding')"
+_ENCODINGS = ("UTF8", "SQL_ASCII")
+"""Those that take every text; SQL_ASCII takes bytes as they come."""
+
 _EXISTS = "SELECT to_regclass('schema_version') IS NOT NULL"
 _VERSION = "SELECT number FROM schema_version"
 
@@ -44,7 +49,8 @@ def migrations() -> list[tuple[int, str]]:
 def migrate(connection: "psycopg.Connection[tuple[object, ...]]", *, until: int | None = None) -> int:
     """Brings the schema up to date (or up to `until`), each migration in one commit; gives the schema's number.
 
-    Safe beside other replicas. Raises psycopg.Error, also for a database written by a newer Tessera.
+    Safe beside other replicas. Raises psycopg.Error, also for a database written by a newer Tessera, and
+    [invalid_request] for an empty one that cannot keep every text.
     """
     known = migrations()
     last = len(known) if until is None else until
@@ -58,6 +64,8 @@ def migrate(connection: "psycopg.Connection[tuple[object, ...]]", *, until: int 
                 raise psycopg.DatabaseError(f"the database has schema {version}, this Tessera knows {len(known)}")
             if version >= last:
                 return version
+            if version == 0:
+                _check_encoding(connection)
             number, script = known[version]
             connection.execute(script.encode())
             connection.execute("UPDATE schema_version SET number = $1", (number,))
@@ -67,6 +75,18 @@ def is_current(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
     """Whether the schema is up to date, found without locking anything."""
     row = connection.execute(_EXISTS).fetchone()
     return row is not None and row[0] is True and _number(connection) == sqlite_migrations.newest()
+
+
+def _check_encoding(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """Otherwise a name, or a settlement, would be refused some day that cannot be written there."""
+    row = connection.execute(_ENCODING).fetchone()
+    if row is None or row[0] not in _ENCODINGS:
+        raise TesseraError(
+            ErrorCode.INVALID_REQUEST,
+            f"This PostgreSQL database has the encoding {row and row[0]}, which cannot keep every text. Make one with "
+            "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'.",
+            param="database",
+        )
 
 
 def _number(connection: "psycopg.Connection[tuple[object, ...]]") -> int:
