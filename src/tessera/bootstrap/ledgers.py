@@ -7,21 +7,32 @@ from pathlib import Path
 
 from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
 from tessera.ports.administration import Check
+from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.settings import Settings
 
 
 async def restore_backup(settings: Settings, source: Path) -> None:
     """A backup into the data folder, which must be new or empty; with `database`, from there into that PostgreSQL.
 
-    What fails leaves no data folder behind, so that the same can be tried again.
+    What fails leaves no data folder behind, so that the same can be tried again: unless the ledger may have arrived in
+    PostgreSQL, whose secrets are in that folder. Raises as `restore` and `move_ledger`.
     """
     restore(source, settings.data_dir)
-    if settings.database is not None:
-        try:
-            await move_ledger(settings.data_dir, settings.database, settings.secrets_dir)
-        except Exception:
-            shutil.rmtree(settings.data_dir)
-            raise
+    if settings.database is None:
+        return
+    from tessera.adapters.storage.postgres import may_have_moved
+
+    try:
+        await move_ledger(settings.data_dir, settings.database, settings.secrets_dir)
+    except Exception as error:
+        if may_have_moved(settings.data_dir):
+            raise TesseraError(
+                ErrorCode.STORAGE_UNAVAILABLE,
+                "The connection was lost as the restored ledger was made final; it may be in PostgreSQL. End this "
+                f"with `tessera migrate --from {settings.data_dir} --to` and the address of this PostgreSQL.",
+            ) from error.__cause__
+        shutil.rmtree(settings.data_dir)
+        raise
 
 
 async def move_ledger(data_dir: Path, url: str, secrets_dir: Path | None) -> tuple[Check, ...]:

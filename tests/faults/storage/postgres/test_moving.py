@@ -15,6 +15,7 @@ from ledger_calls import database, faults, funded, hold_order, usage_event
 from lived_in_ledger import lived_in, picture
 from postgres_server import PostgresServer, fresh_database
 from servers import tessera
+from tcp_proxy import TcpProxy
 from tessera.adapters.storage.postgres import PostgresStorage
 from tessera.adapters.storage.sqlite import SqliteStorage, restore
 from tessera.bootstrap.ledgers import move_ledger
@@ -149,6 +150,41 @@ async def test_a_restore_that_does_not_reach_postgresql_can_be_tried_again(tmp_p
     tessera(*command, env={"TESSERA_DATABASE_URL": database_url})
     restored = await PostgresStorage.connect(database_url, tmp_path / "restored")
     assert (await restored.balance(organization, Mode.LIVE)).available_nanos == 1000
+    await restored.close()
+
+
+async def test_a_restore_whose_commit_in_postgresql_was_not_answered_keeps_its_folder_and_is_ended_by_a_move(
+    tmp_path: Path, proxy: TcpProxy, proxied: str
+) -> None:
+    storage = await SqliteStorage.open(tmp_path / "data")
+    organization = await funded(storage, 1000)
+    await storage.backup(tmp_path / "backup.tar")
+    await storage.close()
+    folder = tmp_path / "restored"
+    copied = []
+
+    def watch(piece: bytes) -> bool:
+        # The schema has commits of its own before the copy begins.
+        copied.extend([piece] * (b"COPY " in piece))
+        return not (copied and b"COMMIT" in piece)
+
+    proxy.watch = watch
+    done = tessera(
+        "restore",
+        str(tmp_path / "backup.tar"),
+        "--data",
+        str(folder),
+        check=False,
+        env={"TESSERA_DATABASE_URL": proxied},
+    )
+    assert proxy.cuts == 1, "the injector fired"
+    assert done.returncode == 1
+    assert f"tessera migrate --from {folder} --to" in done.stderr
+    proxy.watch = lambda _: True
+    tessera("migrate", "--from", str(folder), "--to", proxied)
+    restored = await PostgresStorage.connect(proxied, folder)
+    assert (await restored.balance(organization, Mode.LIVE)).available_nanos == 1000
+    assert faults(await restored.verify()) == {}
     await restored.close()
 
 

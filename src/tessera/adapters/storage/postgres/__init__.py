@@ -6,7 +6,7 @@ settlement is durable, in the database or in this replica's outbox, before it is
 """
 
 from tessera.adapters.storage.postgres.machine import PostgresMachine
-from tessera.adapters.storage.postgres.moving import move_in
+from tessera.adapters.storage.postgres.moving import may_have_moved, move_in
 from tessera.adapters.storage.postgres.storage import PostgresStorage
 
-__all__ = ["PostgresMachine", "PostgresStorage", "move_in"]
+__all__ = ["PostgresMachine", "PostgresStorage", "may_have_moved", "move_in"]

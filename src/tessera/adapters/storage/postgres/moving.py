@@ -82,6 +82,22 @@ def move_in(data_dir: Path, url: str, secrets_dir: Path | None, now_us: int) -> 
     return checks
 
 
+def may_have_moved(data_dir: Path) -> bool:
+    """Of a move that failed: whether the ledger may be in PostgreSQL all the same, because the answer to its commit was
+    lost or only what follows it went wrong. `move_in` ends it. Raises [storage_unavailable]."""
+    file = data_dir / DATABASE_FILE
+    if not file.exists():
+        return True
+    try:
+        source = connect(file, writable=False)
+        try:
+            return _refuses_writes(source)
+        finally:
+            source.close()
+    except sqlite3.Error as error:
+        raise unavailable(error) from error
+
+
 def copy_out(source: PostgresConnection, file: Path) -> None:
     """Writes what one snapshot of PostgreSQL shows into a new file of the embedded database. Raises sqlite3.Error,
     psycopg.Error, OSError."""
@@ -133,8 +149,12 @@ def _move(
 def _has_arrived(source: sqlite3.Connection, target: PostgresConnection, secrets: Secrets) -> bool:
     """Whether the ledger there is this one, whose move was cut off after it was committed there. It may have gone on
     since; the audit finds one that is behind."""
-    refuses: int = source.execute(_REFUSES_WRITES).fetchone()[0]
-    return bool(refuses) and is_marked(target, secrets)
+    return _refuses_writes(source) and is_marked(target, secrets)
+
+
+def _refuses_writes(source: sqlite3.Connection) -> bool:
+    count: int = source.execute(_REFUSES_WRITES).fetchone()[0]
+    return count > 0
 
 
 def _commit(source: sqlite3.Connection, target: PostgresConnection) -> None:
