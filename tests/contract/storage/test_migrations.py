@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from contract.storage.conftest import ENGINES, Opener
 from ledger_calls import database, faults, hold_order, usage_event
 from lived_in_ledger import lived_in
 from tessera.adapters.storage.ledger.secrets import copy_secrets
-from tessera.adapters.storage.postgres import moving
+from tessera.adapters.storage.postgres import connection, moving
+from tessera.adapters.storage.postgres import migrations as postgres_migrations
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.migrations import migrate as migrate_postgres
 from tessera.adapters.storage.postgres.translation import to_postgres
@@ -103,6 +105,21 @@ async def test_a_ledger_of_an_earlier_schema_is_brought_up_to_date_and_passes_it
     await storage.settle(usage_event(order, 1))
     assert faults(await storage.verify()) == {}
     await storage.close()
+
+
+def test_a_replica_waits_for_anothers_migration_as_long_as_that_takes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT_S", 0.1)
+    waiting = PostgresConnection(database_url, writable=True)
+    with psycopg.connect(database_url) as migrating, ThreadPoolExecutor(1) as pool:
+        migrating.execute("SELECT pg_advisory_xact_lock(%s)", (postgres_migrations._LOCK,))
+        done = pool.submit(migrate_postgres, waiting.raw)
+        with pytest.raises(TimeoutError):
+            done.result(0.5)
+        migrating.rollback()
+        assert done.result(30) == LAST
+    waiting.close()
 
 
 def test_both_engines_have_the_same_tables_columns_and_order(database_url: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from importlib import resources
 
 import psycopg
 
+from tessera.adapters.storage.postgres.connection import LOCK_TIMEOUT_S
 from tessera.adapters.storage.postgres.translation import to_postgres
 from tessera.adapters.storage.sqlite import migrations as sqlite_migrations
 from tessera.domain.errors import ErrorCode, TesseraError
@@ -27,6 +28,12 @@ SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on; SET LOCAL enable
 SET LOCAL enable_mergejoin = on
 """
 """A migration may read every row of a large ledger, which a writer otherwise never does."""
+
+_TAKE_TURNS = f"""
+SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({_LOCK}); SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'
+""".encode()
+"""Who waits for another's migration waits as long as that takes; who migrates waits no longer than usual for a table,
+because calls queue up behind it."""
 
 _ENCODING = "SELECT current_setting('server_encoding')"
 _ENCODINGS = ("UTF8", "SQL_ASCII")
@@ -56,8 +63,8 @@ def migrate(connection: "psycopg.Connection[tuple[object, ...]]", *, until: int 
     last = len(known) if until is None else until
     while True:
         with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
             connection.execute(_AS_LONG_AS_IT_TAKES)
+            connection.execute(_TAKE_TURNS)
             connection.execute(_PRELUDE.encode())
             version = _number(connection)
             if version > len(known):
