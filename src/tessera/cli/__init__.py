@@ -8,6 +8,7 @@ found wrong, 2 usage.
 import errno
 import gc
 import importlib
+import os
 import pkgutil
 from typing import Any
 
@@ -38,6 +39,7 @@ class CommandFiles(click.Group):
         by default took a thirtieth of a start and an eighth of the time of a call.
         """
         gc.set_threshold(50_000, 20, 50)
+        _open_standard_streams()
         try:
             return super().invoke(ctx)
         except TesseraError as error:
@@ -57,6 +59,17 @@ class CommandFiles(click.Group):
             if isinstance(error, SettingsError):
                 raise click.UsageError(str(error)) from error
             raise
+
+
+def _open_standard_streams() -> None:
+    """What was closed by whoever started this (`<&-`) is the null device. A file or connection that came to stand
+    in its place would take what is printed, and the event loop ends the process when it closes one."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free: those below it are open.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _reason(error: TesseraError) -> str:

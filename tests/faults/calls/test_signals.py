@@ -126,6 +126,27 @@ def test_f34_a_closed_terminal_ends_a_server_in_order_unless_it_was_started_to_o
         signal.signal(signal.SIGHUP, before)
 
 
+def test_f34_a_server_that_was_started_without_standard_streams_ends_in_order(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = (sys.executable, "-m", "tessera", "serve", "--port", str(port), "--data", str(tmp_path / "data"))
+    closing = 'exec "$@" <&- >&- 2>&-'
+    server = subprocess.Popen(["sh", "-c", closing, "sh", *command], env=clean_environment())
+    try:
+        until(lambda: answers(port), seconds=60)
+        server.terminate()
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        return ask(f"http://127.0.0.1:{port}", request("GET", "/readyz")).status == 200
+    return False
+
+
 def test_two_servers_on_one_data_folder_share_its_ledger(tmp_path: Path) -> None:
     with running_server(tmp_path) as first:
         account = first.account()
