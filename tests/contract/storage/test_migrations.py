@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from tessera.adapters.storage.postgres import migrations as postgres_migrations
 from tessera.adapters.storage.postgres.connection import PostgresConnection
 from tessera.adapters.storage.postgres.migrations import migrate as migrate_postgres
 from tessera.adapters.storage.postgres.translation import to_postgres
-from tessera.adapters.storage.sqlite import SqliteStorage, migrations
+from tessera.adapters.storage.sqlite import SqliteStorage, migrations, restore
+from tessera.domain.errors import TesseraError
 from tessera.domain.money import Mode
 from tessera.ports import Balance
 
@@ -105,6 +107,28 @@ async def test_a_ledger_of_an_earlier_schema_is_brought_up_to_date_and_passes_it
     await storage.settle(usage_event(order, 1))
     assert faults(await storage.verify()) == {}
     await storage.close()
+
+
+@pytest.mark.parametrize("schema", [1, LAST + 1])
+async def test_a_backup_of_an_earlier_version_is_restored_and_one_of_a_later_version_is_refused(
+    tmp_path: Path, today: Today, schema: int
+) -> None:
+    with (
+        closing(sqlite3.connect(database(today.folder))) as source,
+        closing(older(tmp_path / "tessera.db", schema, source)),
+        tarfile.open(tmp_path / "backup.tar", "w") as archive,
+    ):
+        archive.add(tmp_path / "tessera.db", arcname="tessera.db")
+        for name in ("pepper", "checkpoint-key", "checkpoints.json"):
+            archive.add(today.folder / name, arcname=name)
+    if schema > LAST:
+        with pytest.raises(TesseraError, match=f"has schema {schema}"):
+            restore(tmp_path / "backup.tar", tmp_path / "restored")
+        assert not (tmp_path / "restored").exists()
+        return
+    assert faults(restore(tmp_path / "backup.tar", tmp_path / "restored")) == {}
+    left = {path.name for path in (tmp_path / "restored").iterdir()}
+    assert left == {"tessera.db", "pepper", "checkpoint-key", "checkpoints.json"}
 
 
 def test_a_replica_waits_for_anothers_migration_as_long_as_that_takes(

@@ -25,6 +25,8 @@ from tessera.adapters.storage.ledger.secrets import (
 from tessera.adapters.storage.ledger.witness import WITNESS_FILE
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect
 from tessera.adapters.storage.sqlite.damage import damage
+from tessera.adapters.storage.sqlite.migrations import is_current, migrate
+from tessera.ports.administration import Check
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.ports.administration import Check
 
@@ -110,10 +112,13 @@ def restore(source: Path, data_dir: Path) -> tuple[Check, ...]:
 
 
 def _audited(folder: Path) -> tuple[Check, ...]:
+    """Audits what was taken out of an archive, which an earlier version may have made."""
     try:
         secrets = load_secrets(folder)
-        connection = connect(folder / DATABASE_FILE, writable=False)
+        connection = connect(folder / DATABASE_FILE, writable=True)
         try:
+            if not is_current(connection):
+                migrate(connection)
             # As of long ago: calls that ran when the copy was taken are orphans, resolved at the first opening.
             return audit(connection, folder, secrets.checkpoint_key, 0, damage, (sqlite3.DatabaseError,))
         finally:
