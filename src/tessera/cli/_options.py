@@ -68,7 +68,8 @@ def read_settings(config: Path | None, data: Path | None, *, listen: str | None 
 
 
 def check_data(settings: "Settings") -> None:
-    """What audits or copies data needs some: a mistyped folder is not an empty ledger. Raises [not_found]."""
+    """What reads, changes, audits or copies data needs some: a mistyped folder is not an empty ledger. Only what begins
+    one makes it. Raises [not_found]."""
     if settings.database is not None:
         return
     from tessera.adapters.storage.sqlite.connection import DATABASE_FILE

@@ -8,6 +8,7 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
+    check_data,
     format_time,
     mode_option,
     place_options,
@@ -165,6 +166,7 @@ def run_as_operator(
     from tessera.flows.people.organizations import operator_actor
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def inside() -> None:
         async with open_storage(settings) as opened, open_people(settings, opened, os.environ) as accounts:

@@ -9,6 +9,7 @@ from tessera.cli._options import (
     DAY_S,
     DAYS,
     as_json_option,
+    check_data,
     mode_option,
     parse_amount,
     place_options,
@@ -51,6 +52,7 @@ def add(
     kind = "promotion" if promotion else "manual"
     expires_at = None if days is None else int(time.time()) + days * DAY_S
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

@@ -6,6 +6,7 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
+    check_data,
     format_time,
     mode_option,
     place_options,
@@ -54,6 +55,7 @@ def create(
     from tessera.domain.money import Mode
 
     settings = read_settings(config, data)
+    check_data(settings)
     rules = KeyRules(
         endpoints=endpoints or None,
         models=models or None,
@@ -90,6 +92,7 @@ def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) ->
     from tessera.bootstrap import open_storage
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -130,6 +133,7 @@ def revoke(key_id: str, now: bool, config: Path | None, data: Path | None, as_js
     from tessera.bootstrap import open_storage
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

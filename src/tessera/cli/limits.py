@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tessera.cli._options import as_json_option, mode_option, place_options, print_json, print_table, read_settings, run
+from tessera.cli._options import (
+    as_json_option,
+    check_data,
+    mode_option,
+    place_options,
+    print_json,
+    print_table,
+    read_settings,
+    run,
+)
 
 if TYPE_CHECKING:
     from tessera.domain.ledger.limits import Meter
@@ -68,6 +77,7 @@ def set_all(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -101,6 +111,7 @@ def list_all(org: str, mode: str, config: Path | None, data: Path | None, as_jso
     from tessera.domain.money import Mode
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

@@ -8,6 +8,7 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
+    check_data,
     format_time,
     place_options,
     print_json,
@@ -153,6 +154,7 @@ def _run(
     from tessera.flows.people.organizations import operator_actor
 
     settings = read_settings(config, data)
+    check_data(settings)
     # No letter is sent from here, so the mail server's password need not be at hand.
     settings = msgspec.structs.replace(settings, smtp=type(settings.smtp)())
 

@@ -7,6 +7,7 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
+    check_data,
     every,
     format_time,
     mode_option,
@@ -58,6 +59,7 @@ def list_all(search: str | None, config: Path | None, data: Path | None, as_json
     from tessera.ports.customers import CustomersAsked
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -112,6 +114,7 @@ def losses(name: str, mode: str, config: Path | None, data: Path | None, as_json
     from tessera.ports import Page
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -137,6 +140,7 @@ def _change(name: str, config: Path | None, data: Path | None, as_json: bool, *,
     from tessera.bootstrap import open_storage
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

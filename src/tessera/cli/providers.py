@@ -8,6 +8,7 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
+    check_data,
     format_time,
     place_options,
     print_json,
@@ -72,7 +73,7 @@ def set_one(
             return
         click.echo(f"The credential of {stored['id']} is set, for {stored['base_url']}.")
 
-    _run(config, data, work)
+    _run(config, data, work, begins=True)
 
 
 @command.command()
@@ -93,14 +94,23 @@ def remove(provider: str, config: Path | None, data: Path | None, as_json: bool)
     _run(config, data, work)
 
 
-def _run(config: Path | None, data: Path | None, work: Callable[["Vault", "Actor"], Awaitable[None]]) -> None:
-    """Does work as the operator at this machine's own command line, beside a running server."""
+def _run(
+    config: Path | None,
+    data: Path | None,
+    work: Callable[["Vault", "Actor"], Awaitable[None]],
+    *,
+    begins: bool = False,
+) -> None:
+    """Does work as the operator at this machine's own command line, beside a running server. What `begins` needs no
+    data yet."""
     import os
 
     from tessera.bootstrap import open_storage, open_vault
     from tessera.domain.people.records import Actor, ActorKind
 
     settings = read_settings(config, data)
+    if not begins:
+        check_data(settings)
 
     async def inside() -> None:
         async with open_storage(settings) as opened:

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from tessera.cli._options import as_json_option, open_money, parse_amount, place_options, print_json, read_settings, run
+from tessera.cli._options import (
+    as_json_option,
+    check_data,
+    open_money,
+    parse_amount,
+    place_options,
+    print_json,
+    read_settings,
+    run,
+)
 
 
 @click.command(short_help="Refund what a call was charged.")
@@ -22,6 +31,7 @@ def command(
 
     nanos = None if amount is None else parse_amount(amount)
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_money(settings) as treasury:

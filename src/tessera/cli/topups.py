@@ -7,6 +7,7 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
+    check_data,
     every,
     format_time,
     open_money,
@@ -38,6 +39,7 @@ def list_all(org: str | None, mode: str | None, config: Path | None, data: Path 
     if mode is not None and org is None:
         raise click.UsageError("--mode goes with --org: the list of all has both.")
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         owner = None
@@ -82,6 +84,7 @@ def refund(topup_id: str, amount: str | None, note: str, config: Path | None, da
 
     nanos = None if amount is None else parse_amount(amount)
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_money(settings) as treasury:

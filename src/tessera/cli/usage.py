@@ -11,6 +11,7 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
+    check_data,
     mode_option,
     place_options,
     print_json,
@@ -44,6 +45,7 @@ def _show(org: str, config: Path | None, data: Path | None, as_json: bool) -> No
     from tessera.domain.money import format_usd
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -114,6 +116,7 @@ def export(
     if as_json and out is None:
         raise click.UsageError("--json tells of the file that --out names.")
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

@@ -8,6 +8,7 @@ from tessera.cli._options import (
     DAY_S,
     DAYS,
     as_json_option,
+    check_data,
     every,
     format_time,
     mode_option,
@@ -84,6 +85,7 @@ def list_all(config: Path | None, data: Path | None, as_json: bool) -> None:
     from tessera.flows.money.vouchers import voucher_object
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_money(settings) as treasury:
@@ -114,6 +116,7 @@ def revoke(voucher_id: str, config: Path | None, data: Path | None, as_json: boo
     from tessera.flows.money.vouchers import revoke_voucher, voucher_object
 
     settings = read_settings(config, data)
+    check_data(settings)
 
     async def work() -> None:
         async with open_money(settings) as treasury:

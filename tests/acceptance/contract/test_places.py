@@ -33,7 +33,26 @@ def test_a_command_takes_a_settings_file_a_data_folder_and_json(path: tuple[str,
     assert {"--config", "--data", "--json"} <= options
 
 
-@pytest.mark.parametrize("arguments", [("verify", "--json"), ("backup", "copy")])
+NEED_DATA = (
+    ("verify", "--json"),
+    ("backup", "copy"),
+    ("orgs", "list"),
+    ("orgs", "suspend", "acme"),
+    ("keys", "list", "--org", "acme"),
+    ("usage", "--org", "acme"),
+    ("credit", "add", "--org", "acme", "--amount", "1"),
+    ("limits", "list", "--org", "acme"),
+    ("members", "list", "--org", "acme"),
+    ("alerts", "list", "--org", "acme"),
+    ("webhooks", "list", "--org", "acme"),
+    ("topups", "list"),
+    ("vouchers", "list"),
+    ("providers", "list"),
+    ("refund", "req_1"),
+)
+
+
+@pytest.mark.parametrize("arguments", NEED_DATA, ids=" ".join)
 def test_a_mistyped_folder_is_not_an_empty_ledger(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     place = tmp_path / "mistyped"
     found = tessera(*arguments, "--data", str(place), check=False)
