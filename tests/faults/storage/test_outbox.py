@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from ledger_calls import database, eventually, faults, funded, hold_order, usage_event
 from tessera.adapters.storage.ledger.outbox import Outbox, read_outbox
@@ -151,6 +152,18 @@ async def test_f16_holds_that_an_outage_refuses_are_not_remembered(tmp_path: Pat
         assert storage._committer._doubtful == []
     assert (await storage.hold(orders[0])).granted_nanos == 1
     assert faults(await storage.verify()) == {}
+    await storage.close()
+
+
+async def test_f16_an_outage_is_logged_once_and_not_for_every_refusal(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path)
+    organization = await funded(storage, 100)
+    with locked(tmp_path), structlog.testing.capture_logs() as logged:
+        for _ in range(3):
+            with pytest.raises(TesseraError):
+                await storage.hold(hold_order(organization, 10, mode=Mode.LIVE, owner=storage.owner))
+    said = [(line["event"], line["orders"]) for line in logged if line["event"] == "ledger.unavailable"]
+    assert said == [("ledger.unavailable", 1)]
     await storage.close()
 
 

@@ -5,6 +5,7 @@ disk: in the database, or (settlements only) in the outbox.
 """
 
 import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ _ADD_PROCESS = """
 INSERT INTO process (owner, started_at_us, heartbeat_at_us) VALUES (?, ?, ?)
 ON CONFLICT (owner) DO UPDATE SET heartbeat_at_us = excluded.heartbeat_at_us
 """
+
+SAID_EVERY_S = 10.0
+"""How often an outage is logged while it goes on: its reason is the same for every group that is refused."""
 
 T = TypeVar("T")
 
@@ -63,6 +67,7 @@ class Committer(ABC):
         self._registered = False
         self._doubtful: list[VoidOrder] = []
         self._may_be_written = False
+        self._said, self._say_at, self._unsaid = "", 0.0, 0
         self.owner = owner
         self.books = books
         self.lease = Lease(data_dir, owner)
@@ -280,7 +285,7 @@ class Committer(ABC):
     def _keep(self, orders: Sequence[Order], error: Exception) -> dict[int, Answer]:
         """Settlements go to the outbox; the rest is refused. Holds that may exist after all are voided later: those
         whose commit was asked for. In an outage, where nothing begins, none is remembered, however many are refused."""
-        log.error("ledger.unavailable", error=repr(error), orders=len(orders))
+        self._say(repr(error), len(orders))
         events = {i: order for i, order in enumerate(orders) if isinstance(order, UsageEvent)}
         answers: dict[int, Answer] = {i: unavailable(error) for i in range(len(orders))}
         if events:
@@ -298,6 +303,14 @@ class Committer(ABC):
             elif isinstance(order, HoldOrder) and self._may_be_written:
                 self._doubtful.append(VoidOrder(order.id, order.organization_id, order.mode, Outcome.CANCELLED))
         return answers
+
+    def _say(self, reason: str, orders: int) -> None:
+        """Logs that orders could not be committed: at once for a new reason, and then now and again how many."""
+        self._unsaid += orders
+        now = time.monotonic()
+        if reason != self._said or now >= self._say_at:
+            log.error("ledger.unavailable", error=reason, orders=self._unsaid)
+            self._said, self._say_at, self._unsaid = reason, now + SAID_EVERY_S, 0
 
 
 def _hold_id(order: Order) -> str:
