@@ -25,10 +25,11 @@ ON CONFLICT (organization_id, mode) DO UPDATE SET threshold_nanos = excluded.thr
 _ENABLE = "UPDATE automatic_topup SET enabled = ? WHERE organization_id = ? AND mode = ?"
 _FAIL = "UPDATE automatic_topup SET enabled = 0, failure = ?, changed_at = ? WHERE organization_id = ? AND mode = ?"
 _DUE = """
-SELECT automatic.organization_id, automatic.mode FROM automatic_topup AS automatic
+SELECT automatic.organization_id, automatic.mode, automatic.customer_id, automatic.amount_nanos
+FROM automatic_topup AS automatic
 JOIN wallet ON wallet.organization_id = automatic.organization_id AND wallet.mode = automatic.mode
 JOIN organization ON organization.id = automatic.organization_id
-WHERE enabled = 1 AND organization.suspended = 0
+WHERE enabled = 1 AND automatic.customer_id IS NOT NULL AND organization.suspended = 0
     AND available_nanos + held_nanos - disputed_nanos < threshold_nanos
     AND NOT EXISTS (
         SELECT 1 FROM topup WHERE topup.organization_id = automatic.organization_id AND topup.mode = automatic.mode
@@ -39,17 +40,13 @@ WHERE enabled = 1 AND organization.suspended = 0
         WHERE topup.organization_id = automatic.organization_id AND topup.mode = automatic.mode
             AND kind = 'automatic' AND state = 'paid' AND created_at >= ?
     ) <= month_max_nanos
-ORDER BY automatic.organization_id LIMIT 1000
 """
-_OPEN = """
-SELECT id FROM topup WHERE organization_id = ? AND mode = ? AND kind = 'automatic' AND state IN ('created', 'open')
-"""
+"""For whom a top-up can begin: switched on, below the threshold, none under way, within the ceiling of the month that
+began at the given time."""
+_LIST_DUE = f"{_DUE} ORDER BY automatic.organization_id LIMIT 1000"
+_IS_DUE = f"{_DUE} AND automatic.organization_id = ? AND automatic.mode = ?"
 _LIST_OPEN = """
 SELECT id FROM topup WHERE kind = 'automatic' AND state IN ('created', 'open') ORDER BY id LIMIT 1000
-"""
-_MONTH = """
-SELECT coalesce(sum(amount_nanos), 0) FROM topup
-WHERE organization_id = ? AND mode = ? AND kind = 'automatic' AND state = 'paid' AND created_at >= ?
 """
 
 
@@ -87,7 +84,7 @@ def fail_automatic(desk: Desk, topup: TopUp, reason: str) -> None:
 
 def list_due(connection: Any, now: int) -> tuple[tuple[str, Mode], ...]:
     """Some of those whose balance, with what running calls hold, is below the threshold, and for whom one can begin."""
-    return tuple((row[0], Mode(row[1])) for row in connection.execute(_DUE, (month_start(now),)))
+    return tuple((row[0], Mode(row[1])) for row in connection.execute(_LIST_DUE, (month_start(now),)))
 
 
 def list_started(connection: Any) -> tuple[TopUp, ...]:
@@ -101,19 +98,12 @@ def start_automatic(desk: Desk, organization_id: str, mode: Mode, taxed: bool) -
 
     Gives it with the customer whose card pays, or None when there is nothing to do.
     """
-    book = desk.book(organization_id, mode)
-    chosen = find_automatic(desk.connection, organization_id, mode)
-    if chosen is None or not chosen.enabled or chosen.customer_id is None or book.wallet.suspended:
+    # What was due when it was listed need not be any more: it is asked again under the lock.
+    desk.book(organization_id, mode)
+    due = desk.connection.execute(_IS_DUE, (month_start(desk.now), organization_id, mode.value)).fetchone()
+    if due is None:
         return None
-    wallet = book.wallet
-    if wallet.available_nanos + wallet.held_nanos - wallet.disputed_nanos >= chosen.threshold_nanos:
-        return None
-    whose = (organization_id, mode.value)
-    if desk.connection.execute(_OPEN, whose).fetchone() is not None:
-        return None
-    (paid,) = desk.connection.execute(_MONTH, (*whose, month_start(desk.now))).fetchone()
-    if int(paid) + chosen.amount_nanos > chosen.month_max_nanos:
-        return None
+    _, _, customer_id, amount_nanos = due
     topup_id = desk.make_id("topup")
     order = TopUpOrder(
         id=topup_id,
@@ -121,7 +111,7 @@ def start_automatic(desk: Desk, organization_id: str, mode: Mode, taxed: bool) -
         mode=mode,
         service=Service.STRIPE,
         kind=TopUpKind.AUTOMATIC,
-        amount_nanos=chosen.amount_nanos,
+        amount_nanos=amount_nanos,
         idempotency_key=topup_id,
         fingerprint="",
         taxed=taxed,
@@ -129,7 +119,7 @@ def start_automatic(desk: Desk, organization_id: str, mode: Mode, taxed: bool) -
     insert_topup(desk, order)
     started = find_topup(desk.connection, order.id)
     assert started is not None
-    return started, chosen.customer_id
+    return started, customer_id
 
 
 def month_start(now: int) -> int:
