@@ -69,16 +69,18 @@ def read_settings(config: Path | None, data: Path | None, *, listen: str | None 
 
 def check_data(settings: "Settings") -> None:
     """What reads, changes, audits or copies data needs some: a mistyped folder is not an empty ledger. Only what begins
-    one makes it. Raises [not_found]."""
+    one makes it. Raises [not_found], OSError."""
     if settings.database is not None:
         return
     from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
     from tessera.domain.errors import ErrorCode, TesseraError
 
-    if not (settings.data_dir / DATABASE_FILE).exists():
+    try:
+        (settings.data_dir / DATABASE_FILE).stat()
+    except FileNotFoundError:
         raise TesseraError(
             ErrorCode.NOT_FOUND, f"There is no data of Tessera in {settings.data_dir}. Name its folder with --data."
-        )
+        ) from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
