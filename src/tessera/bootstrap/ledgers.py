@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from tessera.adapters.storage.sqlite import DATABASE_FILE, SqliteStorage, restore
-from tessera.ports.administration import Check
 from tessera.domain.errors import ErrorCode, TesseraError
+from tessera.ports.administration import Check
 from tessera.settings import Settings
 
 

@@ -109,8 +109,9 @@ def local_detail(lightness: Floats) -> Floats:
     rows, columns = (side // 8 for side in fine.shape)
     if rows == 0 or columns == 0:
         return np.zeros((8, 8), dtype=np.float32)
-    parts: Floats = fine[: rows * 8, : columns * 8].reshape(8, rows, 8, columns).mean(axis=(1, 3))
-    return parts
+    parts = fine[: rows * 8, : columns * 8].reshape(8, rows, 8, columns)
+    means: Floats = parts.mean(axis=(1, 3), dtype=np.float32)
+    return means
 
 
 def is_soft(detail: Floats, subject: Region) -> bool:

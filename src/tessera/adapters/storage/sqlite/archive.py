@@ -26,7 +26,6 @@ from tessera.adapters.storage.ledger.witness import WITNESS_FILE
 from tessera.adapters.storage.sqlite.connection import DATABASE_FILE, connect
 from tessera.adapters.storage.sqlite.damage import damage
 from tessera.adapters.storage.sqlite.migrations import is_current, migrate
-from tessera.ports.administration import Check
 from tessera.domain.errors import ErrorCode, TesseraError
 from tessera.ports.administration import Check
 
