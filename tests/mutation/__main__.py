@@ -34,6 +34,15 @@ PARTS = {
         ),
         12,
     ),
+    "counting": Part(
+        tuple(f"tessera/adapters/storage/ledger/{name}.py" for name in ("meters", "usage_sums", "losses")),
+        (
+            *map(_STORED.format, ("limits", "days_and_months", "losses", "holding", "settling", "usage", "key_rules")),
+            *map(_STORED.format, ("one_group", "movements", "rotated_keys", "volumes", "lists")),
+            *map(_FAULTS.format, ("tampering", "outbox", "statements")),
+        ),
+        12,
+    ),
     "terms": Part(("tessera/flows/terms.py",), ("tests/unit/flows/test_terms.py",), 6),
 }
 

@@ -198,6 +198,17 @@ async def test_leaving_is_free_up_to_the_bound_and_charged_past_it_however_many_
     await whole(storage)
 
 
+async def test_leaving_is_free_up_to_the_bound_when_they_leave_one_after_the_other(opened: Opened) -> None:
+    storage = await opened()
+    organization = await funded(storage, 1_000)
+    for loss in (3, 5, 7):
+        await leave(storage, await held(storage, organization), loss, 9)
+    (day,) = await days(storage, organization)
+    assert (day.left_calls, day.left_loss_nanos, day.loss_nanos) == (2, 8, 8)
+    assert (await storage.balance(organization, Mode.LIVE)).spent_nanos == 9
+    await whole(storage)
+
+
 async def test_one_costly_leave_is_past_the_bound_by_itself(opened: Opened) -> None:
     storage = await opened()
     organization = await funded(storage, 1_000)

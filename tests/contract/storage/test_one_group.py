@@ -45,9 +45,9 @@ async def test_calls_that_are_settled_together_are_each_counted_where_they_belon
 ) -> None:
     clock = Clock(MIDNIGHT_US - 7_200_000_000)
     storage = await opener(tmp_path, clock=clock)
-    organization = await funded(storage, 10**9)
-    orders = calls(storage, organization, clock)
-    await commit_together(storage, orders)
+    organization, other = await funded(storage, 10**9), await funded(storage, 10**9)
+    orders, others = calls(storage, organization, clock), calls(storage, other, clock)
+    await commit_together(storage, orders + others)
     # No two sums of charges are the same.
     charged = {order.id: 2**place for place, order in enumerate(orders)}
     ended = {order.id: SECONDS_AFTER[place // len(KEYS)] for place, order in enumerate(orders)}
@@ -60,9 +60,10 @@ async def test_calls_that_are_settled_together_are_each_counted_where_they_belon
     clock.wait(4 * 3_600)
     # A key's first call of the new day comes after those of another were written.
     first = {order.id for order in orders if order.key_id == KEYS[0][1]}
+    beside = [usage_event(order, 1, settled_at_us=MIDNIGHT_US) for order in others]
     for group in (
         [event for event in events if event.hold_id in first],
-        [event for event in events if event.hold_id not in first],
+        [*beside, *(event for event in events if event.hold_id not in first)],
     ):
         assert await commit_together(storage, group) == [None] * len(group)
 
