@@ -67,11 +67,12 @@ def read_settings(config: Path | None, data: Path | None, *, listen: str | None 
         raise click.UsageError(str(error)) from None
 
 
-def check_data(settings: "Settings") -> None:
-    """What reads, changes, audits or copies data needs some: a mistyped folder is not an empty ledger. Only what begins
-    one makes it. Raises [not_found], OSError."""
+def settings_with_data(config: Path | None, data: Path | None) -> "Settings":
+    """As `read_settings`, for a command that reads, changes, audits or copies data: a mistyped folder is not an empty
+    ledger, and only what begins one makes it. Raises [not_found], OSError."""
+    settings = read_settings(config, data)
     if settings.database is not None:
-        return
+        return settings
     from tessera.adapters.storage.sqlite.connection import DATABASE_FILE
     from tessera.domain.errors import ErrorCode, TesseraError
 
@@ -81,6 +82,7 @@ def check_data(settings: "Settings") -> None:
         raise TesseraError(
             ErrorCode.NOT_FOUND, f"There is no data of Tessera in {settings.data_dir}. Name its folder with --data."
         ) from None
+    return settings
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -8,14 +8,13 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     format_time,
     mode_option,
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 if TYPE_CHECKING:
@@ -165,8 +164,7 @@ def run_as_operator(
     from tessera.bootstrap import open_people, open_storage
     from tessera.flows.people.organizations import operator_actor
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def inside() -> None:
         async with open_storage(settings) as opened, open_people(settings, opened, os.environ) as accounts:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tessera.cli._options import as_json_option, check_data, place_options, print_json, read_settings, run
+from tessera.cli._options import as_json_option, place_options, print_json, run, settings_with_data
 
 
 @click.command()
@@ -15,8 +15,7 @@ def command(target: Path, config: Path | None, data: Path | None, as_json: bool)
     """Write a copy of everything to a new file TARGET. It holds the secrets: keep it as safe as the data folder."""
     from tessera.bootstrap import open_storage
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

@@ -9,13 +9,12 @@ from tessera.cli._options import (
     DAY_S,
     DAYS,
     as_json_option,
-    check_data,
     mode_option,
     parse_amount,
     place_options,
     print_json,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 
@@ -51,8 +50,7 @@ def add(
     nanos = parse_amount(amount)
     kind = "promotion" if promotion else "manual"
     expires_at = None if days is None else int(time.time()) + days * DAY_S
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

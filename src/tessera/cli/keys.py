@@ -6,14 +6,13 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     format_time,
     mode_option,
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 
@@ -54,8 +53,7 @@ def create(
     from tessera.domain.key_rules import KeyRules, made_rules
     from tessera.domain.money import Mode
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
     rules = KeyRules(
         endpoints=endpoints or None,
         models=models or None,
@@ -91,8 +89,7 @@ def list_all(org: str, config: Path | None, data: Path | None, as_json: bool) ->
     """List an organization's keys, never the secrets."""
     from tessera.bootstrap import open_storage
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -132,8 +129,7 @@ def revoke(key_id: str, now: bool, config: Path | None, data: Path | None, as_js
     """Revoke a key by its id: calls with it are refused from now on, running ones finish."""
     from tessera.bootstrap import open_storage
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

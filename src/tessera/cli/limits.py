@@ -8,13 +8,12 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     mode_option,
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 if TYPE_CHECKING:
@@ -76,8 +75,7 @@ def set_all(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -110,8 +108,7 @@ def list_all(org: str, mode: str, config: Path | None, data: Path | None, as_jso
     from tessera.bootstrap import open_storage
     from tessera.domain.money import Mode
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

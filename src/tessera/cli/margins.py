@@ -7,13 +7,12 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     mode_option,
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 
@@ -41,8 +40,7 @@ def command(
     from tessera.domain.money import Mode
     from tessera.flows.operator.margins import asked, list_margins
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
     groups = tuple(dict.fromkeys(MarginGroup(name) for name in by))
     query = asked(Mode(mode), start, end, groups, Period(per))
 

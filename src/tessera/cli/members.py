@@ -8,13 +8,12 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     format_time,
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 if TYPE_CHECKING:
@@ -153,8 +152,7 @@ def _run(
     from tessera.bootstrap import open_people, open_storage
     from tessera.flows.people.organizations import operator_actor
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
     # No letter is sent from here, so the mail server's password need not be at hand.
     settings = msgspec.structs.replace(settings, smtp=type(settings.smtp)())
 

@@ -7,7 +7,6 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     every,
     format_time,
     mode_option,
@@ -16,6 +15,7 @@ from tessera.cli._options import (
     print_table,
     read_settings,
     run,
+    settings_with_data,
 )
 
 
@@ -58,8 +58,7 @@ def list_all(search: str | None, config: Path | None, data: Path | None, as_json
     from tessera.flows.operator.customers import customer_object
     from tessera.ports.customers import CustomersAsked
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -113,8 +112,7 @@ def losses(name: str, mode: str, config: Path | None, data: Path | None, as_json
     from tessera.domain.money import Mode, format_usd
     from tessera.ports import Page
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -139,8 +137,7 @@ def losses(name: str, mode: str, config: Path | None, data: Path | None, as_json
 def _change(name: str, config: Path | None, data: Path | None, as_json: bool, *, suspended: bool) -> None:
     from tessera.bootstrap import open_storage
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

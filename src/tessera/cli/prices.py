@@ -7,13 +7,13 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     mode_option,
     place_options,
     print_json,
     print_table,
     read_settings,
     run,
+    settings_with_data,
 )
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def preview(
     from tessera.domain.money import Mode
     from tessera.flows.operator.preview import asked
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
     query = asked(Mode(mode), month, as_of)
     found = run(_preview(settings, query))
     if as_json:

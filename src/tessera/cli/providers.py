@@ -8,13 +8,13 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     format_time,
     place_options,
     print_json,
     print_table,
     read_settings,
     run,
+    settings_with_data,
 )
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ def _run(
     from tessera.bootstrap import open_storage, open_vault
     from tessera.domain.people.records import Actor, ActorKind
 
-    settings = read_settings(config, data)
-    if not begins:
-        check_data(settings)
+    settings = (read_settings if begins else settings_with_data)(config, data)
 
     async def inside() -> None:
         async with open_storage(settings) as opened:

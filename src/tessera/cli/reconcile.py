@@ -7,14 +7,13 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     format_time,
     open_money,
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ def command(
         raise click.UsageError("Give --payments or --provider, not both.")
     if provider is None and (admin_key, start, end) != (None, None, None):
         raise click.UsageError("--admin-key, --from and --until go with --provider.")
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
     if payments:
         run(_compare_payments(settings, as_json))
         return

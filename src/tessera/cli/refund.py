@@ -6,13 +6,12 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     open_money,
     parse_amount,
     place_options,
     print_json,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 
@@ -30,8 +29,7 @@ def command(
     from tessera.flows.money.refunds import refund_call
 
     nanos = None if amount is None else parse_amount(amount)
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_money(settings) as treasury:

@@ -7,7 +7,6 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     every,
     format_time,
     open_money,
@@ -15,8 +14,8 @@ from tessera.cli._options import (
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 
@@ -38,8 +37,7 @@ def list_all(org: str | None, mode: str | None, config: Path | None, data: Path 
 
     if mode is not None and org is None:
         raise click.UsageError("--mode goes with --org: the list of all has both.")
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         owner = None
@@ -83,8 +81,7 @@ def refund(topup_id: str, amount: str | None, note: str, config: Path | None, da
     from tessera.flows.money.refunds import refund_topup
 
     nanos = None if amount is None else parse_amount(amount)
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_money(settings) as treasury:

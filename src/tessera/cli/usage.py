@@ -11,13 +11,12 @@ import click
 
 from tessera.cli._options import (
     as_json_option,
-    check_data,
     mode_option,
     place_options,
     print_json,
     print_table,
-    read_settings,
     run,
+    settings_with_data,
 )
 
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -44,8 +43,7 @@ def _show(org: str, config: Path | None, data: Path | None, as_json: bool) -> No
     from tessera.bootstrap import open_storage
     from tessera.domain.money import format_usd
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:
@@ -115,8 +113,7 @@ def export(
         raise click.UsageError("--to is before --from.")
     if as_json and out is None:
         raise click.UsageError("--json tells of the file that --out names.")
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_storage(settings) as opened:

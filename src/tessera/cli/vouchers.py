@@ -8,7 +8,6 @@ from tessera.cli._options import (
     DAY_S,
     DAYS,
     as_json_option,
-    check_data,
     every,
     format_time,
     mode_option,
@@ -19,6 +18,7 @@ from tessera.cli._options import (
     print_table,
     read_settings,
     run,
+    settings_with_data,
 )
 
 _USES = click.IntRange(1, 1_000_000_000)
@@ -84,8 +84,7 @@ def list_all(config: Path | None, data: Path | None, as_json: bool) -> None:
     from tessera.domain.money import format_usd
     from tessera.flows.money.vouchers import voucher_object
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_money(settings) as treasury:
@@ -115,8 +114,7 @@ def revoke(voucher_id: str, config: Path | None, data: Path | None, as_json: boo
     """Revoke a voucher by its id: nobody can redeem it any more; credit it gave stays."""
     from tessera.flows.money.vouchers import revoke_voucher, voucher_object
 
-    settings = read_settings(config, data)
-    check_data(settings)
+    settings = settings_with_data(config, data)
 
     async def work() -> None:
         async with open_money(settings) as treasury:
