@@ -36,5 +36,7 @@ def read_settings(text: bytes) -> dict[str, msgspec.Raw]:
 
 def settings_of(body: Body) -> Settings:
     """The settings of a request as its caller wrote them, to be repeated where its provider speaks of none."""
-    found = {name: msgspec.Raw(body.bytes_of(bytes(value))) for name, value in read_settings(body.skeleton).items()}
+    # Not out of the whole body again: its text may be megabytes.
+    asked = msgspec.json.encode({name: value for name, value in body.value.items() if name in _REPEATED})
+    found = {name: msgspec.Raw(body.bytes_of(bytes(value))) for name, value in read_settings(asked).items()}
     return found if sum(len(bytes(value)) for value in found.values()) <= _BYTES_MAX else {}
